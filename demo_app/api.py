@@ -1,0 +1,127 @@
+"""What a plugin returns: a `Demo`, and the `Checkpoint`s it can load. Imports neither gradio nor torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from demo_app.models import ModelHandle
+
+M = TypeVar("M")
+
+_SLUG = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class DemoError(Exception):
+    """One sentence that a visitor may read, ending in what to do.
+
+    Raise it in a handler or a `load`: the host shows its text. The text of any other exception stays in the log.
+    """
+
+
+class InputError(DemoError):
+    """What the visitor sent cannot be used; the sentence says what can."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Weights and the files that belong to them, in the layout of a Hub repository.
+
+    Either on the Hub (`repo_id` and `revision`) or embedded in the plugin's package (`folder`).
+
+    >>> Checkpoint(name="tiny", title="Tiny, embedded", folder=Path("weights/tiny")).on_hub
+    False
+    """
+
+    name: str  # "tiny", "gpt2": picker, command line and API value
+    title: str  # what the picker shows
+    repo_id: str | None = None  # on the Hub, pinned:
+    revision: str | None = None  #   one commit, 40 hex digits; a branch name is an error
+    files: tuple[str, ...] = ("config.json", "model.safetensors")
+    folder: Path | None = None  # or embedded in the plugin's package
+    size: int | None = None  # bytes to fetch, shown before the click
+    license: str | None = None
+
+    def __post_init__(self) -> None:
+        where = f"Checkpoint {self.name!r}"
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
+            raise ValueError(f"{where}: name must be letters, digits, '_', '-' or '.'; rename it.")
+        if not self.title.strip():
+            raise ValueError(f"{where}: title is empty; say what the picker shall show.")
+        if (self.repo_id is None) == (self.folder is None):
+            raise ValueError(f"{where}: give either repo_id and revision (Hub) or folder (embedded).")
+        if self.repo_id is not None:
+            if not _REPO_ID.fullmatch(self.repo_id):
+                raise ValueError(f"{where}: repo_id {self.repo_id!r} must read 'owner/name'.")
+            if self.revision is None or not _COMMIT.fullmatch(self.revision):
+                raise ValueError(
+                    f"{where}: revision {self.revision!r} must be a commit of 40 hex digits, not a branch or a tag: "
+                    "what a demo loads must not change under it."
+                )
+        elif self.revision is not None:
+            raise ValueError(f"{where}: revision belongs to a repo_id; remove it.")
+        if not self.files:
+            raise ValueError(f"{where}: files is empty; list what `load` reads.")
+        for file in self.files:
+            if file.startswith("/") or ".." in file.split("/") or "\\" in file:
+                raise ValueError(f"{where}: file {file!r} must lie inside the checkpoint's folder.")
+        if self.size is not None and self.size < 0:
+            raise ValueError(f"{where}: size {self.size} must be the bytes to fetch.")
+
+    @property
+    def on_hub(self) -> bool:
+        return self.repo_id is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Generic[M]):
+    """A model factory and the tab that shows what the factory makes.
+
+    `load` and `build` should import torch and gradio inside, so that listing plugins stays instant.
+    """
+
+    name: str  # slug: ?demo=name in the address, prefix of every API name
+    title: str
+    summary: str  # one sentence
+    load: Callable[[Path | None, str], M]  # model factory: (folder of the checkpoint, device) -> model
+    build: Callable[[ModelHandle[M]], None]  # the tab: called once, inside a gr.Blocks that the host owns
+    checkpoints: tuple[Checkpoint, ...] = ()  # the first is the default
+    order: int = 100
+
+    def __post_init__(self) -> None:
+        where = f"Demo {self.name!r}"
+        if not _SLUG.fullmatch(self.name):
+            raise ValueError(f"{where}: name must be a slug like 'text_classifier' (a-z, 0-9, '_').")
+        if self.name == "status":
+            raise ValueError(f"{where}: 'status' is the host's own tab; choose another name.")
+        for field in ("title", "summary"):
+            if not getattr(self, field).strip():
+                raise ValueError(f"{where}: {field} is empty; write one.")
+        for field in ("load", "build"):
+            if not callable(getattr(self, field)):
+                raise TypeError(f"{where}: {field} must be a function.")
+        if not all(isinstance(checkpoint, Checkpoint) for checkpoint in self.checkpoints):
+            raise TypeError(f"{where}: checkpoints must be a tuple of demo_app.Checkpoint.")
+        names = [checkpoint.name for checkpoint in self.checkpoints]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{where}: two checkpoints are named {name!r}; rename one.")
+
+    def checkpoint(self, name: str | None = None) -> Checkpoint | None:
+        """The checkpoint of that name; with no name the first, or `None` where the demo has none.
+
+        Raises `InputError` for a name that the demo does not have.
+        """
+        if name is None:
+            return self.checkpoints[0] if self.checkpoints else None
+        for checkpoint in self.checkpoints:
+            if checkpoint.name == name:
+                return checkpoint
+        known = ", ".join(checkpoint.name for checkpoint in self.checkpoints) or "none"
+        raise InputError(f"{self.title} has no checkpoint {name!r}; choose one of: {known}.")
