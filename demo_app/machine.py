@@ -1,0 +1,134 @@
+"""What this process may use: CPUs, memory, the device; and the environment that must be set before torch loads.
+
+On a shared host the machine has more than the process may take: containers say so in their cgroup.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import gc
+import os
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def _own_cgroups(controller: str) -> list[Path]:
+    """Folders of the cgroups this process is in, innermost first (version 2, then 1)."""
+    folders: list[Path] = []
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        number, controllers, path = line.split(":", 2)
+        if number == "0" or controller in controllers.split(","):
+            root = CGROUP if number == "0" else CGROUP / controller
+            inner = root / path.lstrip("/")
+            folders += [inner, *[parent for parent in inner.parents if parent.is_relative_to(root)]]
+    return [*folders, CGROUP, CGROUP / controller]
+
+
+def _read_numbers(path: Path) -> list[int]:
+    """The whole numbers in a cgroup file; "max" is left out, an unreadable file is empty."""
+    try:
+        return [int(word) for word in path.read_text().split() if word.lstrip("-").isdigit()]
+    except OSError:
+        return []
+
+
+def cpus() -> int:
+    """CPUs this process may use: affinity, and the cgroup's quota where there is one. At least 1."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for folder in _own_cgroups("cpu"):
+        quota = _read_numbers(folder / "cpu.max")
+        if len(quota) < 2:
+            quota = _read_numbers(folder / "cpu.cfs_quota_us") + _read_numbers(folder / "cpu.cfs_period_us")
+        if len(quota) == 2 and quota[0] > 0 and quota[1] > 0:
+            count = min(count, max(1, round(quota[0] / quota[1])))
+    return max(1, count)
+
+
+def memory() -> int:
+    """Bytes of memory this process may use: the machine's, or its cgroup's where that is less."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else [8 * 2**30]
+    for folder in _own_cgroups("memory"):
+        limits += _read_numbers(folder / "memory.max") + _read_numbers(folder / "memory.limit_in_bytes")
+    return min(limit for limit in limits if limit > 0)
+
+
+def prepare_environment(threads: int | None = None, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Set what gradio, huggingface_hub and torch read when they load. A variable that is set already stays.
+
+    Waiting is passive: torch's OpenMP threads otherwise spin at each barrier, and beside a web server on the same
+    CPUs one such wait costs a scheduler slice, 5 to 30 times the whole model.
+    """
+    count = str(threads or cpus())
+    for name, value in {
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "KMP_BLOCKTIME": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000",  # else a pandas summary of all past events at each event
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_XET": "1",
+    }.items():
+        environ.setdefault(name, value)
+
+
+@functools.cache
+def best_device() -> str:
+    """cuda, mps or cpu: the first that torch can use. Imports torch."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
+    return "cpu"
+
+
+def give_back_memory() -> None:
+    """Return what was freed to the operating system: after `del model` the allocators still hold it."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        except (OSError, AttributeError):  # musl has no malloc_trim
+            pass
+
+
+def size_of(model: Any) -> int:
+    """Bytes of the tensors and arrays that a model holds, shared ones counted once.
+
+    Looks through attributes, lists, tuples and dictionaries; a module counts its parameters and buffers.
+    """
+    total, seen, todo = 0, set(), [model]
+    while todo:
+        item = todo.pop()
+        if id(item) in seen or isinstance(item, str | bytes | int | float | bool | type(None) | type):
+            continue
+        seen.add(id(item))
+        if callable(getattr(item, "untyped_storage", None)):  # torch.Tensor; views share one storage
+            storage = item.untyped_storage()
+            if storage.data_ptr() not in seen:
+                seen.add(storage.data_ptr())
+                total += storage.nbytes()
+        elif isinstance(getattr(item, "nbytes", None), int):  # numpy.ndarray
+            total += item.nbytes
+        elif isinstance(item, dict):
+            todo += item.values()
+        elif isinstance(item, list | tuple | set):
+            todo += item
+        elif hasattr(item, "__dict__") and not callable(getattr(item, "__get__", None)):
+            todo += vars(item).values()
+    return total

@@ -1,0 +1,109 @@
+"""Every DEMO_APP_* variable, in one place. `docs/hosting.md` lists them; a test compares the two."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from demo_app import machine
+
+_UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class SettingsError(ValueError):
+    """A variable or an option that cannot be read; the sentence names it and what it takes."""
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes from "500M", "1.5GiB", "2 gb" or "1048576" (units are powers of 1024).
+
+    >>> parse_bytes("1.5 GiB")
+    1610612736
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
+    if match is None:
+        raise SettingsError(f"{text!r} is not a size; write for example 500M or 2G.")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def parse_flag(text: str) -> bool:
+    """True for 1, true, yes, on; False for 0, false, no, off and the empty text."""
+    if text.strip().lower() in {"1", "true", "yes", "on"}:
+        return True
+    if text.strip().lower() in {"0", "false", "no", "off", ""}:
+        return False
+    raise SettingsError(f"{text!r} is neither yes nor no; write 1 or 0.")
+
+
+def _positive(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise SettingsError(f"{text!r} is not a whole number from 1 up.")
+    return int(text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _setting(default: Any, read: Any, help: str) -> Any:
+    return field(default=default, metadata={"read": read, "help": help})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What whoever hosts the app may choose. Field `max_text` is the variable `DEMO_APP_MAX_TEXT`."""
+
+    plugins_dir: Path | None = _setting(None, Path, "folder of plugins, instead of the plugins/ beside app.py")
+    only: tuple[str, ...] = _setting((), _names, "plugins to use, by name, comma-separated; all others are disabled")
+    disable: tuple[str, ...] = _setting((), _names, "plugins not to import, by name, comma-separated")
+    strict: bool = _setting(False, parse_flag, "1: the first plugin that fails stops the start")
+    preload: tuple[str, ...] = _setting(
+        ("first",), _names, "models to load once the page is up: first, all, none, or names of demos"
+    )
+    device: str | None = _setting(None, str, "cuda, mps or cpu, instead of the best one found")
+    memory_budget: int | None = _setting(None, parse_bytes, "bytes for loaded models; 60 % of this process's memory")
+    threads: int | None = _setting(None, _positive, "threads of torch; the CPUs that this process may use")
+    concurrency: int = _setting(4, _positive, "queued events of one action that run at the same time")
+    queue_size: int = _setting(64, _positive, "events that may wait; the next visitor is told to come back")
+    sessions: int = _setting(300, _positive, "visitors whose state is kept; the oldest is dropped")
+    max_text: int = _setting(20_000, _positive, "characters in one text input")
+    max_rows: int = _setting(10_000, _positive, "rows in one uploaded table")
+    max_upload: int = _setting(20 * 2**20, parse_bytes, "bytes in one uploaded file")
+    host: str | None = _setting(None, str, "address to listen on; 127.0.0.1, or what GRADIO_SERVER_NAME says")
+    port: int | None = _setting(None, _positive, "port to listen on; the first free one from 7860 up")
+    public: bool = _setting(False, parse_flag, "1: visitors are strangers, so no Unload button; always on a Space")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
+        """Settings from `DEMO_APP_*` variables; an override that is not `None` wins.
+
+        Raises `SettingsError` naming the variable, also for a `DEMO_APP_` name that does not exist.
+        """
+        known = {f"DEMO_APP_{f.name.upper()}": f for f in fields(cls)}
+        values: dict[str, Any] = {}
+        for variable, f in known.items():
+            if environ.get(variable):
+                try:
+                    values[f.name] = f.metadata["read"](environ[variable])
+                except SettingsError as error:
+                    raise SettingsError(f"{variable}: {error}") from None
+        if environ.get("SPACE_ID"):
+            values["public"] = True
+        values.update({name: value for name, value in overrides.items() if value is not None})
+        values.setdefault("plugins_dir", _plugins_beside_app())
+        return cls(**values)
+
+    @property
+    def budget(self) -> int:
+        """Bytes that all loaded models together may take."""
+        return self.memory_budget if self.memory_budget is not None else int(0.6 * machine.memory())
+
+
+def _plugins_beside_app() -> Path | None:
+    """`plugins/` of the checkout that this package was imported from, if it was."""
+    root = Path(__file__).resolve().parent.parent
+    return root / "plugins" if (root / "app.py").is_file() and (root / "plugins").is_dir() else None
