@@ -75,16 +75,17 @@ def _root(path: Path, file: str) -> Path:
 
 def _progress_bar(progress: Progress, total: int | None) -> Any:
     """A tqdm class that reports fractions of all the checkpoint's bytes to `progress` and draws nothing."""
-    from huggingface_hub.utils import tqdm
+    from huggingface_hub import utils
 
+    base: Any = utils.tqdm  # type: ignore[attr-defined]
     done = 0
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(base):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs |= {"disable": False, "file": io.StringIO(), "mininterval": 0.1}
             super().__init__(*args, **kwargs)
 
-        def update(self, n: float | None = 1) -> bool | None:
+        def update(self, n: float | None = 1) -> Any:
             nonlocal done
             done += int(n or 0)
             whole = total or self.total

@@ -5,6 +5,7 @@ On a shared host the machine has more than the process may take: containers say 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import gc
@@ -101,10 +102,8 @@ def give_back_memory() -> None:
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     if sys.platform == "linux":
-        try:
+        with contextlib.suppress(OSError, AttributeError):  # musl has no malloc_trim
             ctypes.CDLL("libc.so.6").malloc_trim(0)
-        except (OSError, AttributeError):  # musl has no malloc_trim
-            pass
 
 
 def size_of(model: Any) -> int:

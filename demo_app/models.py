@@ -1,0 +1,289 @@
+"""Loaded models: load on first use, one load at a time, leases, least recently used out under a byte budget."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from demo_app import hub, machine
+from demo_app.api import Checkpoint, Demo, DemoError
+from demo_app.settings import Settings
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+log = logging.getLogger(__name__)
+M = TypeVar("M")
+Status = Literal["absent", "fetching", "loading", "ready", "failed"]
+
+
+class LoadError(DemoError):
+    """A model could not be loaded; the sentence says why and what to do. The next use tries again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What a page can show of one checkpoint."""
+
+    status: Status = "absent"
+    fraction: float = 0.0  # fetched so far, while fetching
+    bytes: int = 0  # in memory, while ready
+    seconds: float = 0.0  # the load took
+    last_used: float = 0.0  # time.time()
+    reason: str = ""  # why it failed
+
+    def __str__(self) -> str:
+        return f"fetching {self.fraction:.0%}" if self.status == "fetching" else self.status
+
+
+@dataclass(eq=False)
+class _Slot:
+    """One checkpoint of one demo: its model while loaded, and who uses it. Guarded by `Models._changed`."""
+
+    demo: Demo[Any]
+    checkpoint: Checkpoint | None
+    state: State = field(default_factory=State)
+    model: Any = None
+    leases: int = 0
+    attempt: Future[None] | None = None  # the load that is under way
+    used: float = 0.0  # time.monotonic(), to find the least recently used
+
+    @property
+    def label(self) -> str:
+        return self.demo.title if self.checkpoint is None else f"{self.demo.title}: {self.checkpoint.title}"
+
+
+class Models:
+    """All models of this process, inside one memory budget."""
+
+    def __init__(self, settings: Settings, *, patience: float = 60.0) -> None:
+        self.settings = settings
+        self.budget = settings.budget  # bytes
+        self.patience = patience  # seconds to wait for memory that running requests hold
+        self.loads = 0
+        self.evictions = 0
+        self._slots: dict[tuple[str, str | None], _Slot] = {}
+        self._changed = threading.Condition()
+        self._loading = threading.Lock()
+
+    def handle(self, demo: Demo[M]) -> ModelHandle[M]:
+        """What a demo's `build` gets. Its checkpoints appear on the status page from now on."""
+        for checkpoint in demo.checkpoints or (None,):
+            self._slot(demo, checkpoint)
+        return ModelHandle(demo=demo, models=self, settings=self.settings)
+
+    def states(self) -> list[tuple[Demo[Any], Checkpoint | None, State]]:
+        with self._changed:
+            return [(slot.demo, slot.checkpoint, slot.state) for slot in self._slots.values()]
+
+    def state(self, demo: Demo[Any], name: str | None = None) -> State:
+        return self._slot(demo, demo.checkpoint(name)).state
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that loaded models take."""
+        with self._changed:
+            return self._in_use()
+
+    @contextmanager
+    def use(self, demo: Demo[M], name: str | None = None) -> Iterator[M]:
+        """Lease the model: it is loaded if need be, and stays loaded until the `with` ends.
+
+        Concurrent first uses load it once; the others wait. Raises `DemoError`: no such checkpoint, cannot be
+        fetched, does not fit, `load` failed. A failure is not remembered: the next use tries again.
+        """
+        slot = self._slot(demo, demo.checkpoint(name) if name is not None else default_checkpoint(demo))
+        model = self._lease(slot)
+        try:
+            yield model
+        finally:
+            with self._changed:
+                slot.leases -= 1
+                self._touch(slot)
+                self._changed.notify_all()
+
+    def unload(self, demo: Demo[Any], name: str | None = None) -> bool:
+        """Forget a loaded model that nobody uses; whether that was done."""
+        with self._changed:
+            slot = self._slot(demo, demo.checkpoint(name))
+            return slot.model is not None and slot.leases == 0 and self._drop(slot)
+
+    def _slot(self, demo: Demo[Any], checkpoint: Checkpoint | None) -> _Slot:
+        with self._changed:
+            key = (demo.name, checkpoint.name if checkpoint else None)
+            return self._slots.setdefault(key, _Slot(demo, checkpoint))
+
+    def _lease(self, slot: _Slot) -> Any:
+        while True:
+            with self._changed:
+                if slot.model is not None:
+                    slot.leases += 1
+                    self._touch(slot)
+                    return slot.model
+                first = slot.attempt is None
+                attempt = slot.attempt = slot.attempt or Future()
+            if first:
+                self._load(slot, attempt)
+            attempt.result()  # waits; raises what the load raised
+
+    def _load(self, slot: _Slot, attempt: Future[None]) -> None:
+        error: BaseException | None = None
+        try:
+            folder = self._fetch(slot)
+            with self._loading:
+                self._load_from(slot, folder)
+        except DemoError as caught:
+            error = caught
+        except MemoryError as caught:
+            error = LoadError(f"{slot.label} does not fit into memory; unload another model, then try again.")
+            error.__cause__ = caught
+        except BaseException as caught:
+            log.exception("%s: load failed", slot.label)
+            error = LoadError(f"{slot.label} could not be loaded ({type(caught).__name__}); the log says more.")
+            error.__cause__ = caught
+        with self._changed:
+            slot.attempt = None
+            if error is not None:
+                slot.state = State(status="failed", reason=str(error))
+            self._changed.notify_all()
+        if error is None:
+            attempt.set_result(None)
+        else:
+            attempt.set_exception(error)
+
+    def _fetch(self, slot: _Slot) -> Path | None:
+        if slot.checkpoint is None:
+            return None
+
+        def report(fraction: float) -> None:
+            slot.state = State(status="fetching", fraction=fraction)
+
+        return hub.locate(slot.checkpoint) or hub.fetch(slot.checkpoint, report)
+
+    def _load_from(self, slot: _Slot, folder: Path | None) -> None:
+        """Load into `slot`, before and after which the budget holds. Files tell the least it can take."""
+        slot.state = State(status="loading")
+        self._make_room(slot, hub.size_on_disk(folder) if folder is not None else 0)
+        started = time.perf_counter()
+        model = slot.demo.load(folder, self.device)
+        if model is None:
+            raise LoadError(f"{slot.label} could not be loaded: its load returned nothing; it must return a model.")
+        size = machine.size_of(model)
+        self._make_room(slot, size)
+        with self._changed:
+            slot.model = model
+            self.loads += 1
+            slot.state = State(status="ready", bytes=size, seconds=time.perf_counter() - started)
+            self._touch(slot)
+        log.info("%s: %.1f MB loaded in %.2f s", slot.label, size / 1e6, slot.state.seconds)
+
+    @property
+    def device(self) -> str:
+        return self.settings.device or machine.best_device()
+
+    def _make_room(self, slot: _Slot, need: int) -> None:
+        """Evict least recently used models until `need` bytes fit; wait for those that are leased."""
+        if need > self.budget:
+            raise LoadError(
+                f"{slot.label} needs {_size(need)} of memory and the budget is {_size(self.budget)}; "
+                "choose a smaller checkpoint, or raise DEMO_APP_MEMORY_BUDGET."
+            )
+        deadline = time.monotonic() + self.patience
+        with self._changed:
+            while self._in_use() + need > self.budget:
+                idle = [other for other in self._slots.values() if other.model is not None and other.leases == 0]
+                if idle:
+                    self._drop(min(idle, key=lambda other: other.used))
+                    self.evictions += 1
+                elif not self._changed.wait(deadline - time.monotonic()):
+                    raise LoadError(
+                        f"{slot.label} needs {_size(need)}, but running requests use {_size(self._in_use())} "
+                        f"of {_size(self.budget)}; try again in a minute."
+                    )
+
+    def _in_use(self) -> int:
+        return sum(slot.state.bytes for slot in self._slots.values() if slot.model is not None)
+
+    def _drop(self, slot: _Slot) -> bool:
+        log.info("%s: unloaded", slot.label)
+        slot.model, slot.state = None, State()
+        machine.give_back_memory()
+        return True
+
+    def _touch(self, slot: _Slot) -> None:
+        slot.used = time.monotonic()
+        if slot.model is not None:
+            state = slot.state
+            slot.state = State(status="ready", bytes=state.bytes, seconds=state.seconds, last_used=time.time())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelHandle(Generic[M]):
+    """A demo's way to its models, and what a tab may know of the host."""
+
+    demo: Demo[M]
+    models: Models
+    settings: Settings
+
+    @contextmanager
+    def use(self, name: str | None = None) -> Iterator[M]:
+        """Lease the model of the checkpoint `name` (none: the default one).
+
+        >>> with handle.use("tiny") as model:  # doctest: +SKIP
+        ...     model.predict("a sentence")
+        """
+        with self.models.use(self.demo, name) as model:
+            yield model
+
+    def choices(self) -> list[tuple[str, str]]:
+        """(label, name) of each checkpoint; the label says size, licence and where the files are."""
+        return [(_label(checkpoint), checkpoint.name) for checkpoint in self.demo.checkpoints]
+
+    def picker(self, **kwargs: Any) -> gr.Dropdown:
+        """A dropdown of the demo's checkpoints, for use inside `build`; its value is the checkpoint's name."""
+        import gradio as gr
+
+        default = default_checkpoint(self.demo)
+        options = {"label": "Checkpoint", "value": default.name if default else None} | kwargs
+        return gr.Dropdown(choices=self.choices(), **options)
+
+
+def default_checkpoint(demo: Demo[Any]) -> Checkpoint | None:
+    """The one used when nobody chose: from the Hub if its files are on this disk already, else an embedded one."""
+    on_disk = (c for c in demo.checkpoints if c.on_hub and hub.locate(c) is not None)
+    embedded = (c for c in demo.checkpoints if not c.on_hub)
+    return next(on_disk, None) or next(embedded, None) or demo.checkpoint()
+
+
+def where(checkpoint: Checkpoint) -> str:
+    """embedded, on disk, or to be fetched."""
+    if not checkpoint.on_hub:
+        return "embedded"
+    return "on disk" if hub.locate(checkpoint) is not None else "to be fetched"
+
+
+def _label(checkpoint: Checkpoint) -> str:
+    size = checkpoint.size
+    if size is None and checkpoint.folder is not None and checkpoint.folder.is_dir():
+        size = hub.size_on_disk(checkpoint.folder)
+    notes: Iterable[str | None] = (_size(size) if size else None, checkpoint.license, where(checkpoint))
+    return f"{checkpoint.title} ({', '.join(note for note in notes if note)})"
+
+
+def _size(count: int) -> str:
+    """Bytes for people.
+
+    >>> _size(1_500_000)
+    '1.5 MB'
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} bytes"
