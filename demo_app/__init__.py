@@ -8,15 +8,33 @@ from demo_app.api import Checkpoint, Demo, DemoError, InputError
 from demo_app.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from demo_app.ui import create_app as create_app
+    from demo_app.ui import App
 
 __version__ = "0.1.0"
-__all__ = ["Checkpoint", "Demo", "DemoError", "InputError", "__version__", "create_app", "hookimpl"]
+__all__ = ["Checkpoint", "Demo", "DemoError", "InputError", "__version__", "create_app", "hookimpl", "run"]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "create_app":
-        from demo_app.ui import create_app
+def create_app(**overrides: Any) -> App:
+    """The page with all its plugins, not served yet. Keywords are fields of `demo_app.settings.Settings`."""
+    settings = _prepare(overrides)
+    from demo_app import ui
 
-        return create_app
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return ui.create_app(settings)
+
+
+def run(**overrides: Any) -> None:
+    """Build the page and serve it until SIGTERM. Keywords are fields of `demo_app.settings.Settings`."""
+    settings = _prepare(overrides)
+    from demo_app import server
+
+    server.run(settings)
+
+
+def _prepare(overrides: dict[str, Any]) -> Any:
+    """Settings, with the environment set that gradio and torch read when they are imported, which is next."""
+    from demo_app.machine import prepare_environment
+    from demo_app.settings import Settings
+
+    settings = Settings.from_env(**overrides)
+    prepare_environment(settings.threads)
+    return settings

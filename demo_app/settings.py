@@ -57,6 +57,7 @@ def _setting(default: Any, read: Any, help: str) -> Any:
 class Settings:
     """What whoever hosts the app may choose. Field `max_text` is the variable `DEMO_APP_MAX_TEXT`."""
 
+    title: str = _setting("Model demos", str, "title of the page")
     plugins_dir: Path | None = _setting(None, Path, "folder of plugins, instead of the plugins/ beside app.py")
     only: tuple[str, ...] = _setting((), _names, "plugins to use, by name, comma-separated; all others are disabled")
     disable: tuple[str, ...] = _setting((), _names, "plugins not to import, by name, comma-separated")

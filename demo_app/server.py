@@ -1,0 +1,234 @@
+"""Serve the page: limits, /healthz, /metrics, warming up, and an end that leaves no visitor without a word.
+
+`launch()` rather than a mount: a Space and ZeroGPU hook on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import gradio as gr
+from gradio.server_messages import ProcessCompletedMessage
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from demo_app.handlers import RESTARTING
+from demo_app.models import default_checkpoint, where
+from demo_app.settings import Settings
+from demo_app.ui import App, Tab, create_app, stylesheet
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 3.5  # running requests have this long to end after SIGTERM; then they are told
+API = "/gradio_api"
+
+
+def run(settings: Settings | None = None, **overrides: Any) -> None:
+    """Build the app, serve it, return after SIGTERM or SIGINT. What `app.py` and `demo-app run` call."""
+    app = create_app(settings, **overrides)
+    server = launch(app)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+    server.close()
+    sys.stdout.flush()
+    os._exit(0)  # handlers that outlived their notice run in threads that nothing can interrupt
+
+
+def launch(app: App) -> Server:
+    """Start serving in the background and return at once."""
+    server = Server(app)
+    server.start()
+    return server
+
+
+class Server:
+    """A running app."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.url = ""
+        self.unqueued = _Unqueued()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        app.registry.register(_Gauges(app))
+
+    def start(self) -> None:
+        app, settings = self.app, self.app.settings
+        app.blocks.queue(max_size=settings.queue_size, default_concurrency_limit=settings.concurrency)
+        routes = [("healthz", self._healthz), ("metrics", self._metrics)]
+        _, self.url, _ = app.blocks.launch(
+            prevent_thread_lock=True,
+            quiet=True,
+            show_error=False,
+            server_name=settings.host,
+            server_port=settings.port,
+            allowed_paths=[],
+            app_kwargs={
+                # with SSR a Node process answers every unknown path itself; only /gradio_api reaches us
+                "routes": [Route(f"{prefix}/{name}", call) for name, call in routes for prefix in ("", API)],
+                "middleware": [Middleware(_WatchUnqueued, watch=self.unqueued)],
+                "lifespan": self._lifespan,
+            },
+            state_session_capacity=settings.sessions,
+            max_file_size=settings.max_upload,
+            enable_monitoring=False,
+            run_history=False,
+            footer_links=["api", "settings"],
+            theme=theme(),
+            css=stylesheet(app),
+        )
+        log.info("serving on %s", self.url)
+        threading.Thread(target=self._warm, name="warm-up", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop within 5 seconds: no new work, running requests are answered, or told that the server restarts."""
+        app = self.app
+        app.handlers.closing = True
+        if not app.handlers.wait_until_idle(STOP_SECONDS) and self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self._tell(), self._loop).result(timeout=0.5)
+            time.sleep(0.2)  # for the streams to carry the message away
+        app.blocks.server.config.timeout_graceful_shutdown = 0.3
+        app.blocks.close(verbose=False)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Any) -> AsyncIterator[None]:
+        self._loop = asyncio.get_running_loop()
+        yield
+
+    async def _healthz(self, _: Request) -> Response:
+        states = [plugin.state for plugin in self.app.plugins]
+        return JSONResponse({"status": "ok", "plugins": {state: states.count(state) for state in sorted(set(states))}})
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(generate_latest(self.app.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _tell(self) -> None:
+        """Answer every event that still waits or runs with the reason why it gets no other answer."""
+        queue = self.app.blocks._queue
+        for event in list(queue.event_ids_to_events.values()):
+            output = {"error": RESTARTING, "visible": True, "duration": 10, "title": "Restarting"}
+            queue.send_message(event, ProcessCompletedMessage(output=output, success=False))
+        await self.unqueued.tell()
+
+    def _warm(self) -> None:
+        """Load the models that `DEMO_APP_PRELOAD` names, once a browser has opened the page or after 10 s without."""
+        tabs = list(_preloaded(self.app))
+        if tabs:
+            self.app.page_seen.wait(timeout=10)
+            time.sleep(1)  # the browser fetches the page's parts now; `import torch` would take the CPU from it
+        for tab in tabs:
+            assert tab.demo is not None
+            try:
+                with self.app.models.use(tab.demo):
+                    log.info("%s: warmed", tab.name)
+            except Exception as error:
+                log.warning("%s: not warmed: %s", tab.name, error)
+
+
+def _preloaded(app: App) -> Iterator[Tab]:
+    """Tabs whose default model is loaded at start; never one that would have to be fetched first."""
+    ready = [tab for tab in app.tabs if tab.demo is not None]
+    wanted = app.settings.preload
+    for i, tab in enumerate(ready):
+        assert tab.demo is not None
+        checkpoint = default_checkpoint(tab.demo)
+        named = tab.name in wanted or "all" in wanted or ("first" in wanted and i == 0)
+        if named and (checkpoint is None or not checkpoint.on_hub or where(checkpoint) == "on disk"):
+            yield tab
+
+
+def theme() -> gr.themes.Base:
+    """Gradio's Soft with the system's fonts: no request leaves the page."""
+    sans = ["ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "sans-serif"]
+    mono = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+    return gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=sans, font_mono=mono)
+
+
+class _Unqueued:
+    """Unqueued events under way: plain HTTP requests that wait for their answer. Used from the event loop only."""
+
+    def __init__(self) -> None:
+        self.waiting: set[_Answer] = set()
+
+    async def tell(self) -> None:
+        for answer in list(self.waiting):
+            await answer.refuse()
+
+
+class _Answer:
+    """The one response of a request: the app's, or ours if the server stops first."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._started = False
+        self._refused = False
+
+    async def send(self, message: Message) -> None:
+        if not self._refused:
+            self._started = True
+            await self._send(message)
+
+    async def refuse(self) -> None:
+        if not self._started:
+            self._refused = True
+            body = json.dumps({"error": RESTARTING, "visible": True, "title": "Restarting"}).encode()
+            headers = [(b"content-type", b"application/json"), (b"retry-after", b"60")]
+            await self._send({"type": "http.response.start", "status": 503, "headers": headers})
+            await self._send({"type": "http.response.body", "body": body})
+
+
+class _WatchUnqueued:
+    """ASGI middleware that knows which unqueued events still wait for their answer."""
+
+    def __init__(self, app: ASGIApp, watch: _Unqueued) -> None:
+        self.app = app
+        self.watch = watch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith((f"{API}/run/", f"{API}/api/")):
+            return await self.app(scope, receive, send)
+        answer = _Answer(send)
+        self.watch.waiting.add(answer)
+        try:
+            await self.app(scope, receive, answer.send)
+        finally:
+            self.watch.waiting.discard(answer)
+
+
+class _Gauges(Collector):
+    """What is read at each scrape rather than counted."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    def collect(self) -> Iterator[Metric]:
+        app, models = self.app, self.app.models
+        loaded = sum(state.status == "ready" for _, _, state in models.states())
+        yield GaugeMetricFamily("demo_app_models_loaded", "Models in memory", value=loaded)
+        yield GaugeMetricFamily("demo_app_model_bytes", "Bytes of models in memory", value=models.bytes)
+        yield GaugeMetricFamily("demo_app_model_budget_bytes", "Bytes that models may take", value=models.budget)
+        yield CounterMetricFamily("demo_app_model_loads", "Models loaded so far", value=models.loads)
+        yield CounterMetricFamily("demo_app_model_evictions", "Models evicted for others", value=models.evictions)
+        yield GaugeMetricFamily("demo_app_queue_length", "Events that wait", value=len(app.blocks._queue))
+        yield GaugeMetricFamily("demo_app_running", "Handlers that run now", value=app.handlers.running)
+        states = GaugeMetricFamily("demo_app_plugins", "Plugins by state", labels=["state"])
+        for state in sorted({plugin.state for plugin in app.plugins}):
+            states.add_metric([state], sum(plugin.state == state for plugin in app.plugins))
+        yield states

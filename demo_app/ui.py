@@ -1,0 +1,216 @@
+"""The page: one tab a demo, failed ones greyed with the reason, and the status tab.
+
+Each demo is built in its own `gr.Blocks` before the page is opened: what raises is dropped whole, and the page never
+holds half a tab.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context
+from prometheus_client import CollectorRegistry
+
+from demo_app import status
+from demo_app.api import Demo
+from demo_app.handlers import Handlers
+from demo_app.models import ModelHandle, Models
+from demo_app.plugins import Plugin, PluginError, load_plugins
+from demo_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+_render_ids = itertools.count()
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """All of it, before it is served: see `demo_app.server.launch`."""
+
+    blocks: gr.Blocks
+    plugins: tuple[Plugin, ...]
+    tabs: tuple[Tab, ...]
+    models: Models
+    handlers: Handlers
+    registry: CollectorRegistry
+    settings: Settings
+    page_seen: threading.Event = field(default_factory=threading.Event)  # a browser has opened the page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tab:
+    """A demo's tab, or the greyed one of what failed."""
+
+    name: str
+    title: str
+    summary: str = ""
+    order: int = 100
+    demo: Demo[Any] | None = None
+    blocks: gr.Blocks | None = None
+    plugin: Plugin
+
+    @property
+    def elem_id(self) -> str:
+        return f"tab-{self.name}"
+
+
+def create_app(settings: Settings | None = None, **overrides: Any) -> App:
+    """Find the plugins, build their tabs and compose the page. No model is loaded.
+
+    `overrides` are fields of `Settings` and win over the environment: `create_app(plugins_dir=Path("plugins"))`.
+    Only with `strict` does a plugin that fails raise.
+    """
+    settings = settings or Settings.from_env(**overrides)
+    registry = CollectorRegistry()
+    handlers = Handlers(settings, registry)
+    models = Models(settings)
+    plugins = load_plugins(settings)
+    tabs: list[Tab] = []
+    for i, plugin in enumerate(plugins):
+        plugins[i] = _build_tabs(plugin, models, handlers, settings, tabs)
+    tabs.sort(key=lambda tab: (tab.blocks is None, tab.order, tab.name))
+    page_seen = threading.Event()
+    blocks = _compose(tabs, tuple(plugins), models, settings, page_seen)
+    return App(
+        blocks=blocks,
+        plugins=tuple(plugins),
+        tabs=tuple(tabs),
+        models=models,
+        handlers=handlers,
+        registry=registry,
+        settings=settings,
+        page_seen=page_seen,
+    )
+
+
+def _build_tabs(plugin: Plugin, models: Models, handlers: Handlers, settings: Settings, tabs: list[Tab]) -> Plugin:
+    """Append the plugin's tabs, greyed ones for what failed; return the plugin with what became of it."""
+    if plugin.state == "failed":
+        tabs.append(Tab(name=_slug(plugin.name, tabs), title=plugin.name, plugin=plugin))
+    for demo in plugin.demos:
+        try:
+            blocks = build_demo(demo, models.handle(demo))
+            adopt(blocks, demo, handlers, {name for tab in tabs for name in _api_names(tab.blocks)})
+        except PluginError as error:
+            if settings.strict:
+                raise
+            failed = plugin.failed("build", f"{demo.name}: {error}")
+            tabs.append(Tab(name=demo.name, title=demo.title, order=demo.order, plugin=failed))
+            plugin = failed
+        else:
+            tabs.append(
+                Tab(
+                    name=demo.name,
+                    title=demo.title,
+                    summary=demo.summary,
+                    order=demo.order,
+                    demo=demo,
+                    blocks=blocks,
+                    plugin=plugin,
+                )
+            )
+    return plugin
+
+
+def build_demo(demo: Demo[Any], handle: ModelHandle[Any]) -> gr.Blocks:
+    """The demo's tab in a `gr.Blocks` of its own. Raises `PluginError`, leaving Gradio's context clean."""
+    try:
+        with gr.Blocks(analytics_enabled=False) as blocks:
+            demo.build(handle)
+            if Context.root_block is not blocks:  # a nested Blocks failed inside and the plugin swallowed it
+                raise RuntimeError("a gr.Blocks inside the tab failed")
+    except (Exception, SystemExit) as error:
+        Context.root_block = Context.block = None
+        log.error("demo %s: building the tab failed", demo.name, exc_info=True)
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise PluginError("build", f"building the tab failed with {said}; see the log.") from error
+    return blocks
+
+
+def adopt(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str]) -> None:
+    """Make a demo's events the host's: prefixed API names, guarded handlers, ids that no other demo has.
+
+    The one place that touches what Gradio does not document (`Blocks.fns`, `Blocks.renderables`); after
+    `.render()` equal API names would get suffixes that depend on the order of plugins, and two demos that use
+    `@gr.render` would share an id.
+    """
+    for fn in blocks.fns.values():
+        action = fn.api_name if isinstance(fn.api_name, str) else fn.name or "event"
+        if isinstance(fn.api_name, str):
+            fn.api_name = f"{demo.name}_{fn.api_name}"
+            if fn.api_name in taken:
+                raise PluginError("build", f"the API name /{fn.api_name} is taken by another demo; rename the event.")
+            taken.add(fn.api_name)
+        if fn.fn is not None:
+            fn.fn = handlers.wrap(fn.fn, demo.name, demo.title, action)
+            fn.fn.__name__ = f"{demo.name}_{action}"  # MCP names its tools so
+    for renderable in blocks.renderables:
+        renderable._id = next(_render_ids)
+
+
+def _api_names(blocks: gr.Blocks | None) -> Iterator[str]:
+    if blocks is not None:
+        yield from (fn.api_name for fn in blocks.fns.values() if isinstance(fn.api_name, str))
+
+
+def _slug(name: str, tabs: list[Tab]) -> str:
+    slug = "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower()) or "plugin"
+    taken = {tab.name for tab in tabs}
+    return next(s for s in itertools.chain([slug], (f"{slug}_{n}" for n in itertools.count(2))) if s not in taken)
+
+
+def _compose(
+    tabs: list[Tab], plugins: tuple[Plugin, ...], models: Models, settings: Settings, page_seen: threading.Event
+) -> gr.Blocks:
+    with gr.Blocks(title=settings.title, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        gr.HTML(f'<header class="demo-app-header"><h1>{html.escape(settings.title)}</h1></header>', padding=False)
+        with gr.Tabs(elem_id="demos", selected=tabs[0].name if tabs else status.NAME) as container:
+            for tab in tabs:
+                _place(tab)
+            report_view, report = status.build(plugins, models, settings)
+
+        names = {tab.name for tab in tabs} | {status.NAME}
+
+        def open_tab(request: gr.Request) -> tuple[Any, Any]:
+            page_seen.set()
+            wanted = request.query_params.get("demo", "")
+            selected = gr.Tabs(selected=wanted) if wanted in names else gr.skip()
+            return selected, report() if wanted == status.NAME else gr.skip()
+
+        page.load(
+            open_tab, None, [container, report_view], queue=False, show_progress="hidden", api_visibility="private"
+        )
+    return page
+
+
+def _place(tab: Tab) -> None:
+    with gr.Tab(tab.title, id=tab.name, elem_id=tab.elem_id):
+        if tab.blocks is not None:
+            gr.Markdown(html.escape(tab.summary), elem_classes="demo-summary")
+            tab.blocks.render()
+        else:
+            plugin = tab.plugin
+            gr.HTML(
+                f'<div class="demo-failed" role="alert"><h2>{html.escape(tab.title)} is not available</h2>'
+                f"<p>{html.escape(plugin.reason)}</p>"
+                f"<p>{html.escape(plugin.provider)} ({html.escape(plugin.origin)}), "
+                f"failed at {html.escape(plugin.stage or '')}. The other demos are not affected.</p></div>"
+            )
+
+
+def stylesheet(app: App) -> str:
+    """The host's style sheets, and the rules that grey the buttons of failed tabs."""
+    sheets = [path.read_text(encoding="utf-8") for path in sorted(STATIC.glob("*.css"))]
+    failed = [f"#{tab.elem_id}-button" for tab in app.tabs if tab.blocks is None]
+    if failed:
+        sheets.append(f"{', '.join(failed)} {{ opacity: 0.55; text-decoration: line-through; }}")
+    return "\n".join(sheets)
