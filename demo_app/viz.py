@@ -1,0 +1,260 @@
+"""Token strips, bars and heat maps: arrays in, safe HTML out. Imports neither gradio nor torch.
+
+Each function returns one string for a `gr.HTML` with its default template: every text in it went through `escape`,
+every number through `float`, and it holds no script. Never paste it, or anything a visitor wrote, into an
+`html_template`: that is evaluated in the page. Colours and sizes are in `static/viz.css`, which the host serves; they
+follow the theme, light or dark, and tell sign by hue *and* by place (blue above or right of the line, orange below or
+left), so that nobody needs to see hue. Each picture has a text alternative: the `label` and its largest values.
+
+A picture of attention (`heat_map`, `heads_grid`) carries its weights as one small PNG that only masks a theme colour:
+64 x 64 weights are 3 kB, not 4,096 elements. `script()` is the JavaScript (`js_on_load`) that lets a mouse or the arrow
+keys read a weight, and a click or Enter on a thumbnail open that head.
+
+    gr.HTML(viz.token_strip(["not", "bad"], [0.4, -0.9], label="What spoke for 'positive'", diverging=True))
+"""
+
+from __future__ import annotations
+
+import html
+import struct
+import zlib
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float32]
+
+_STATIC = Path(__file__).parent / "static"
+
+
+def escape(text: str) -> str:
+    """Text that may stand in an element or in a quoted attribute. What cannot be printed is named: `U+200B`.
+
+    >>> escape('<b title="x">')
+    '&lt;b title=&quot;x&quot;&gt;'
+    """
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or c.isspace() else f"U+{ord(c):04X}" for c in text)
+    return html.escape(text, quote=True)
+
+
+def script() -> str:
+    """The `js_on_load` of a `gr.HTML` that shows a `heat_map` or a `heads_grid`.
+
+    A chosen thumbnail triggers the component's `click` event; its `gr.EventData` has `layer` and `head`, from 0.
+    """
+    return (_STATIC / "viz.js").read_text(encoding="utf-8")
+
+
+def token_strip(
+    tokens: Sequence[str],
+    scores: ArrayLike,
+    *,
+    label: str,
+    joined: Sequence[bool] = (),
+    special: Sequence[bool] = (),
+    diverging: bool = False,
+    ends: tuple[str, str] = ("little", "much"),
+) -> str:
+    """The tokens in reading order, each on a ground as strong as its score.
+
+    Args:
+        tokens: T texts.
+        scores: (T,) numbers; the largest magnitude gets the full colour.
+        label: what the colour means; caption and text alternative.
+        joined: (T,) whether the token continues the one before it, without a gap.
+        special: (T,) whether the token is no part of the text, as [CLS]; shown pale.
+        diverging: scores have a sign: two colours, and a mark above or below the token.
+        ends: what the legend calls the lowest and the highest score.
+    """
+    values = _finite(scores, (len(tokens),))
+    strength = np.abs(values) / (float(np.abs(values).max(initial=0.0)) or 1.0)
+    spans = []
+    for i, (token, value, share) in enumerate(zip(tokens, values.tolist(), strength.tolist(), strict=True)):
+        kind = "viz-token"
+        if diverging:
+            kind += " viz-up" if value > 0 else " viz-down"
+        if i < len(special) and special[i]:
+            kind += " viz-special"
+        gap = "" if i == 0 or (i < len(joined) and joined[i]) else " "
+        shown = escape(token)
+        spans.append(
+            f'{gap}<span class="{kind}" style="--v:{share:.3f}" title="{shown}  {value:.3f}">{shown or "␣"}</span>'
+        )
+    return (
+        f'<figure class="viz">{_caption(label, ends, diverging=diverging)}'
+        f'<div class="viz-strip" dir="auto" role="img" aria-label="{escape(_spoken(label, tokens, values))}">'
+        f"{''.join(spans)}</div></figure>"
+    )
+
+
+def bars(
+    names: Sequence[str],
+    values: ArrayLike,
+    *,
+    label: str,
+    notes: Sequence[str] = (),
+    diverging: bool = False,
+    percent: bool = True,
+    full: float | None = None,
+) -> str:
+    """One horizontal bar a name; with `diverging`, to the right or to the left of a line in the middle.
+
+    Args:
+        names: N texts.
+        values: (N,) numbers; shown as percentages unless `percent` is off.
+        label: what is measured; caption and name of the list.
+        notes: N short texts behind the numbers.
+        full: the value of a full bar; without it the largest magnitude.
+    """
+    numbers = _finite(values, (len(names),))
+    full = float(full if full is not None else np.abs(numbers).max(initial=0.0)) or 1.0
+    sign = "+" if diverging else ""
+    rows = []
+    for i, (name, value) in enumerate(zip(names, numbers.tolist(), strict=True)):
+        number = f"{value:{sign}.1%}" if percent else f"{value:{sign}.3f}"
+        side = (" viz-up" if value > 0 else " viz-down") if diverging else ""
+        note = f'<span class="viz-note">{escape(notes[i])}</span>' if i < len(notes) and notes[i] else ""
+        share = min(1.0, abs(value) / full)
+        rows.append(
+            f'<li><span class="viz-name" dir="auto">{escape(name)}</span>'
+            f'<span class="viz-bar{side}" style="--v:{share:.3f}" aria-hidden="true"><i></i></span>'
+            f'<span class="viz-number">{number}</span>{note}</li>'
+        )
+    kind = "viz-bars viz-diverging" if diverging else "viz-bars"
+    return (
+        f'<figure class="viz"><figcaption>{escape(label)}</figcaption>'
+        f'<ul class="{kind}" aria-label="{escape(label)}">{"".join(rows)}</ul></figure>'
+    )
+
+
+def heat_map(
+    weights: ArrayLike,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    label: str,
+    row_axis: str = "from",
+    column_axis: str = "to",
+) -> str:
+    """A matrix of weights >= 0 with its row and column names; the largest weight gets the full colour.
+
+    Args:
+        weights: (R, C), e.g. the attention of one head: row = query, column = key.
+        rows: R texts at the left.
+        columns: C texts at the top.
+        label: what it shows; caption and text alternative.
+        row_axis: names the rows in a read-out: "from  not".
+        column_axis: names the columns.
+    """
+    matrix = _finite(weights, (len(rows), len(columns)))
+    levels, largest = _levels(matrix)
+    cell = max(11, min(26, 520 // max(len(rows), len(columns), 1)))
+    top = "".join(f"<span>{escape(name)}</span>" for name in columns)
+    left = "".join(f"<span>{escape(name)}</span>" for name in rows)
+    return (
+        f'<figure class="viz">{_caption(label, ("0", f"{largest:.2f}"))}'
+        f'<div class="viz-scroll"><div class="viz-map" tabindex="0" role="img" '
+        f'style="--rows:{len(rows)};--columns:{len(columns)};--cell:{cell}px" '
+        f'aria-label="{escape(_spoken_cells(label, matrix, rows, columns))}">'
+        f'<div class="viz-top" aria-hidden="true">{top}</div><div class="viz-left" aria-hidden="true">{left}</div>'
+        f'<div class="viz-cells" data-levels="{levels.tobytes().hex()}" data-largest="{largest:.6f}" '
+        f'data-axes="{escape(row_axis)}|{escape(column_axis)}" style="--mask:url({_mask(levels)})"><i></i><b></b></div>'
+        f'</div></div><p class="viz-read" aria-live="polite">'
+        f"Point at a cell, or move with the arrow keys, to read its weight.</p></figure>"
+    )
+
+
+def heads_grid(attention: ArrayLike, *, label: str, selected: tuple[int, int] | None = None) -> str:
+    """Every head of every layer as a thumbnail that is a button.
+
+    Args:
+        attention: (L, H, Q, K) weights >= 0; each thumbnail is scaled to its own largest weight.
+        label: names the group.
+        selected: layer and head, from 0, that is open.
+    """
+    weights = np.asarray(attention, dtype=np.float32)
+    if weights.ndim != 4:
+        raise ValueError(f"attention has shape {weights.shape}; it must be (layers, heads, queries, keys).")
+    weights = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0)
+    L, H, Q, K = weights.shape
+    largest = weights.max(axis=(2, 3), keepdims=True, initial=0.0)
+    levels = np.rint(np.clip(weights / np.where(largest > 0, largest, 1), 0, 1) * 255).astype(np.uint8)
+    sprite = levels.transpose(0, 2, 1, 3).reshape(L * Q, H * K)
+    cells = []
+    for layer in range(L):
+        cells.append(f'<span class="viz-layer">{layer + 1}</span>')
+        for head in range(H):
+            x, y = 100 * head / max(H - 1, 1), 100 * layer / max(L - 1, 1)
+            name = f"Layer {layer + 1}, head {head + 1}"
+            cells.append(
+                f'<button type="button" data-layer="{layer}" data-head="{head}" title="{name}" aria-label="{name}" '
+                f'aria-pressed="{"true" if selected == (layer, head) else "false"}">'
+                f'<i style="--x:{x:.3f}%;--y:{y:.3f}%"></i></button>'
+            )
+    heads = "".join(f'<span class="viz-head">{head + 1}</span>' for head in range(H))
+    return (
+        f'<figure class="viz"><figcaption>{escape(label)}</figcaption><div class="viz-scroll">'
+        f'<div class="viz-heads" role="group" aria-label="{escape(label)}" '
+        f'style="--layers:{L};--heads:{H};--mask:url({_mask(sprite)})">'
+        f'<span class="viz-corner">layer \\ head</span>{heads}{"".join(cells)}</div></div></figure>'
+    )
+
+
+def note(text: str, *, kind: str = "") -> str:
+    """A line of small print; `kind` is "hint" for a frame that stands where a picture will come."""
+    return f'<p class="viz viz-{"hint" if kind == "hint" else "small"}" dir="auto">{escape(text)}</p>'
+
+
+def _finite(values: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """The values as an array of that shape, with nan and infinities as 0: a picture shall not break over them."""
+    array = np.asarray(values, dtype=np.float32)
+    if array.shape != shape:
+        raise ValueError(f"values have shape {array.shape}, but their names ask for {shape}.")
+    return np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _levels(matrix: Array) -> tuple[NDArray[np.uint8], float]:
+    """The matrix on a scale of 0 to 255, and the value of 255."""
+    largest = float(matrix.max(initial=0.0))
+    return np.rint(np.clip(matrix / (largest or 1.0), 0, 1) * 255).astype(np.uint8), largest
+
+
+def _mask(levels: NDArray[np.uint8]) -> str:
+    """A data URI of a PNG (grey + alpha) whose opacity is the levels."""
+    height, width = levels.shape
+    lines = np.zeros((height, 1 + 2 * width), dtype=np.uint8)  # each line: filter 0, then (grey, alpha) pairs
+    lines[:, 2::2] = levels
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in (
+            (b"IHDR", struct.pack(">2I5B", width, height, 8, 4, 0, 0, 0)),
+            (b"IDAT", zlib.compress(lines.tobytes(), 1)),
+            (b"IEND", b""),
+        )
+    )
+    return "data:image/png;base64," + b64encode(data).decode("ascii")
+
+
+def _caption(label: str, ends: tuple[str, str], *, diverging: bool = False) -> str:
+    ramp = "viz-ramp viz-two" if diverging else "viz-ramp"
+    return (
+        f'<figcaption>{escape(label)}<span class="viz-legend" aria-hidden="true">{escape(ends[0])}'
+        f'<i class="{ramp}"></i>{escape(ends[1])}</span></figcaption>'
+    )
+
+
+def _spoken(label: str, tokens: Sequence[str], values: Array) -> str:
+    """The text alternative: the label and the three largest."""
+    strongest = np.argsort(-np.abs(values), kind="stable")[:3].tolist()
+    return f"{label}. Strongest: " + ", ".join(f"{tokens[i]} {float(values[i]):.2f}" for i in strongest) + "."
+
+
+def _spoken_cells(label: str, matrix: Array, rows: Sequence[str], columns: Sequence[str]) -> str:
+    strongest: list[Any] = np.argsort(-matrix, axis=None, kind="stable")[:3].tolist()
+    cells = (divmod(i, max(len(columns), 1)) for i in strongest)
+    return f"{label}. Largest: " + ", ".join(f"{rows[r]} to {columns[c]} {float(matrix[r, c]):.2f}" for r, c in cells)

@@ -1,0 +1,205 @@
+"""What a look inside the classifier shows: pure functions on tensors, and the small record a visitor's page keeps.
+
+Importing this module does not import torch: the page is built without it.
+"""
+
+from __future__ import annotations
+
+# B batch, T tokens, L layers, H heads, C classes
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from demo_app_text_classifier.classifier import Classifier
+
+Array = NDArray[np.floating]
+
+SHOWN = 64  # tokens that pictures show: longer texts are classified whole, but drawn so far
+WORDS = 64  # words that occlusion takes away, one at a time
+
+Span = tuple[int, int]  # of characters
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """What one forward and one backward pass showed of one text. Small: every visitor's session keeps one."""
+
+    text: str
+    checkpoint: str
+    labels: tuple[str, ...]
+    probabilities: Array  # (C,)
+    tokens: tuple[str, ...]  # T <= SHOWN pieces of the text, as the visitor wrote them
+    joined: tuple[bool, ...]  # (T,) no gap before the token
+    special: tuple[bool, ...]  # (T,) put there by the tokenizer
+    saliency: Array  # (T,) gradient x input of the answer's logit
+    attention: Array  # (L, H, T, T) float16, row = query, column = key
+    length: int  # tokens the model read
+    truncated: bool  # it did not read all
+    milliseconds: float  # forward pass
+    parameters: int
+
+    @property
+    def answer(self) -> str:
+        return self.labels[int(np.argmax(self.probabilities))]
+
+    def scores(self) -> dict[str, float]:
+        """Label -> probability."""
+        return dict(zip(self.labels, self.probabilities.tolist(), strict=True))
+
+
+def look(classifier: Classifier, texts: Sequence[str], *, checkpoint: str = "") -> list[Seen]:
+    """Everything the pictures need: one forward pass with its trace and one backward pass for all texts."""
+    encoded = classifier.encode(list(texts))
+    start = time.perf_counter()
+    output = classifier.network(encoded.ids, encoded.mask, trace=True)
+    probabilities = output.logits.detach().float().softmax(-1).cpu().numpy()  # B C
+    milliseconds = (time.perf_counter() - start) * 1000
+    saliency = gradient_x_input(output.logits, output.trace.embeddings).float().cpu().numpy()  # B T
+    attention = stack(output.trace.attention)  # B L H T T
+    parameters = sum(p.numel() for p in classifier.network.parameters())
+    seen = []
+    for b, text in enumerate(texts):
+        offsets = encoded.offsets[b]
+        shown = min(SHOWN, len(offsets))
+        special = tuple(start == end for start, end in offsets[:shown])
+        seen.append(
+            Seen(
+                text=text,
+                checkpoint=checkpoint,
+                labels=tuple(classifier.labels),
+                probabilities=probabilities[b],
+                tokens=tuple(pieces(text, offsets[:shown], encoded.tokens[b])),
+                joined=tuple(touching(offsets[:shown])),
+                special=special,
+                saliency=saliency[b, :shown],
+                attention=attention[b, :, :, :shown, :shown],
+                length=len(offsets),
+                truncated=bool(encoded.truncated[b]),
+                milliseconds=milliseconds,
+                parameters=parameters,
+            )
+        )
+    return seen
+
+
+def gradient_x_input(logits: Tensor, embeddings: Tensor) -> Tensor:
+    """(B, C) and (B, T, D) in one graph -> (B, T): gradient of each row's largest logit, times the embedding.
+
+    To first order, what the logit would lose without the token's embedding (Shrikumar et al. 2017,
+    https://arxiv.org/abs/1605.01713; for text Li et al. 2016, https://arxiv.org/abs/1506.01066).
+    """
+    import torch
+
+    (gradient,) = torch.autograd.grad(logits.max(dim=-1).values.sum(), embeddings)  # rows do not see each other
+    return (gradient * embeddings.detach()).sum(-1)
+
+
+def stack(attention: Sequence[Tensor]) -> Array:
+    """L tensors (B, H, T, T) -> one array (B, L, H, T, T) in half precision."""
+    import torch
+
+    stacked = torch.stack([layer.detach() for layer in attention], dim=1)
+    return stacked[..., :SHOWN, :SHOWN].half().cpu().numpy()
+
+
+def choose(attention: Array, layer: int | None, head: int | None) -> Array:
+    """(L, H, T, T) -> (T, T): one head; `None` averages over the layers, or over the heads."""
+    chosen = attention.astype(np.float32)
+    chosen = chosen.mean(axis=0) if layer is None else chosen[layer]
+    return chosen.mean(axis=0) if head is None else chosen[head]
+
+
+def received(attention: Array) -> Array:
+    """(T, T) -> (T,): how much each token is looked at, averaged over the tokens that look.
+
+    The classifier averages over all tokens at its end, so no single row (as [CLS] in BERT) is the one that counts.
+    """
+    return attention.mean(axis=0)
+
+
+def pieces(text: str, offsets: Sequence[Span], tokens: Sequence[str]) -> list[str]:
+    """The tokens as the visitor wrote them: slices of the text, or the token's own name where it has no span."""
+    return [text[a:b] if b > a else token for (a, b), token in zip(offsets, tokens, strict=False)]
+
+
+def touching(offsets: Sequence[Span]) -> list[bool]:
+    """Whether each token continues the one before it with no character between."""
+    return [False, *(a == end > 0 for (_, end), (a, _) in pairwise(offsets))][: len(offsets)]
+
+
+_HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
+
+
+def words(text: str, offsets: Sequence[Span]) -> list[Span]:
+    """Spans of words: touching tokens made of letters belong together, except in scripts without spaces."""
+    found: list[Span] = []
+    for a, b in offsets:
+        if a == b or not text[a:b].strip():
+            continue
+        if found and found[-1][1] == a and _glued(text[slice(*found[-1])], text[a:b]):
+            found[-1] = (found[-1][0], b)
+        else:
+            found.append((a, b))
+    return found
+
+
+def _glued(left: str, right: str) -> bool:
+    inner = left[-1].isalnum() or left[-1] in "'’"
+    return inner and (right[0].isalnum() or right[0] in "'’") and not (_HAN.search(left) or _HAN.search(right))
+
+
+def without(text: str, span: Span) -> str:
+    """The text with that span taken out, and one of the two spaces that would meet.
+
+    >>> without("not a bad film", (6, 9))
+    'not a film'
+    """
+    before, after = text[: span[0]], text[span[1] :]
+    if after[:1].isspace() and (not before or before[-1].isspace()):
+        after = after[1:]
+    return before + after
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Occlusion:
+    """What becomes of the answer when one word is taken away; N words."""
+
+    answer: str
+    probability: float  # of the answer, for the whole text
+    words: tuple[str, ...]
+    joined: tuple[bool, ...]  # (N,)
+    probabilities: Array  # (N,) of the answer, without the word
+    answers: tuple[str, ...]  # (N,) without the word
+
+    @property
+    def effect(self) -> Array:
+        """(N,) what the word adds to the answer's probability; negative where it speaks against it."""
+        return self.probability - self.probabilities
+
+
+def occlude(classifier: Classifier, text: str) -> Occlusion:
+    """The text and all its variants with one word less (at most `WORDS`), in one batch (Zeiler and Fergus 2014)."""
+    encoded = classifier.encode([text])
+    spans = words(text, encoded.offsets[0])[:WORDS]
+    variants = [without(text, span) for span in spans]
+    keep = [i for i, variant in enumerate(variants) if variant.strip()]
+    probabilities = np.asarray(classifier.predict([text, *(variants[i] for i in keep)], batch_size=WORDS + 1))
+    best = int(probabilities[0].argmax())
+    spans = [spans[i] for i in keep]
+    return Occlusion(
+        answer=classifier.labels[best],
+        probability=float(probabilities[0, best]),
+        words=tuple(text[a:b] for a, b in spans),
+        joined=tuple(touching(spans)),
+        probabilities=probabilities[1:, best],
+        answers=tuple(classifier.labels[i] for i in probabilities[1:].argmax(axis=-1).tolist()),
+    )
