@@ -1,0 +1,57 @@
+"""Where a token stands: fixed sinusoids (Vaswani et al. 2017, section 3.5) or one learned vector a place."""
+
+# T tokens, D width
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def sinusoids(tokens: int, width: int) -> Tensor:
+    """(T, D) with sin(t / 10000^(i/D)) in the even columns i and the cosine of the same angle in the odd ones.
+
+    Any shift in place is the same rotation everywhere, so "three words earlier" is a linear map of the encoding.
+    Raises `ValueError` for an odd width.
+    """
+    if width % 2:
+        raise ValueError(f"sinusoidal positions need an even width, not {width}.")
+    place = torch.arange(tokens, dtype=torch.float32)[:, None]  # (T, 1)
+    frequency = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000.0) / width))  # (D / 2,)
+    angle = place * frequency  # (T, D / 2)
+    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)  # (T, D), sin and cos by turns
+
+
+class SinusoidalPositions(nn.Module):
+    """The fixed table; it has no parameters and is not written into a checkpoint."""
+
+    table: Tensor
+
+    def __init__(self, max_tokens: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("table", sinusoids(max_tokens, width), persistent=False)
+
+    def forward(self, tokens: int) -> Tensor:
+        """(T, D) for the first `tokens` places; raises `ValueError` past the table's end."""
+        return _first(self.table, tokens)
+
+
+class LearnedPositions(nn.Module):
+    """One trained vector a place, as in BERT and GPT."""
+
+    def __init__(self, max_tokens: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(max_tokens, width))
+        nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, tokens: int) -> Tensor:
+        """(T, D) for the first `tokens` places; raises `ValueError` past the table's end."""
+        return _first(self.weight, tokens)
+
+
+def _first(table: Tensor, tokens: int) -> Tensor:
+    if tokens > table.shape[0]:
+        raise ValueError(f"{tokens} tokens do not fit {table.shape[0]} positions; cut the text.")
+    return table[:tokens]

@@ -1,0 +1,120 @@
+"""The network and its tokenizer, together: what the plugin's `load` returns."""
+
+# B batch, T tokens, C classes, N texts
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from demo_app import DemoError
+from demo_app_text_classifier.model import Config, TextClassifier
+
+V = TypeVar("V")
+PAD = "[PAD]"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Texts as the network reads them, padded to the longest."""
+
+    ids: Tensor  # (B, T) int64
+    mask: Tensor  # (B, T) bool, True = a token, False = padding
+    tokens: list[list[str]]  # without padding
+    offsets: list[list[tuple[int, int]]]  # characters of the text a token stands for; (0, 0) for special tokens
+    truncated: list[bool]  # the text was longer than `config.max_tokens`
+
+
+class Classifier:
+    """A text classifier that reads text. Its parameters are frozen; threads may share it."""
+
+    def __init__(self, network: TextClassifier, tokenizer: Tokenizer) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.config = network.config
+        self.labels = network.config.labels
+        self.tokenizer = tokenizer
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(self.config.max_tokens)
+        self._pad_id = tokenizer.token_to_id(PAD) or 0
+
+    @classmethod
+    def load(cls, folder: Path, device: str) -> Classifier:
+        """From config.json, model.safetensors (half precision, computed with in single) and tokenizer.json.
+
+        Raises `DemoError` when a file is missing, damaged, or belongs to another network.
+        """
+        config = _read(folder / "config.json", read_config)
+        tokenizer = _read(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
+        tensors = _read(folder / "model.safetensors", lambda path: load_file(path))
+        network = TextClassifier(config)
+        try:
+            network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        except RuntimeError as error:
+            raise DemoError(
+                f"model.safetensors in {folder.name} does not fit its config.json; fetch or train the checkpoint again."
+            ) from error
+        return cls(network.to(device), tokenizer)
+
+    def save(self, folder: Path) -> None:
+        """Write the three files that `load` reads; weights in half precision."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.half().contiguous().cpu() for name, tensor in self.network.state_dict().items()}
+        save_file(tensors, folder / "model.safetensors")
+        (folder / "config.json").write_text(
+            json.dumps(asdict(self.config), indent=2, ensure_ascii=False) + "\n", "utf-8"
+        )
+        self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Cut the texts into tokens; what is past `config.max_tokens` is dropped and said so in `truncated`."""
+        encodings = self.tokenizer.encode_batch(list(texts))
+        longest = max((len(encoding.ids) for encoding in encodings), default=0)
+        ids = torch.full((len(encodings), longest), self._pad_id)  # (B, T)
+        mask = torch.zeros(len(encodings), longest, dtype=torch.bool)  # (B, T)
+        for row, encoding in enumerate(encodings):
+            ids[row, : len(encoding.ids)] = torch.tensor(encoding.ids)
+            mask[row, : len(encoding.ids)] = True
+        device = self.network.token_embedding.weight.device
+        return Encoded(
+            ids.to(device),
+            mask.to(device),
+            tokens=[encoding.tokens for encoding in encodings],
+            offsets=[encoding.offsets for encoding in encodings],
+            truncated=[bool(encoding.overflowing) for encoding in encodings],
+        )
+
+    @torch.inference_mode()
+    def predict(self, texts: Sequence[str], batch_size: int = 64) -> Tensor:
+        """Probabilities (N, C) on the CPU, in the order of `texts`; inside, texts of like length share a batch."""
+        probabilities = torch.zeros(len(texts), len(self.labels))  # (N, C)
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            encoded = self.encode([texts[row] for row in rows])
+            probabilities[rows] = self.network(encoded.ids, encoded.mask).logits.softmax(dim=-1).cpu()
+        return probabilities
+
+
+def read_config(path: Path) -> Config:
+    """The `Config` in a config.json; raises `ValueError` or `TypeError` for a field that is wrong or unknown."""
+    fields = json.loads(path.read_text("utf-8"))
+    return Config(**{**fields, "labels": tuple(fields["labels"])})
+
+
+def _read(path: Path, reader: Callable[[Path], V]) -> V:
+    if not path.is_file():
+        raise DemoError(f"{path.name} is missing in {path.parent}; fetch or train the checkpoint again.")
+    try:
+        return reader(path)
+    except Exception as error:  # json, safetensors and tokenizers each raise their own, tokenizers a bare Exception
+        raise DemoError(
+            f"{path.name} in {path.parent.name} cannot be read; fetch or train the checkpoint again."
+        ) from error

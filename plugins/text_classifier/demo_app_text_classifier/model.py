@@ -1,0 +1,142 @@
+"""The text classifier: token embedding, positions, Transformer encoder, pooling, head.
+
+With `norm="post", pooling="first"`, a norm on the embeddings and a hidden layer in the head this is BERT's classifier
+(Devlin et al. 2018, https://arxiv.org/abs/1810.04805) as DistilBERT has it; the embedded checkpoints are small
+pre-norm networks.
+"""
+
+# B batch, T tokens, H heads, D width, C classes, L layers, P = D or 2 D what pooling returns
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from demo_app.nn import EncoderLayer, LearnedPositions, SinusoidalPositions
+
+POOLINGS = ("first", "mean", "max", "mean_max")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What config.json holds: all that is needed to build the network."""
+
+    labels: tuple[str, ...]  # name of each class, in the order of the logits
+    vocab_size: int
+    max_tokens: int = 128  # longer texts are cut
+    width: int = 128  # D
+    heads: int = 4  # H
+    layers: int = 2  # L
+    feed_forward: int = 512
+    positions: str = "learned"  # or "sinusoidal"
+    norm: str = "pre"  # or "post"
+    norm_eps: float = 1e-5
+    activation: str = "gelu"  # or "relu"
+    dropout: float = 0.1
+    embedding_norm: bool = False  # LayerNorm on the sum of token and position, as in BERT
+    convolution: int = 0  # kernel of a depthwise convolution before the encoder: neighbours first; 0 = none
+    pooling: str = "first"  # or "mean", "max", "mean_max" (both, side by side)
+    head_hidden: bool = False  # a ReLU layer of width D before the last linear map, as in DistilBERT
+
+    def __post_init__(self) -> None:
+        if len(self.labels) < 2:
+            raise ValueError("labels must name at least two classes.")
+        for field, known in (("positions", ("learned", "sinusoidal")), ("pooling", POOLINGS)):
+            if getattr(self, field) not in known:
+                raise ValueError(f"{field} {getattr(self, field)!r} is unknown; choose one of: {', '.join(known)}.")
+        if self.convolution and self.convolution % 2 == 0:
+            raise ValueError(f"convolution {self.convolution} must be odd, so that a token stays in its place.")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the network computed on the way to the logits."""
+
+    embeddings: Tensor  # (B, T, D) token embeddings as they enter the sum with the positions; in the autograd graph
+    attention: tuple[Tensor, ...]  # L times (B, H, T, T): who looked at whom, rows sum to 1
+
+
+@dataclass(frozen=True)
+class Output:
+    logits: Tensor  # (B, C)
+    trace: Trace | None = None
+
+
+class LocalMixer(nn.Module):
+    """Each token sees its neighbours, one filter a channel: word order for free, which small data cannot teach."""
+
+    def __init__(self, width: int, kernel: int) -> None:
+        super().__init__()
+        self.conv_dw = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, T, D), mask (B, T), True = a token; returns x plus its filtered neighbourhood, (B, T, D)."""
+        x = x.masked_fill(~mask[..., None], 0.0)  # or padding would leak into the last tokens
+        return x + F.gelu(self.conv_dw(x.transpose(1, 2))).transpose(1, 2)
+
+
+def pool(x: Tensor, mask: Tensor, how: str) -> Tensor:
+    """One vector a text: x (B, T, D), mask (B, T), True = a token; returns (B, D), or (B, 2 D) for mean_max."""
+    if how == "first":
+        return x[:, 0]
+    keep = mask[..., None]  # (B, T, 1)
+    mean = x.masked_fill(~keep, 0.0).sum(dim=1) / keep.sum(dim=1).clamp(min=1)  # (B, D)
+    if how == "mean":
+        return mean
+    top = x.masked_fill(~keep, torch.finfo(x.dtype).min).amax(dim=1)  # (B, D)
+    return top if how == "max" else torch.cat((mean, top), dim=-1)
+
+
+class TextClassifier(nn.Module):
+    """ids to logits. `forward` returns all it computed and stores nothing, so threads may share one network."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        positions = SinusoidalPositions if config.positions == "sinusoidal" else LearnedPositions
+        self.positions = positions(config.max_tokens, config.width)
+        self.embedding_norm = nn.LayerNorm(config.width, config.norm_eps) if config.embedding_norm else nn.Identity()
+        self.local_mixer = LocalMixer(config.width, config.convolution) if config.convolution else None
+        self.layers = nn.ModuleList(
+            EncoderLayer(
+                config.width,
+                config.heads,
+                config.feed_forward,
+                norm=config.norm,
+                activation=config.activation,
+                dropout=config.dropout,
+                norm_eps=config.norm_eps,
+            )
+            for _ in range(config.layers)
+        )
+        self.final_norm = nn.LayerNorm(config.width, config.norm_eps) if config.norm == "pre" else nn.Identity()
+        pooled = config.width * (2 if config.pooling == "mean_max" else 1)
+        self.head_hidden = nn.Linear(pooled, config.width) if config.head_hidden else None
+        self.head = nn.Linear(config.width if config.head_hidden else pooled, len(config.labels))
+        self.dropout = nn.Dropout(config.dropout)
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+
+    def forward(self, ids: Tensor, mask: Tensor, *, trace: bool = False) -> Output:
+        """ids (B, T) int64, mask (B, T) bool, True = a token, False = padding; returns logits (B, C).
+
+        With `trace`, also the token embeddings and every layer's attention; `torch.autograd.grad` of a logit by
+        `trace.embeddings` works for frozen networks too. Raises `ValueError` when T exceeds `config.max_tokens`.
+        """
+        embeddings = self.token_embedding(ids)  # (B, T, D)
+        if trace and torch.is_grad_enabled() and not embeddings.requires_grad:
+            embeddings.requires_grad_()
+        x = self.dropout(self.embedding_norm(embeddings + self.positions(ids.shape[1])))  # (B, T, D)
+        if self.local_mixer is not None:
+            x = self.local_mixer(x, mask)
+        attention: list[Tensor] = []
+        for layer in self.layers:
+            x, weights = layer(x, mask[:, None, None, :], need_weights=trace)  # (B, T, D), (B, H, T, T)
+            attention += [weights] if trace else []
+        pooled = self.dropout(pool(self.final_norm(x), mask, self.config.pooling))  # (B, P)
+        if self.head_hidden is not None:
+            pooled = self.dropout(F.relu(self.head_hidden(pooled)))  # (B, D)
+        return Output(self.head(pooled), Trace(embeddings, tuple(attention)) if trace else None)
