@@ -235,7 +235,7 @@ def import_plugin(plugin: Plugin) -> ModuleType:
         module = EntryPoint(plugin.name, plugin.value, GROUP).load()
     except (Exception, SystemExit) as error:
         log.error("plugin %s: importing %s failed", plugin.name, plugin.value, exc_info=True)
-        remedy = f"see the log, or run: demo-app check {plugin.path or plugin.name}"
+        remedy = f"see the log, or run: demo-app check {plugin.name}"
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise PluginError("import", f"importing {plugin.value} failed with {said}; {remedy}") from error
     return module  # type: ignore[no-any-return]  # EntryPoint.load is typed Any

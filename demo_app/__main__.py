@@ -1,0 +1,5 @@
+"""python -m demo_app: the same as the command demo-app."""
+
+from demo_app.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,225 @@
+"""demo-app run | plugins | check | download | space. Also `python -m demo_app`.
+
+Exit codes: 0 all is well, 1 something failed and was named, 2 the command line was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import demo_app
+from demo_app import hub
+from demo_app.api import Checkpoint, Demo, DemoError
+from demo_app.machine import prepare_environment
+from demo_app.models import where
+from demo_app.plugins import Plugin, PluginError, load_plugins
+from demo_app.settings import Settings, SettingsError, parse_bytes
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO if args.command == "run" else logging.CRITICAL,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    for noisy in ("httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        return int(args.call(args) or 0)
+    except (SettingsError, DemoError, PluginError) as error:
+        sys.stderr.write(f"demo-app: {error}\n")
+        return 2 if isinstance(error, SettingsError) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="demo-app", description=demo_app.__doc__)
+    parser.add_argument("--version", action="version", version=demo_app.__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, call: Any, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(call=call)
+        sub.add_argument(
+            "--plugins-dir", type=Path, metavar="DIR", help="a folder of plugins beside the installed ones"
+        )
+        return sub
+
+    run = command("run", _run, "Serve the page.")
+    run.add_argument("--host")
+    run.add_argument("--port", type=int)
+    run.add_argument("--only", type=_names, metavar="NAMES", help="plugins to use, comma-separated")
+    run.add_argument("--disable", type=_names, metavar="NAMES", help="plugins not to import, comma-separated")
+    run.add_argument("--preload", type=_names, metavar="NAMES", help="first (default), all, none, or demos")
+    run.add_argument("--device", choices=("cuda", "mps", "cpu"))
+    run.add_argument("--memory-budget", type=_bytes, metavar="SIZE", help="for loaded models, as in 2G")
+    run.add_argument("--strict", action="store_true", default=None, help="the first plugin that fails stops the start")
+
+    plugins = command("plugins", _plugins, "List plugins, their demos and checkpoints; 1 if one failed.")
+    plugins.add_argument("--json", action="store_true")
+
+    check = command("check", _check, "Say everything that is wrong with a plugin; 1 if anything is.")
+    check.add_argument("target", nargs="+", metavar="PATH|NAME", help="a plugin's folder, or its name")
+    check.add_argument("--load", action="store_true", help="also load every checkpoint that is on this disk")
+
+    download = command("download", _download, "Fetch checkpoints from the Hub; 1 if one could not be had.")
+    download.add_argument("target", nargs="*", metavar="DEMO[/CHECKPOINT]")
+    download.add_argument("--all", action="store_true", help="every checkpoint of every demo")
+
+    space = command("space", _space, "Write requirements.txt and the README's Space header from the plugins.")
+    space.add_argument("folder", nargs="?", type=Path, default=Path(), help="the checkout; default: here")
+    space.add_argument("--check", action="store_true", help="write nothing; 1 if a file is stale")
+    return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _bytes(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _run(args: argparse.Namespace) -> None:
+    fields = ("plugins_dir", "host", "port", "only", "disable", "preload", "device", "memory_budget", "strict")
+    demo_app.run(**{name: getattr(args, name) for name in fields})
+
+
+def _plugins(args: argparse.Namespace) -> int:
+    plugins = load_plugins(Settings.from_env(plugins_dir=args.plugins_dir))
+    if args.json:
+        sys.stdout.write(json.dumps([_as_json(plugin) for plugin in plugins], indent=2) + "\n")
+    else:
+        for plugin in plugins:
+            sys.stdout.write(_as_text(plugin))
+        if not plugins:
+            sys.stdout.write("No plugins. Install one, or name a folder with --plugins-dir.\n")
+    return any(plugin.state == "failed" for plugin in plugins)
+
+
+def _as_json(plugin: Plugin) -> dict[str, Any]:
+    return {
+        "name": plugin.name,
+        "status": plugin.state,
+        "stage": plugin.stage,
+        "reason": plugin.reason,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "source": plugin.source,
+        "path": str(plugin.path) if plugin.path else None,
+        "import_ms": round(plugin.import_ms, 1),
+        "demos": [
+            {
+                "name": demo.name,
+                "title": demo.title,
+                "summary": demo.summary,
+                "order": demo.order,
+                "checkpoints": [
+                    {
+                        "name": checkpoint.name,
+                        "title": checkpoint.title,
+                        "where": where(checkpoint),
+                        "repo_id": checkpoint.repo_id,
+                        "revision": checkpoint.revision,
+                        "size": checkpoint.size,
+                        "license": checkpoint.license,
+                    }
+                    for checkpoint in demo.checkpoints
+                ],
+            }
+            for demo in plugin.demos
+        ],
+    }
+
+
+def _as_text(plugin: Plugin) -> str:
+    lines = [f"{plugin.name}  {plugin.provider}  {plugin.origin}  {plugin.state}  {plugin.import_ms:.0f} ms"]
+    if plugin.reason:
+        lines.append(f"  {plugin.stage + ': ' if plugin.stage else ''}{plugin.reason}")
+    for demo in plugin.demos:
+        lines.append(f"  {demo.name}: {demo.summary}")
+        lines += [f"    {checkpoint.name}: {checkpoint.title} ({where(checkpoint)})" for checkpoint in demo.checkpoints]
+    return "\n".join(lines) + "\n"
+
+
+def _check(args: argparse.Namespace) -> int:
+    prepare_environment()
+    from demo_app.testing import check_demo
+
+    settings = Settings.from_env(plugins_dir=args.plugins_dir)
+    wrong = 0
+    for target in args.target:
+        report = check_demo(target, settings=settings, load=args.load)
+        sys.stdout.write(str(report))
+        wrong += len(report.problems)
+    return wrong > 0
+
+
+def _download(args: argparse.Namespace) -> int:
+    prepare_environment()
+    demos = {
+        d.name: d for plugin in load_plugins(Settings.from_env(plugins_dir=args.plugins_dir)) for d in plugin.demos
+    }
+    if not args.target and not args.all:
+        raise SettingsError("name what to fetch, as in text_classifier/sst2, or say --all.")
+    failed = 0
+    for demo, checkpoint in _wanted(args.target or list(demos), demos):
+        label = f"{demo.name}/{checkpoint.name}"
+        try:
+            sys.stdout.write(f"{label}: {_fetch(checkpoint, label)}\n")
+        except DemoError as error:
+            failed += 1
+            sys.stdout.write(f"{label}: failed: {error}\n")
+    return failed > 0
+
+
+def _wanted(targets: Sequence[str], demos: dict[str, Demo[Any]]) -> list[tuple[Demo[Any], Checkpoint]]:
+    wanted: list[tuple[Demo[Any], Checkpoint]] = []
+    for target in targets:
+        name, _, one = target.partition("/")
+        if name not in demos:
+            raise SettingsError(f"there is no demo {name!r}; there are: {', '.join(sorted(demos)) or 'none'}.")
+        demo = demos[name]
+        chosen = demo.checkpoint(one) if one else None
+        wanted += [(demo, checkpoint) for checkpoint in ([chosen] if chosen else demo.checkpoints)]
+    return wanted
+
+
+def _fetch(checkpoint: Checkpoint, label: str) -> str:
+    """Fetch with a bar on standard error; where the files are now."""
+    from tqdm import tqdm
+
+    if not checkpoint.on_hub:
+        return f"embedded in {hub.locate(checkpoint)}"
+    with tqdm(total=100, unit="%", desc=label, bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}") as bar:
+        folder = hub.fetch(checkpoint, lambda fraction: bar.update(round(100 * fraction) - bar.n))
+    return f"on disk in {folder}"
+
+
+def _space(args: argparse.Namespace) -> int:
+    from demo_app import space
+
+    folder = args.folder.resolve()
+    stale = space.stale_files(folder, args.plugins_dir or folder / "plugins")
+    if args.check:
+        for path in stale:
+            sys.stdout.write(f"{path.name} is stale; run: demo-app space\n")
+        return len(stale) > 0
+    for path, text in stale.items():
+        path.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"wrote {path.name}\n")
+    if not stale:
+        sys.stdout.write("nothing to do: requirements.txt and README.md are up to date\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
