@@ -21,7 +21,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -205,9 +205,19 @@ def heads_grid(attention: ArrayLike, *, label: str, selected: tuple[int, int] | 
     )
 
 
-def note(text: str, *, kind: str = "") -> str:
-    """A line of small print; `kind` is "hint" for a frame that stands where a picture will come."""
-    return f'<p class="viz viz-{"hint" if kind == "hint" else "small"}" dir="auto">{escape(text)}</p>'
+def note(text: str, *, kind: Literal["small", "hint", "lesson", "card"] = "small") -> str:
+    """A line of text.
+
+    Args:
+        text: any text.
+        kind: "small" print; "hint" where a picture will come; "lesson", what to notice; "card", facts on a model.
+    """
+    return f'<p class="viz viz-{escape(kind)}" dir="auto">{escape(text)}</p>'
+
+
+def side_by_side(*pictures: str) -> str:
+    """Pictures made by this module next to each other, or below each other where there is no room."""
+    return f'<div class="viz-side">{"".join(pictures)}</div>'
 
 
 def _finite(values: ArrayLike, shape: tuple[int, ...]) -> Array:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
+UNKNOWN = "[UNK]"
 SHOWN = 64  # tokens that pictures show: longer texts are classified whole, but drawn so far
 WORDS = 64  # words that occlusion takes away, one at a time
 
@@ -44,6 +45,8 @@ class Seen:
     attention: Array  # (L, H, T, T) float16, row = query, column = key
     length: int  # tokens the model read
     truncated: bool  # it did not read all
+    unknown: int  # tokens that are not in its vocabulary
+    pooling: str  # how the model makes one vector of T: "first", "mean", "max", "mean_max"
     milliseconds: float  # forward pass
     parameters: int
 
@@ -83,7 +86,9 @@ def look(classifier: Classifier, texts: Sequence[str], *, checkpoint: str = "") 
                 saliency=saliency[b, :shown],
                 attention=attention[b, :, :, :shown, :shown],
                 length=len(offsets),
-                truncated=bool(encoded.truncated[b]),
+                truncated=encoded.truncated[b],
+                unknown=encoded.tokens[b].count(UNKNOWN),
+                pooling=classifier.config.pooling,
                 milliseconds=milliseconds,
                 parameters=parameters,
             )
@@ -118,12 +123,13 @@ def choose(attention: Array, layer: int | None, head: int | None) -> Array:
     return chosen.mean(axis=0) if head is None else chosen[head]
 
 
-def received(attention: Array) -> Array:
-    """(T, T) -> (T,): how much each token is looked at, averaged over the tokens that look.
+def received(attention: Array, pooling: str) -> Array:
+    """(T, T) -> (T,): how much the model's last step gets to see of each token through this attention.
 
-    The classifier averages over all tokens at its end, so no single row (as [CLS] in BERT) is the one that counts.
+    A model that reads its answer off the first token ("first", as BERT off [CLS]) sees what that token looks at; one
+    that pools over all tokens sees the mean over all that look.
     """
-    return attention.mean(axis=0)
+    return attention[0] if pooling == "first" else attention.mean(axis=0)
 
 
 def pieces(text: str, offsets: Sequence[Span], tokens: Sequence[str]) -> list[str]:
@@ -192,7 +198,7 @@ def occlude(classifier: Classifier, text: str) -> Occlusion:
     spans = words(text, encoded.offsets[0])[:WORDS]
     variants = [without(text, span) for span in spans]
     keep = [i for i, variant in enumerate(variants) if variant.strip()]
-    probabilities = np.asarray(classifier.predict([text, *(variants[i] for i in keep)], batch_size=WORDS + 1))
+    probabilities = classifier.predict([text, *(variants[i] for i in keep)], batch_size=WORDS + 1).numpy()
     best = int(probabilities[0].argmax())
     spans = [spans[i] for i in keep]
     return Occlusion(

@@ -1,0 +1,511 @@
+"""The tab: layout and events. What is computed is in `explain`, how it looks in `demo_app.viz`.
+
+A click on Classify costs one forward and one backward pass; what they showed stays in the visitor's session (`Seen`),
+and the pickers only redraw from it. Nothing here imports torch: that happens in the first event.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from demo_app import InputError, viz
+from demo_app_text_classifier.checkpoints import CHECKPOINTS
+from demo_app_text_classifier.example import TEXT, example
+from demo_app_text_classifier.explain import SHOWN, WORDS, Occlusion, Seen, choose, look, occlude, received
+
+if TYPE_CHECKING:
+    from demo_app.models import ModelHandle
+    from demo_app_text_classifier.classifier import Classifier
+
+AVERAGE = "average"
+CHUNK = 256  # rows of a file between two steps of its progress bar
+KEPT_SECONDS = 1800  # a session's last look is forgotten after so long
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """An example, and what to notice in it."""
+
+    title: str
+    text: str
+    checkpoint: str
+    lesson: str
+
+
+LESSONS = (
+    Lesson("Two halves", TEXT, "sst2", "Each half says something else. Which words win? Swap the halves and see."),
+    Lesson("Negation", "This film is not bad at all.", "sst2", "'bad' alone is damning. Take away 'not' and compare."),
+    Lesson(
+        "Irony",
+        "Two hours of my life that I will never get back, thank you so much.",
+        "sst2",
+        "Kind words, unkind meaning: small models take them at their word. Look at 'thank you'.",
+    ),
+    Lesson(
+        "A feeling without its name",
+        "i keep checking the door and i cannot sleep when i am home alone",
+        "emotion",
+        "No word names the feeling. Which words give it away?",
+    ),
+    Lesson(
+        "Mixed feelings",
+        "i feel so grateful for my friends but a little lonely tonight",
+        "emotion",
+        "Two feelings, one answer: compare the bars, then take 'lonely' away.",
+    ),
+    Lesson("中文: 好评", "房间很干净,服务员也热情,下次还会再来。", "zh_reviews", "A guest's praise, in Chinese."),
+    Lesson("中文: 转折", "东西不错,就是快递太慢了。", "zh_reviews", "Good thing, slow delivery: 就是 turns it around."),
+)
+
+CAVEATS = {
+    "attention": "Attention shows where the model looked, not why it decided: other attentions can give the same "
+    "answer (Jain and Wallace 2019), though they are not mere noise (Wiegreffe and Pinter 2019). "
+    "Check with 'Take a word away'.",
+    "gradient": "Gradient × input is a first-order estimate: what the answer's score would lose without the token. "
+    "It is exact only for a linear model. Check with 'Take a word away'.",
+}
+
+
+def build(handle: ModelHandle[Classifier]) -> None:
+    """Lay out the tab and wire its events. Called once, inside the host's `gr.Blocks`."""
+    actions = Actions(handle)
+    limit = handle.settings.max_text
+    seen = gr.State(None, time_to_live=KEPT_SECONDS)
+    with gr.Row():
+        with gr.Column(scale=5, min_width=300):
+            picker = handle.picker()
+            text = gr.Textbox(
+                TEXT,
+                label="Text",
+                info=f"Up to {limit:,} characters; the model reads the first words. Enter classifies.",
+                max_lines=6,
+                max_length=limit,
+            )
+            button = gr.Button("Classify", variant="primary")
+            lessons = gr.Dataset(
+                components=["textbox"],
+                samples=[[lesson.text] for lesson in LESSONS],
+                sample_labels=[lesson.title for lesson in LESSONS],
+                label="Try one: each teaches something",
+                type="index",
+            )
+        with gr.Column(scale=6, min_width=300):
+            answer = gr.Label(example().scores(), label="Answer", show_heading=True)
+            method = gr.Radio(
+                [("Gradient × input", "gradient"), ("Attention", "attention")],
+                value="gradient",
+                label="Colour the words by",
+            )
+            words = gr.HTML(words_view(example(), "gradient", None, None), js_on_load=None)
+    gr.Markdown("### Look inside")
+    with gr.Tabs():
+        with gr.Tab("Attention heads"):
+            layer, head, heads = attention_panel()
+        with gr.Tab("Take a word away"):
+            occlusion_panel(actions, text, picker)
+        with gr.Tab("Compare two"):
+            compare_panel(actions, picker, limit)
+        with gr.Tab("Label a file"):
+            file_panel(actions, picker, handle.settings.max_rows)
+    redraw: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+    look = [answer, words, heads, seen]
+    gr.on(
+        [button.click, text.submit],
+        actions.classify,
+        [text, picker, method, layer, head],
+        look,
+        api_name="classify",
+        **redraw,
+    )
+    lessons.click(actions.example, [lessons, method, layer, head], [text, picker, *look], api_name="example", **redraw)
+    method.input(actions.colour, [seen, method, layer, head], words, api_name="colour", **redraw)
+    gr.on(
+        [layer.input, head.input],
+        actions.attention,
+        [seen, method, layer, head],
+        [words, heads],
+        api_name="attention",
+        **redraw,
+    )
+    heads.click(actions.open_head, [seen, method], [layer, head, words, heads], api_visibility="private", **redraw)
+
+
+def attention_panel() -> tuple[gr.Radio, gr.Radio, gr.HTML]:
+    layers, heads = shape()
+    with gr.Row():
+        layer = gr.Radio([AVERAGE, *map(str, range(1, layers + 1))], value=AVERAGE, label="Layer")
+        head = gr.Radio([AVERAGE, *map(str, range(1, heads + 1))], value=AVERAGE, label="Head")
+    return layer, head, gr.HTML(heads_view(example(), None, None), js_on_load=viz.script())
+
+
+def occlusion_panel(actions: Actions, text: gr.Textbox, picker: gr.Dropdown) -> None:
+    button = gr.Button("Take each word of the text away, one at a time")
+    view = gr.HTML(viz.note("Which word carries the answer? Press the button.", kind="hint"), js_on_load=None)
+    button.click(actions.occlude, [text, picker], view, api_name="occlude", show_progress="minimal")
+
+
+def compare_panel(actions: Actions, picker: gr.Dropdown, limit: int) -> None:
+    with gr.Row():
+        a = gr.Textbox("The acting is wonderful, but the plot is thin.", label="Text A", max_length=limit)
+        b = gr.Textbox("The plot is thin, but the acting is wonderful.", label="Text B", max_length=limit)
+    button = gr.Button("Compare")
+    with gr.Row():
+        answers = [gr.Label(label=f"Answer to {name}", min_width=240) for name in "AB"]
+    view = gr.HTML(viz.note("Change one word in B and see what it moves.", kind="hint"), js_on_load=None)
+    gr.on(
+        [button.click, a.submit, b.submit],
+        actions.compare,
+        [a, b, picker],
+        [*answers, view],
+        api_name="compare",
+        show_progress="minimal",
+    )
+
+
+def file_panel(actions: Actions, picker: gr.Dropdown, max_rows: int) -> None:
+    gr.Markdown(
+        f"A CSV file (also `.csv.gz`, UTF-8) with a column `text` and at most {max_rows:,} rows; a column `label`, if "
+        "there is one, is compared with the answers. Texts that a spreadsheet would run as a formula come back with a "
+        "leading apostrophe."
+    )
+    with gr.Row():
+        file = gr.File(label="Your file", file_types=[".csv", ".gz"], height=140)
+        result = gr.File(label="The same with answers", interactive=False, height=140)
+    button = gr.Button("Label every row")
+    view = gr.HTML(viz.note("No file yet.", kind="hint"), js_on_load=None)
+    button.click(actions.classify_file, [file, picker], [result, view], api_name="classify_file", show_progress_on=view)
+
+
+def shape() -> tuple[int, int]:
+    """(layers, heads) that the pickers offer: the most that an embedded checkpoint has."""
+    files = [c.folder / "config.json" for c in CHECKPOINTS if c.folder is not None]
+    configs = [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
+    return max(config["layers"] for config in configs), max(config["heads"] for config in configs)
+
+
+class Actions:
+    """What a visitor or a client can do: one method an event."""
+
+    def __init__(self, handle: ModelHandle[Classifier]) -> None:
+        self.handle = handle
+
+    def classify(self, text: str, checkpoint: str, method: str, layer: str, head: str) -> tuple[Any, ...]:
+        """Name the sentiment or the emotion of a text.
+
+        Args:
+            text: what to classify; the model reads its first words, up to the checkpoint's limit of tokens.
+            checkpoint: sst2, emotion or zh_reviews.
+            method: what colours the words in the picture: gradient or attention.
+            layer: whose attention is drawn: average, or the layer's number from 1.
+            head: average, or the head's number from 1.
+
+        Returns:
+            The probability of each label; the words, coloured, as HTML; the attention as HTML.
+        """
+        with self.handle.use(checkpoint) as classifier:
+            (seen,) = look(classifier, [usable(text)], checkpoint=checkpoint)
+        check(seen)
+        return self._answer(seen, method, layer, head)
+
+    def example(self, number: int, method: str, layer: str, head: str) -> tuple[Any, ...]:
+        """Classify one of the examples.
+
+        Args:
+            number: which example, from 0.
+            method: what colours the words: gradient or attention.
+            layer: whose attention is drawn: average, or the layer's number from 1.
+            head: average, or the head's number from 1.
+
+        Returns:
+            The example's text; its checkpoint; then what `classify` returns.
+        """
+        if not 0 <= number < len(LESSONS):
+            raise InputError(f"There is no example {number}; choose one from 0 to {len(LESSONS) - 1}.")
+        lesson = LESSONS[number]
+        with self.handle.use(lesson.checkpoint) as classifier:
+            (seen,) = look(classifier, [lesson.text], checkpoint=lesson.checkpoint)
+        scores, words, *rest = self._answer(seen, method, layer, head)
+        return lesson.text, lesson.checkpoint, scores, viz.note(lesson.lesson, kind="lesson") + words, *rest
+
+    def _answer(self, seen: Seen, method: str, layer: str, head: str) -> tuple[Any, ...]:
+        chosen = index(layer, seen.attention.shape[0]), index(head, seen.attention.shape[1])
+        return seen.scores(), words_view(seen, method, *chosen), heads_view(seen, *chosen), seen
+
+    def colour(self, seen: Seen | None, method: str, layer: str, head: str) -> str:
+        """Draw the words of the text classified last in this session (before that: of the page's example) again.
+
+        Args:
+            seen: kept by the session.
+            method: gradient or attention.
+            layer: whose attention: average, or the layer's number from 1.
+            head: average, or the head's number from 1.
+
+        Returns:
+            The words, coloured, as HTML.
+        """
+        seen = seen or example()
+        return words_view(seen, method, index(layer, seen.attention.shape[0]), index(head, seen.attention.shape[1]))
+
+    def attention(self, seen: Seen | None, method: str, layer: str, head: str) -> tuple[str, str]:
+        """Open one head's attention, or an average, for the text classified last in this session.
+
+        Args:
+            seen: kept by the session.
+            method: what colours the words: gradient or attention.
+            layer: average, or the layer's number from 1.
+            head: average, or the head's number from 1.
+
+        Returns:
+            The words, coloured, as HTML; the attention as HTML.
+        """
+        seen = seen or example()
+        chosen = index(layer, seen.attention.shape[0]), index(head, seen.attention.shape[1])
+        return words_view(seen, method, *chosen), heads_view(seen, *chosen)
+
+    def open_head(self, seen: Seen | None, method: str, event: gr.EventData) -> tuple[str, str, str, str]:
+        """A click on a thumbnail: `attention` with that layer and head."""
+        layer, head = str(int(event.layer) + 1), str(int(event.head) + 1)
+        return layer, head, *self.attention(seen, method, layer, head)
+
+    def occlude(self, text: str, checkpoint: str) -> str:
+        """Take each word of the text away, one at a time, and see what becomes of the answer.
+
+        Args:
+            text: what to classify.
+            checkpoint: sst2, emotion or zh_reviews.
+
+        Returns:
+            The words and what each adds to the answer's probability, as HTML.
+        """
+        with self.handle.use(checkpoint) as classifier:
+            occlusion = occlude(classifier, usable(text))
+        if not occlusion.words:
+            raise InputError("There is only one word; write at least two, so that something is left to classify.")
+        return occlusion_view(occlusion)
+
+    def compare(self, a: str, b: str, checkpoint: str) -> tuple[Any, ...]:
+        """Classify two texts side by side.
+
+        Args:
+            a: a text.
+            b: another, for example the same with one word changed.
+            checkpoint: sst2, emotion or zh_reviews.
+
+        Returns:
+            The probabilities for A; for B; the differences and the words of both, coloured, as HTML.
+        """
+        with self.handle.use(checkpoint) as classifier:
+            pair = look(classifier, [usable(a, "Text A"), usable(b, "Text B")], checkpoint=checkpoint)
+        for seen in pair:
+            check(seen)
+        return pair[0].scores(), pair[1].scores(), difference_view(*pair)
+
+    def classify_file(
+        self,
+        file: str | None,
+        checkpoint: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Iterator[tuple[Any, str]]:
+        """Classify every row of a CSV file.
+
+        Args:
+            file: a CSV file with a column `text`, at most as many rows as the page says.
+            checkpoint: sst2, emotion or zh_reviews.
+
+        Returns:
+            A CSV file with the text, the label and its probability; how many rows got which label, as HTML.
+        """
+        from demo_app_text_classifier.data import read_csv
+
+        if file is None:
+            raise InputError("There is no file yet; choose a CSV file with a column 'text'.")
+        rows = read_csv(Path(file), require_label=False, max_rows=self.handle.settings.max_rows)
+        labels: list[str] = []
+        sure: list[float] = []
+        with tempfile.TemporaryDirectory(prefix="demo-app-") as folder, self.handle.use(checkpoint) as classifier:
+            for start in range(0, len(rows.texts), CHUNK):
+                progress((start, len(rows.texts)), unit="rows")
+                yield gr.skip(), viz.note(f"{start:,} of {len(rows.texts):,} rows", kind="hint")
+                best = classifier.predict([clean(text) for text in rows.texts[start : start + CHUNK]]).max(dim=-1)
+                labels += [classifier.labels[i] for i in best.indices.tolist()]
+                sure += best.values.tolist()
+            target = Path(folder) / f"{checkpoint}-answers.csv"
+            write_csv(target, rows.texts, rows.labels, labels, sure)
+            yield str(target), file_view(labels, rows.labels, classifier.labels)
+        # Gradio has copied the file into its own cache by now, where it stays for an hour; ours is gone
+
+
+def clean(text: str) -> str:
+    """The text with half characters (lone surrogates), which JSON can carry and UTF-8 cannot, made question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def usable(text: str | None, name: str = "The text") -> str:
+    """The text as the tokenizer can read it. Raises `InputError` when there is nothing to read."""
+    text = clean(text or "")
+    if not text.strip():
+        raise InputError(f"{name} is empty; write a sentence, then try again.")
+    return text
+
+
+def check(seen: Seen) -> None:
+    if all(seen.special):
+        raise InputError("The text has nothing that the model can read; write a sentence, then try again.")
+
+
+def index(choice: str, count: int) -> int | None:
+    """From a picker's number, from 1, to an index; `None` for the average."""
+    if choice == AVERAGE:
+        return None
+    if not str(choice).isdecimal() or not 1 <= int(choice) <= count:
+        raise InputError(f"There is no {choice}; choose {AVERAGE}, or a number from 1 to {count}.")
+    return int(choice) - 1
+
+
+def words_view(seen: Seen, method: str, layer: int | None, head: int | None) -> str:
+    """The model's card and its words, coloured."""
+    if method == "attention":
+        scores, diverging, ends = received(choose(seen.attention, layer, head), seen.pooling), False, ("little", "much")
+        label = f"Attention received, {head_name(layer, head)}"
+    else:
+        scores, diverging, ends = seen.saliency, True, ("against", "for")
+        label = f"What speaks for “{seen.answer}”"
+    strip = viz.token_strip(
+        seen.tokens,
+        scores,
+        label=label,
+        joined=seen.joined,
+        special=seen.special,
+        diverging=diverging,
+        ends=ends,
+    )
+    return strip + viz.note(CAVEATS[method]) + viz.note(card(seen), kind="card")
+
+
+def card(seen: Seen) -> str:
+    """One line on the model and what it read."""
+    parts = [
+        seen.checkpoint,
+        f"{seen.parameters / 1e6:.2f} M parameters",
+        f"{seen.milliseconds:.1f} ms",
+        f"{seen.length} tokens",
+    ]
+    if seen.truncated:
+        parts.append("the rest of the text was not read")
+    if seen.length > SHOWN:
+        parts.append(f"the first {SHOWN} are drawn")
+    if seen.unknown:
+        parts.append(f"{seen.unknown} not in its vocabulary")
+    return " · ".join(parts)
+
+
+def head_name(layer: int | None, head: int | None) -> str:
+    where = "all layers" if layer is None else f"layer {layer + 1}"
+    which = "all heads" if head is None else f"head {head + 1}"
+    return f"{where}, {which}" + (", averaged" if layer is None or head is None else "")
+
+
+def heads_view(seen: Seen, layer: int | None, head: int | None) -> str:
+    """All heads as thumbnails, and the chosen one large."""
+    selected = None if layer is None or head is None else (layer, head)
+    grid = viz.heads_grid(seen.attention, label="All heads: choose one", selected=selected)
+    names = [token if token.strip() else "␣" for token in seen.tokens]
+    weights = choose(seen.attention, layer, head)
+    large = viz.heat_map(
+        weights,
+        names,
+        names,
+        label=f"Who looks (row) at whom (column): {head_name(layer, head)}",
+        column_axis="looks at",
+    )
+    return viz.side_by_side(grid, large)
+
+
+def occlusion_view(occlusion: Occlusion) -> str:
+    """The words coloured by their effect, and the strongest as bars."""
+    effect = occlusion.effect
+    order = sorted(range(len(effect)), key=lambda i: -abs(float(effect[i])))[:8]
+    strip = viz.token_strip(
+        occlusion.words,
+        effect,
+        label=f"What each word adds to “{occlusion.answer}” ({occlusion.probability:.1%})",
+        joined=occlusion.joined,
+        diverging=True,
+        ends=("takes away", "adds"),
+    )
+    flips = [f"without it: {a}" if a != occlusion.answer else "" for a in occlusion.answers]
+    bars = viz.bars(
+        [occlusion.words[i] for i in order],
+        [float(effect[i]) for i in order],
+        label=f"The strongest, in points of probability of “{occlusion.answer}”",
+        notes=[flips[i] for i in order],
+        diverging=True,
+    )
+    capped = viz.note(f"The first {WORDS} words were tried.") if len(occlusion.words) == WORDS else ""
+    return viz.side_by_side(strip, bars) + capped
+
+
+def difference_view(a: Seen, b: Seen) -> str:
+    """B's probabilities less A's, and the words of both."""
+    bars = viz.bars(
+        a.labels,
+        b.probabilities - a.probabilities,
+        label="B less A, in points of probability",
+        diverging=True,
+        full=1.0,
+    )
+    strips = [
+        viz.token_strip(
+            seen.tokens,
+            seen.saliency,
+            label=f"{name}: what speaks for “{seen.answer}”",
+            joined=seen.joined,
+            special=seen.special,
+            diverging=True,
+            ends=("against", "for"),
+        )
+        for name, seen in (("A", a), ("B", b))
+    ]
+    return bars + viz.side_by_side(*strips) + viz.note(CAVEATS["gradient"])
+
+
+def file_view(labels: list[str], expected: list[str] | None, known: tuple[str, ...]) -> str:
+    shares = [labels.count(label) / max(len(labels), 1) for label in known]
+    bars = viz.bars(
+        known,
+        shares,
+        label=f"{len(labels):,} rows",
+        notes=[f"{labels.count(label):,} rows" for label in known],
+        full=1.0,
+    )
+    if expected is None:
+        return bars
+    right = sum(a == b for a, b in zip(labels, expected, strict=True)) / max(len(labels), 1)
+    return bars + viz.note(f"{right:.1%} of the rows have the label that the file gave.")
+
+
+def write_csv(
+    path: Path, texts: list[str], expected: list[str] | None, labels: list[str], probabilities: list[float]
+) -> None:
+    """Columns text, expected (where the file gave labels), label, probability; UTF-8 with a mark for spreadsheets."""
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", *(["expected"] if expected is not None else []), "label", "probability"])
+        for i, text in enumerate(texts):
+            given = [harmless(expected[i])] if expected is not None else []
+            shown = math.floor(probabilities[i] * 1e6) / 1e6
+            writer.writerow([harmless(clean(text)), *given, harmless(labels[i]), f"{shown:.6f}"])
+
+
+def harmless(cell: str) -> str:
+    """A cell that a spreadsheet shows and does not run (OWASP, CSV injection): a formula gets a leading apostrophe."""
+    return "'" + cell if cell.lstrip().startswith(("=", "+", "-", "@")) or cell.startswith(("\t", "\r")) else cell
