@@ -200,8 +200,12 @@ def _fetch(checkpoint: Checkpoint, label: str) -> str:
     if not checkpoint.on_hub:
         return f"embedded in {hub.locate(checkpoint)}"
     with tqdm(total=100, unit="%", desc=label, bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}") as bar:
-        folder = hub.fetch(checkpoint, lambda fraction: bar.update(round(100 * fraction) - bar.n))
+        folder = hub.fetch(checkpoint, lambda fraction: _advance(bar, fraction))
     return f"on disk in {folder}"
+
+
+def _advance(bar: Any, fraction: float) -> None:
+    bar.update(round(100 * fraction) - bar.n)
 
 
 def _space(args: argparse.Namespace) -> int:
