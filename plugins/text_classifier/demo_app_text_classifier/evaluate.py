@@ -1,0 +1,92 @@
+"""Measure a checkpoint on a labelled CSV file.
+
+python -m demo_app_text_classifier.evaluate --checkpoint NAME_OR_FOLDER --data FILE
+"""
+
+# N examples, C classes
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from demo_app import DemoError
+from demo_app_text_classifier.classifier import Classifier
+from demo_app_text_classifier.data import class_ids, read_csv
+
+WEIGHTS = Path(__file__).parent / "weights"
+CHUNK = 1024  # examples between two steps of the progress bar
+
+
+def scores(predicted: Tensor, wanted: Tensor, classes: int) -> dict[str, float]:
+    """Accuracy, and macro F1: the mean over classes of 2 hits / (said + there), 0 for one neither said nor there.
+
+    predicted and wanted (N,) int64.
+    """
+    hits = torch.bincount(wanted[predicted == wanted], minlength=classes)  # (C,)
+    said_and_there = torch.bincount(predicted, minlength=classes) + torch.bincount(wanted, minlength=classes)  # (C,)
+    f1 = 2 * hits / said_and_there.clamp(min=1)  # (C,)
+    return {"accuracy": round(hits.sum().item() / len(wanted), 5), "macro_f1": round(f1.mean().item(), 5)}
+
+
+def evaluate(classifier: Classifier, path: Path) -> dict[str, float]:
+    """`scores` of a checkpoint on a CSV file, with the number of examples and the seconds the predictions took."""
+    rows = read_csv(path, require_label=True)
+    wanted = torch.tensor(class_ids(rows.labels or [], classifier.labels))  # (N,)
+    start = time.perf_counter()
+    chunks = range(0, len(rows.texts), CHUNK)
+    probabilities = torch.cat(
+        [classifier.predict(rows.texts[at : at + CHUNK]) for at in tqdm(chunks, desc="evaluate", file=sys.stderr)]
+    )  # (N, C)
+    seconds = round(time.perf_counter() - start, 2)
+    return scores(probabilities.argmax(-1), wanted, len(classifier.labels)) | {
+        "examples": len(rows.texts),
+        "seconds": seconds,
+    }
+
+
+def find_checkpoint(name_or_folder: str) -> Path:
+    """The folder of an embedded checkpoint by its name, or the folder itself.
+
+    Raises `DemoError` when there is neither.
+    """
+    for folder in (Path(name_or_folder), WEIGHTS / name_or_folder):
+        if (folder / "config.json").is_file():
+            return folder
+    embedded = ", ".join(sorted(path.parent.name for path in WEIGHTS.glob("*/config.json"))) or "none"
+    raise DemoError(
+        f"{name_or_folder!r} is neither a folder with a config.json nor an embedded checkpoint ({embedded})."
+    )
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """At a command line, what was wrong is one sentence and not a traceback; the exit status is 1."""
+    try:
+        yield
+    except DemoError as error:
+        sys.exit(f"error: {error}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="demo_app_text_classifier.evaluate", description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", required=True, help="name of an embedded checkpoint, or a folder")
+    parser.add_argument("--data", required=True, type=Path, help="CSV file (.gz too) with the columns text and label")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(arguments)
+    with clear_errors():
+        result = evaluate(Classifier.load(find_checkpoint(options.checkpoint), options.device), options.data)
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()

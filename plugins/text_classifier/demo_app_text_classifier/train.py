@@ -1,0 +1,349 @@
+"""Train a text classifier from scratch on a CSV file with the columns text and label.
+
+python -m demo_app_text_classifier.train --data FILE --validation FILE --out FOLDER
+"""
+
+# N examples, B batch, T tokens, C classes
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor
+from tqdm import tqdm
+
+from demo_app import DemoError, InputError
+from demo_app_text_classifier.classifier import Classifier
+from demo_app_text_classifier.data import TOKENIZERS, class_ids, label_names, read_csv, train_tokenizer
+from demo_app_text_classifier.evaluate import clear_errors, scores
+from demo_app_text_classifier.model import Config, TextClassifier
+
+logger = logging.getLogger(__name__)
+SHELF = 50  # batches that are drawn together and sorted by length, so that little is padding
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train. Each field is an option of the command line."""
+
+    epochs: int = _option(6, "times to go through the data")
+    batch_size: int = _option(64, "examples in a step")
+    learning_rate: float = _option(1e-3, "the highest; it rises for `warmup` and then falls to zero in a straight line")
+    warmup: float = _option(0.1, "share of all steps")
+    weight_decay: float = _option(0.01, "AdamW's, on matrices")
+    token_dropout: float = _option(0.1, "probability to hide a token from the network")
+    label_smoothing: float = _option(0.1, "probability mass given to all classes alike")
+    average: float = _option(0.999, "decay of the running mean of the weights, which is what is saved")
+    r_drop: float = _option(0.0, "weight of the symmetric KL divergence between two dropout passes (Wu et al. 2021)")
+    length_power: float = _option(0.0, "an example of n tokens weighs n to this power: whole sentences over phrases")
+    augment: int = _option(0, "edited copies of each example that only the teachers label")
+    distil_weight: float = _option(0.7, "share of the teachers' opinion in the loss, when there are teachers")
+    temperature: float = _option(1.0, "softens teachers and student alike")
+    teachers: int = _option(0, "networks of other seeds to train first, whose mean opinion is then distilled into one")
+    seed: int = _option(0, "of weights, order and dropout")
+    threads: int = _option(2, "of torch; another number may change the last digits of the result")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Tokenised texts with their targets."""
+
+    ids: list[Tensor]  # N times (T,) int64
+    targets: Tensor  # (N, C) probabilities: one-hot, the teachers', or a mixture
+    weights: Tensor  # (N,) with mean 1
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """ids (B, T), mask (B, T), targets (B, C), weights (B,)."""
+        chosen = [self.ids[row] for row in rows.tolist()]
+        lengths = torch.tensor([len(ids) for ids in chosen])  # (B,)
+        padded = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)  # (B, T), [PAD] is 0
+        return padded, torch.arange(padded.shape[1]) < lengths[:, None], self.targets[rows], self.weights[rows]
+
+
+def tokenise(texts: Sequence[str], tokenizer: Tokenizer) -> list[Tensor]:
+    return [torch.tensor(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]
+
+
+def batches(examples: Examples, size: int) -> list[Tensor]:
+    """Row numbers of each batch of one epoch: shuffled, with texts of like length together."""
+    lengths = torch.tensor([len(ids) for ids in examples.ids])  # (N,)
+    shelves = torch.randperm(len(lengths)).split(size * SHELF)
+    drawn = [batch for shelf in shelves for batch in shelf[lengths[shelf].argsort()].split(size)]
+    return [drawn[place] for place in torch.randperm(len(drawn)).tolist()]
+
+
+def hide_tokens(mask: Tensor, probability: float) -> Tensor:
+    """Take tokens away at random, as if they were padding; the first, [CLS], stays. (B, T) to (B, T)."""
+    kept = torch.rand(mask.shape) >= probability
+    kept[:, 0] = True
+    return mask & kept
+
+
+def loss_of(network: TextClassifier, batch: tuple[Tensor, Tensor, Tensor, Tensor], recipe: Recipe) -> Tensor:
+    """Cross-entropy with the (smoothed) targets, and where R-Drop is on the two passes' disagreement."""
+    ids, mask, targets, weights = batch
+    if recipe.r_drop:
+        ids, mask, targets, weights = (torch.cat((part, part)) for part in (ids, mask, targets, weights))
+    logits = network(ids, hide_tokens(mask, recipe.token_dropout)).logits  # (B, C)
+    said = (logits / recipe.temperature).log_softmax(-1)  # (B, C)
+    wanted = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / targets.shape[-1]  # (B, C)
+    loss = -((wanted * said).sum(-1) * weights).mean()
+    if recipe.r_drop:
+        one, two = said.chunk(2)
+        loss = loss + recipe.r_drop * 0.5 * ((one.exp() - two.exp()) * (one - two)).sum(-1).mean()
+    return loss
+
+
+class Trainer:
+    """Network, running mean of its weights, optimiser: all that an epoch changes and a restart needs."""
+
+    def __init__(self, config: Config, recipe: Recipe, steps: int) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.network = TextClassifier(config)
+        self.mean = TextClassifier(config).eval().requires_grad_(False)
+        self.mean.load_state_dict(self.network.state_dict())
+        matrices = [p for p in self.network.parameters() if p.ndim > 1]
+        vectors = [p for p in self.network.parameters() if p.ndim == 1]
+        groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+        rise = max(1, int(recipe.warmup * steps))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))
+        )
+        self.epoch = 0
+        self.step = 0
+
+    def run_epoch(self, examples: Examples, bar: tqdm[Any]) -> None:
+        """One pass over the data. All chance comes from the seed and the epoch's number, so it can be repeated."""
+        torch.manual_seed(self.recipe.seed * 100_003 + self.epoch)
+        self.network.train()
+        for rows in batches(examples, self.recipe.batch_size):
+            loss = loss_of(self.network, examples.batch(rows), self.recipe)
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self.optimizer.step()
+            self.schedule.step()
+            self.step += 1
+            self._average()
+            bar.update()
+            if self.step % 20 == 0:
+                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        self.epoch += 1
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.recipe.average, self.step / (self.step + 10))  # the first weights are soon forgotten
+        for mean, now in zip(self.mean.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(now, 1 - decay)
+
+    def save(self, path: Path, settings: str) -> None:
+        parts = {name: getattr(self, name).state_dict() for name in ("network", "mean", "optimizer", "schedule")}
+        unfinished = path.with_suffix(".tmp")
+        torch.save(parts | {"epoch": self.epoch, "step": self.step, "settings": settings}, unfinished)
+        unfinished.replace(path)  # killed at any moment, the file is whole
+
+    def resume(self, path: Path, settings: str) -> None:
+        """Go on after the last whole epoch of a training that was killed, when its settings were the same."""
+        if not path.is_file():
+            return
+        saved = torch.load(path, weights_only=True)
+        if saved["settings"] != settings:
+            logger.warning("%s is of other settings; training starts anew.", path)
+            return
+        for name in ("network", "mean", "optimizer", "schedule"):
+            getattr(self, name).load_state_dict(saved[name])
+        self.epoch, self.step = saved["epoch"], saved["step"]
+        logger.info("going on after epoch %d of %s", self.epoch, path)
+
+
+def opinions(teachers: Sequence[Classifier], texts: Sequence[str]) -> Tensor:
+    """The teachers' mean probabilities, (N, C)."""
+    total = torch.zeros(len(texts), len(teachers[0].labels))
+    for teacher in teachers:
+        for at in tqdm(range(0, len(texts), 4096), desc="teachers", file=sys.stderr, leave=False):
+            total[at : at + 4096] += teacher.predict(texts[at : at + 4096], batch_size=128)
+    return total / len(teachers)
+
+
+def edited(texts: Sequence[str], tokenizer: Tokenizer, generator: torch.Generator) -> Iterator[str]:
+    """Each text with words lost, words of other texts in place of its own, or half of another text behind it."""
+    pieces = []
+    for text, encoding in zip(texts, tokenizer.encode_batch(list(texts)), strict=True):
+        offsets = [offset for offset in encoding.offsets if offset[1] > offset[0]]
+        ends = [start for start, _ in offsets[1:]] + [offsets[-1][1] if offsets else 0]
+        pieces.append([text[start:end] for (start, _), end in zip(offsets, ends, strict=True)])
+    pool = [piece for some in pieces for piece in some]
+    for own in pieces:
+        kind, share = torch.rand(2, generator=generator).tolist()
+        if kind < 0.3:
+            other = pieces[int(torch.randint(len(pieces), (1,), generator=generator))]
+            half = len(other) // 2
+            own = [*own, " ", *(other[:half] if share < 0.5 else other[half:])]
+        chance = torch.rand(len(own), generator=generator).tolist()
+        drawn = torch.randint(len(pool), (len(own),), generator=generator).tolist()
+        lost, swapped = (0.3 * share, 0.1 * share) if kind < 0.65 else (0.1 * share, 0.3 * share)
+        kept = [
+            pool[other] if luck < lost + swapped else piece
+            for piece, luck, other in zip(own, chance, drawn, strict=True)
+            if luck >= lost
+        ]
+        yield "".join(kept) or "".join(own)
+
+
+def make_examples(
+    texts: Sequence[str],
+    classes: Tensor,
+    tokenizer: Tokenizer,
+    labels: int,
+    teachers: Sequence[Classifier],
+    recipe: Recipe,
+) -> Examples:
+    """Tokens and targets; with teachers, targets are mixed with their opinion and edited copies are added."""
+    targets = F.one_hot(classes, labels).float()  # (N, C)
+    ids = tokenise(texts, tokenizer)
+    if teachers:
+        targets = targets * (1 - recipe.distil_weight) + opinions(teachers, texts) * recipe.distil_weight
+        generator = torch.Generator().manual_seed(recipe.seed)
+        copies = [copy for _ in range(recipe.augment) for copy in edited(texts, tokenizer, generator)]
+        if copies:
+            ids += tokenise(copies, tokenizer)
+            targets = torch.cat((targets, opinions(teachers, copies)))
+    weights = torch.tensor([len(row) for row in ids]).float() ** recipe.length_power  # (N,)
+    return Examples(ids, targets, weights / weights.mean())
+
+
+def train(
+    texts: Sequence[str],
+    classes: Tensor,
+    tokenizer: Tokenizer,
+    config: Config,
+    recipe: Recipe,
+    out: Path,
+    teachers: Sequence[Classifier] = (),
+) -> Classifier:
+    """Train, resuming what was begun in `out`, and save the checkpoint there."""
+    tokenizer.enable_truncation(config.max_tokens)
+    tokenizer.no_padding()
+    examples = make_examples(texts, classes, tokenizer, len(config.labels), teachers, recipe)
+    steps = len(batches(examples, recipe.batch_size))
+    trainer = Trainer(config, recipe, steps * recipe.epochs)
+    settings = json.dumps([asdict(config), asdict(recipe), len(examples.ids), examples.targets.sum(0).tolist()])
+    state = out / "training.pt"
+    out.mkdir(parents=True, exist_ok=True)
+    trainer.resume(state, settings)
+    with tqdm(total=steps * recipe.epochs, initial=trainer.step, desc=out.name, file=sys.stderr, mininterval=1) as bar:
+        while trainer.epoch < recipe.epochs:
+            trainer.run_epoch(examples, bar)
+            trainer.save(state, settings)
+    classifier = Classifier(trainer.mean, tokenizer)
+    classifier.save(out)
+    state.unlink(missing_ok=True)
+    return Classifier.load(out, "cpu")  # as it is on disk, in half precision
+
+
+def train_teachers(
+    texts: Sequence[str], classes: Tensor, tokenizer: Tokenizer, config: Config, recipe: Recipe, out: Path
+) -> list[Classifier]:
+    """`recipe.teachers` networks that differ in their seeds, in out/teachers/; those already there are kept."""
+    found = []
+    for number in range(1, recipe.teachers + 1):
+        folder = out / "teachers" / str(number)
+        if not (folder / "tokenizer.json").is_file():
+            train(texts, classes, tokenizer, config, replace(recipe, seed=recipe.seed + number, augment=0), folder)
+        found.append(Classifier.load(folder, "cpu"))
+    return found
+
+
+def _add_options(parser: argparse.ArgumentParser, of: type, skip: tuple[str, ...] = ()) -> None:
+    for option in fields(of):
+        if option.name in skip or option.default is MISSING:
+            continue
+        kind = type(option.default)
+        name = "--" + option.name.replace("_", "-")
+        text = option.metadata.get("help", "of the network: see Config") + f" (default {option.default})"
+        if kind is bool:
+            parser.add_argument(name, action="store_true", help=text)
+        else:
+            parser.add_argument(name, type=kind, default=option.default, help=text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="demo_app_text_classifier.train", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, type=Path, help="CSV file (.gz too) with the columns text and label")
+    parser.add_argument("--validation", type=Path, help="CSV file to measure on; else every 20th row is kept back")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the new checkpoint")
+    parser.add_argument("--labels", help="names of the classes, by commas, in the order of their numbers in the file")
+    parser.add_argument(
+        "--distil", type=Path, nargs="+", default=[], help="checkpoints to learn from: their mean opinion"
+    )
+    parser.add_argument("--tokenizer", choices=TOKENIZERS, default="wordpiece", help="unigram suits Chinese")
+    parser.add_argument("--vocab-size", type=int, default=12000)
+    _add_options(parser, Config)
+    _add_options(parser, Recipe)
+    return parser
+
+
+def _split(
+    texts: list[str], written: list[str], validation: Path | None
+) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Texts and labels to train on, texts and labels to measure on."""
+    if validation is not None:
+        rows = read_csv(validation, require_label=True)
+        return texts, written, rows.texts, rows.labels or []
+    kept = slice(None, None, 20)
+    held_out = set(range(len(texts))[kept])
+    rest = [row for row in range(len(texts)) if row not in held_out]
+    return [texts[row] for row in rest], [written[row] for row in rest], texts[kept], written[kept]
+
+
+def run(options: argparse.Namespace) -> dict[str, float]:
+    start = time.perf_counter()
+    torch.set_num_threads(options.threads)
+    recipe = Recipe(**{option.name: getattr(options, option.name) for option in fields(Recipe)})
+    rows = read_csv(options.data, require_label=True)
+    labels = tuple(options.labels.split(",")) if options.labels else label_names(rows.labels or [])
+    texts, written, held_out, answers = _split(rows.texts, rows.labels or [], options.validation)
+    classes = torch.tensor(class_ids(written, labels))  # (N,)
+    tokenizer = train_tokenizer(texts, options.tokenizer, options.vocab_size)
+    chosen = {option.name: getattr(options, option.name) for option in fields(Config) if hasattr(options, option.name)}
+    config = Config(**{**chosen, "labels": labels, "vocab_size": tokenizer.get_vocab_size()})
+    teachers = [Classifier.load(folder, "cpu") for folder in options.distil]
+    teachers += train_teachers(texts, classes, tokenizer, config, recipe, options.out)
+    if any(teacher.labels != labels for teacher in teachers):
+        raise InputError("the teachers' labels are not those of the data; give the same --labels to all of them.")
+    classifier = train(texts, classes, tokenizer, config, recipe, options.out, teachers)
+    predicted = classifier.predict(held_out).argmax(-1)
+    result = scores(predicted, torch.tensor(class_ids(answers, labels)), len(labels))
+    return result | {"examples": len(held_out), "seconds": round(time.perf_counter() - start, 1)}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    options = _parser().parse_args(arguments)
+    with clear_errors():
+        try:
+            result = run(options)
+        except ValueError as error:  # a setting that Config or a block refuses
+            raise DemoError(str(error)) from error
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()
