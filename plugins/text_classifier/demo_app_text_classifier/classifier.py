@@ -68,6 +68,7 @@ class Classifier:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.half().contiguous().cpu() for name, tensor in self.network.state_dict().items()}
         save_file(tensors, folder / "model.safetensors")
+        (folder / "model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
         (folder / "config.json").write_text(
             json.dumps(asdict(self.config), indent=2, ensure_ascii=False) + "\n", "utf-8"
         )
