@@ -106,17 +106,17 @@ def bars(
 
     Args:
         names: N texts.
-        values: (N,) numbers; shown as percentages unless `percent` is off.
+        values: (N,) numbers, shown in percent (`diverging`: percentage points) or, without `percent`, as they are.
         label: what is measured; caption and name of the list.
         notes: N short texts behind the numbers.
         full: the value of a full bar; without it the largest magnitude.
     """
     numbers = _finite(values, (len(names),))
     full = float(full if full is not None else np.abs(numbers).max(initial=0.0)) or 1.0
-    sign = "+" if diverging else ""
+    shown = ("{:+.1f} pp" if diverging else "{:.1f} %") if percent else ("{:+.3f}" if diverging else "{:.3f}")
     rows = []
     for i, (name, value) in enumerate(zip(names, numbers.tolist(), strict=True)):
-        number = f"{value:{sign}.1%}" if percent else f"{value:{sign}.3f}"
+        number = shown.format(100 * value if percent else value)
         side = (" viz-up" if value > 0 else " viz-down") if diverging else ""
         note = f'<span class="viz-note">{escape(notes[i])}</span>' if i < len(notes) and notes[i] else ""
         share = min(1.0, abs(value) / full)
@@ -148,8 +148,8 @@ def heat_map(
         rows: R texts at the left.
         columns: C texts at the top.
         label: what it shows; caption and text alternative.
-        row_axis: names the rows in a read-out: "from  not".
-        column_axis: names the columns.
+        row_axis: what a read-out says before the row's name: "from not to bad: 0.41".
+        column_axis: what it says between the two names.
     """
     matrix = _finite(weights, (len(rows), len(columns)))
     levels, largest = _levels(matrix)

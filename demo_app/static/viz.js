@@ -7,7 +7,7 @@ function show(map, row, column) {
   column = Math.max(0, Math.min(columns.length - 1, column));
   const at = 2 * (row * columns.length + column);
   const weight = parseInt(cells.dataset.levels.slice(at, at + 2), 16) / 255 * parseFloat(cells.dataset.largest);
-  const [from, to] = cells.dataset.axes.split("|");
+  const [before, between] = cells.dataset.axes.split("|");
   map.dataset.row = row;
   map.dataset.column = column;
   map.classList.add("viz-reading");
@@ -15,7 +15,7 @@ function show(map, row, column) {
   cursor.style.setProperty("--row", row);
   cursor.style.setProperty("--column", column);
   map.closest("figure").querySelector(".viz-read").textContent =
-    `${from} ${rows[row].textContent}  ${to} ${columns[column].textContent}  ${weight.toFixed(3)}`;
+    `${before} ${rows[row].textContent} ${between} ${columns[column].textContent}: ${weight.toFixed(3)}`.trim();
 }
 
 element.addEventListener("pointermove", (event) => {

@@ -43,9 +43,9 @@ def compute() -> Seen:
     checkpoint = CHECKPOINTS[0]
     assert checkpoint.folder is not None
     classifier = Classifier.load(checkpoint.folder, "cpu")
-    look(classifier, [TEXT])  # the first pass is slow, and its milliseconds are shown
-    (seen,) = look(classifier, [TEXT], checkpoint=checkpoint.name)
-    return replace(seen, milliseconds=round(seen.milliseconds, 1))
+    runs = [look(classifier, [TEXT], checkpoint=checkpoint.name)[0] for _ in range(10)]
+    fastest = min(runs, key=lambda seen: seen.milliseconds)  # the first is slow, and the milliseconds are shown
+    return replace(fastest, milliseconds=round(fastest.milliseconds, 1))
 
 
 def write(seen: Seen, file: Path = FILE) -> None:

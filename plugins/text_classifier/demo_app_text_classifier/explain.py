@@ -8,6 +8,7 @@ from __future__ import annotations
 # B batch, T tokens, L layers, H heads, C classes
 import re
 import time
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -146,10 +147,13 @@ _HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003fff
 
 
 def words(text: str, offsets: Sequence[Span]) -> list[Span]:
-    """Spans of words: touching tokens made of letters belong together, except in scripts without spaces."""
+    """Spans of words: touching tokens made of letters belong together, except in scripts without spaces.
+
+    Punctuation is no word; an emoji is one.
+    """
     found: list[Span] = []
     for a, b in offsets:
-        if a == b or not text[a:b].strip():
+        if all(unicodedata.category(c)[0] in "PZC" for c in text[a:b]):
             continue
         if found and found[-1][1] == a and _glued(text[slice(*found[-1])], text[a:b]):
             found[-1] = (found[-1][0], b)
@@ -173,6 +177,12 @@ def without(text: str, span: Span) -> str:
     if after[:1].isspace() and (not before or before[-1].isspace()):
         after = after[1:]
     return before + after
+
+
+def best(labels: Sequence[str], probabilities: Tensor) -> list[tuple[str, float]]:
+    """(N, C) -> the likeliest label of each row, and its probability."""
+    top = probabilities.max(dim=-1)
+    return [(labels[i], p) for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

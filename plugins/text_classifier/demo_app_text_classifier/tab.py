@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-import math
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ import gradio as gr
 from demo_app import InputError, viz
 from demo_app_text_classifier.checkpoints import CHECKPOINTS
 from demo_app_text_classifier.example import TEXT, example
-from demo_app_text_classifier.explain import SHOWN, WORDS, Occlusion, Seen, choose, look, occlude, received
+from demo_app_text_classifier.explain import SHOWN, WORDS, Occlusion, Seen, best, choose, look, occlude, received
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 AVERAGE = "average"
 CHUNK = 256  # rows of a file between two steps of its progress bar
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 KEPT_SECONDS = 1800  # a session's last look is forgotten after so long
 
 
@@ -66,6 +67,8 @@ LESSONS = (
     Lesson("中文: 转折", "东西不错,就是快递太慢了。", "zh_reviews", "Good thing, slow delivery: 就是 turns it around."),
 )
 
+PAIR = ("The acting is wonderful, but the plot is thin.", "The plot is thin, but the acting is wonderful.")
+
 CAVEATS = {
     "attention": "Attention shows where the model looked, not why it decided: other attentions can give the same "
     "answer (Jain and Wallace 2019), though they are not mere noise (Wiegreffe and Pinter 2019). "
@@ -79,6 +82,8 @@ def build(handle: ModelHandle[Classifier]) -> None:
     """Lay out the tab and wire its events. Called once, inside the host's `gr.Blocks`."""
     actions = Actions(handle)
     limit = handle.settings.max_text
+    configs = embedded_configs()
+    tokens = f"the first {max(config['max_tokens'] for config in configs)} tokens"
     seen = gr.State(None, time_to_live=KEPT_SECONDS)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
@@ -86,7 +91,7 @@ def build(handle: ModelHandle[Classifier]) -> None:
             text = gr.Textbox(
                 TEXT,
                 label="Text",
-                info=f"Up to {limit:,} characters; the model reads the first words. Enter classifies.",
+                info=f"Up to {limit:,} characters, of which the model reads {tokens}. Enter classifies.",
                 max_lines=6,
                 max_length=limit,
             )
@@ -105,11 +110,13 @@ def build(handle: ModelHandle[Classifier]) -> None:
                 value="gradient",
                 label="Colour the words by",
             )
-            words = gr.HTML(words_view(example(), "gradient", None, None), js_on_load=None)
+            words = picture("Words", words_view(example(), "gradient", None, None))
     gr.Markdown("### Look inside")
-    with gr.Tabs():
+    with gr.Tabs(overflow_behavior="wrap"):
         with gr.Tab("Attention heads"):
-            layer, head, heads = attention_panel()
+            layer, head, heads = attention_panel(
+                *(max(config[key] for config in configs) for key in ("layers", "heads"))
+            )
         with gr.Tab("Take a word away"):
             occlusion_panel(actions, text, picker)
         with gr.Tab("Compare two"):
@@ -139,28 +146,29 @@ def build(handle: ModelHandle[Classifier]) -> None:
     heads.click(actions.open_head, [seen, method], [layer, head, words, heads], api_visibility="private", **redraw)
 
 
-def attention_panel() -> tuple[gr.Radio, gr.Radio, gr.HTML]:
-    layers, heads = shape()
+def attention_panel(layers: int, heads: int) -> tuple[gr.Radio, gr.Radio, gr.HTML]:
     with gr.Row():
-        layer = gr.Radio([AVERAGE, *map(str, range(1, layers + 1))], value=AVERAGE, label="Layer")
-        head = gr.Radio([AVERAGE, *map(str, range(1, heads + 1))], value=AVERAGE, label="Head")
-    return layer, head, gr.HTML(heads_view(example(), None, None), js_on_load=viz.script())
+        layer = gr.Radio([AVERAGE, *map(str, range(1, layers + 1))], value=AVERAGE, label="Layer", min_width=300)
+        head = gr.Radio([AVERAGE, *map(str, range(1, heads + 1))], value=AVERAGE, label="Head", min_width=300)
+    return layer, head, picture("Heads", heads_view(example(), None, None), js_on_load=viz.script())
 
 
 def occlusion_panel(actions: Actions, text: gr.Textbox, picker: gr.Dropdown) -> None:
     button = gr.Button("Take each word of the text away, one at a time")
-    view = gr.HTML(viz.note("Which word carries the answer? Press the button.", kind="hint"), js_on_load=None)
+    view = picture("Occlusion", viz.note("Which word carries the answer? Press the button.", kind="hint"))
     button.click(actions.occlude, [text, picker], view, api_name="occlude", show_progress="minimal")
 
 
 def compare_panel(actions: Actions, picker: gr.Dropdown, limit: int) -> None:
     with gr.Row():
-        a = gr.Textbox("The acting is wonderful, but the plot is thin.", label="Text A", max_length=limit)
-        b = gr.Textbox("The plot is thin, but the acting is wonderful.", label="Text B", max_length=limit)
+        a, b = (
+            gr.Textbox(text, label=f"Text {name}", max_lines=6, max_length=limit, min_width=300)
+            for name, text in zip("AB", PAIR, strict=True)
+        )
     button = gr.Button("Compare")
     with gr.Row():
         answers = [gr.Label(label=f"Answer to {name}", min_width=240) for name in "AB"]
-    view = gr.HTML(viz.note("Change one word in B and see what it moves.", kind="hint"), js_on_load=None)
+    view = picture("Difference", viz.note("Change one word in B and see what it moves.", kind="hint"))
     gr.on(
         [button.click, a.submit, b.submit],
         actions.compare,
@@ -173,23 +181,29 @@ def compare_panel(actions: Actions, picker: gr.Dropdown, limit: int) -> None:
 
 def file_panel(actions: Actions, picker: gr.Dropdown, max_rows: int) -> None:
     gr.Markdown(
-        f"A CSV file (also `.csv.gz`, UTF-8) with a column `text` and at most {max_rows:,} rows; a column `label`, if "
-        "there is one, is compared with the answers. Texts that a spreadsheet would run as a formula come back with a "
-        "leading apostrophe."
+        f"A CSV file (also `.csv.gz`) with a column `text` and at most {max_rows:,} rows comes back with the columns "
+        "`label` and `probability` (`predicted_label` where it has labels: they are compared with the answers). "
+        "Cells that a spreadsheet would run as a formula get a leading apostrophe."
     )
     with gr.Row():
-        file = gr.File(label="Your file", file_types=[".csv", ".gz"], height=140)
-        result = gr.File(label="The same with answers", interactive=False, height=140)
-    button = gr.Button("Label every row")
-    view = gr.HTML(viz.note("No file yet.", kind="hint"), js_on_load=None)
+        with gr.Column(min_width=300):
+            file = gr.File(label="Your file", file_types=[".csv", ".gz"], height=160)
+            button = gr.Button("Label every row")
+        with gr.Column(min_width=300):
+            result = gr.File(label="The same with answers", interactive=False, height=96, elem_classes="viz-file")
+            view = picture("Summary", viz.note("No file yet.", kind="hint"))
     button.click(actions.classify_file, [file, picker], [result, view], api_name="classify_file", show_progress_on=view)
 
 
-def shape() -> tuple[int, int]:
-    """(layers, heads) that the pickers offer: the most that an embedded checkpoint has."""
+def picture(label: str, value: str, js_on_load: str | None = None) -> gr.HTML:
+    """A card for what `viz` draws; the label is what clients call it."""
+    return gr.HTML(value, label=label, js_on_load=js_on_load, container=True, apply_default_css=False)
+
+
+def embedded_configs() -> list[dict[str, Any]]:
+    """config.json of each embedded checkpoint: what the pickers offer, without loading a model."""
     files = [c.folder / "config.json" for c in CHECKPOINTS if c.folder is not None]
-    configs = [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
-    return max(config["layers"] for config in configs), max(config["heads"] for config in configs)
+    return [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
 
 
 class Actions:
@@ -322,25 +336,24 @@ class Actions:
             checkpoint: sst2, emotion or zh_reviews.
 
         Returns:
-            A CSV file with the text, the label and its probability; how many rows got which label, as HTML.
+            The file with the columns label and probability added; how many rows got which label, as HTML.
         """
         from demo_app_text_classifier.data import read_csv
 
         if file is None:
             raise InputError("There is no file yet; choose a CSV file with a column 'text'.")
+        limit = self.handle.settings.max_text
         rows = read_csv(Path(file), require_label=False, max_rows=self.handle.settings.max_rows)
-        labels: list[str] = []
-        sure: list[float] = []
+        answers: list[tuple[str, float]] = []
         with tempfile.TemporaryDirectory(prefix="demo-app-") as folder, self.handle.use(checkpoint) as classifier:
             for start in range(0, len(rows.texts), CHUNK):
                 progress((start, len(rows.texts)), unit="rows")
                 yield gr.skip(), viz.note(f"{start:,} of {len(rows.texts):,} rows", kind="hint")
-                best = classifier.predict([clean(text) for text in rows.texts[start : start + CHUNK]]).max(dim=-1)
-                labels += [classifier.labels[i] for i in best.indices.tolist()]
-                sure += best.values.tolist()
+                texts = [clean(text[:limit]) for text in rows.texts[start : start + CHUNK]]
+                answers += best(classifier.labels, classifier.predict(texts))
             target = Path(folder) / f"{checkpoint}-answers.csv"
-            write_csv(target, rows.texts, rows.labels, labels, sure)
-            yield str(target), file_view(labels, rows.labels, classifier.labels)
+            write_csv(target, rows.columns, rows.records, answers)
+            yield str(target), file_view(answers, rows.labels, classifier.labels)
         # Gradio has copied the file into its own cache by now, where it stays for an hour; ours is gone
 
 
@@ -405,6 +418,8 @@ def card(seen: Seen) -> str:
         parts.append(f"the first {SHOWN} are drawn")
     if seen.unknown:
         parts.append(f"{seen.unknown} not in its vocabulary")
+    if seen.unknown and seen.unknown == seen.length - sum(seen.special):
+        parts.append("so the answer is a guess")
     return " · ".join(parts)
 
 
@@ -425,6 +440,7 @@ def heads_view(seen: Seen, layer: int | None, head: int | None) -> str:
         names,
         names,
         label=f"Who looks (row) at whom (column): {head_name(layer, head)}",
+        row_axis="",
         column_axis="looks at",
     )
     return viz.side_by_side(grid, large)
@@ -446,7 +462,7 @@ def occlusion_view(occlusion: Occlusion) -> str:
     bars = viz.bars(
         [occlusion.words[i] for i in order],
         [float(effect[i]) for i in order],
-        label=f"The strongest, in points of probability of “{occlusion.answer}”",
+        label=f"The strongest, in points of the probability of “{occlusion.answer}”",
         notes=[flips[i] for i in order],
         diverging=True,
     )
@@ -478,34 +494,40 @@ def difference_view(a: Seen, b: Seen) -> str:
     return bars + viz.side_by_side(*strips) + viz.note(CAVEATS["gradient"])
 
 
-def file_view(labels: list[str], expected: list[str] | None, known: tuple[str, ...]) -> str:
-    shares = [labels.count(label) / max(len(labels), 1) for label in known]
-    bars = viz.bars(
-        known,
-        shares,
-        label=f"{len(labels):,} rows",
-        notes=[f"{labels.count(label):,} rows" for label in known],
-        full=1.0,
-    )
-    if expected is None:
+def file_view(answers: list[tuple[str, float]], given: list[str] | None, labels: tuple[str, ...]) -> str:
+    """How many rows got which label, and how many of the labels that the file gave are the same."""
+    from demo_app_text_classifier.data import class_ids
+
+    counts = [sum(label == answer for answer, _ in answers) for label in labels]
+    shares = [count / len(answers) for count in counts]
+    bars = viz.bars(labels, shares, label="Answers", notes=[f"{count:,} rows" for count in counts], full=1.0)
+    if given is None:
         return bars
-    right = sum(a == b for a, b in zip(labels, expected, strict=True)) / max(len(labels), 1)
-    return bars + viz.note(f"{right:.1%} of the rows have the label that the file gave.")
+    try:
+        expected = [labels[i] for i in class_ids(given, labels)]
+    except InputError as error:
+        return bars + viz.note(f"Not compared with the file's labels: {error}")
+    same = sum(answer == label for (answer, _), label in zip(answers, expected, strict=True))
+    return bars + viz.note(f"{same / len(answers):.1%} of the rows have the label that the file gives.")
 
 
-def write_csv(
-    path: Path, texts: list[str], expected: list[str] | None, labels: list[str], probabilities: list[float]
-) -> None:
-    """Columns text, expected (where the file gave labels), label, probability; UTF-8 with a mark for spreadsheets."""
+def write_csv(path: Path, columns: list[str], records: list[dict[str, str]], answers: list[tuple[str, float]]) -> None:
+    """The file's own columns, then label and probability; UTF-8 with the mark that spreadsheets look for."""
+    added = ["label", "probability"]
+    added = [f"predicted_{name}" if name in columns else name for name in added]
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["text", *(["expected"] if expected is not None else []), "label", "probability"])
-        for i, text in enumerate(texts):
-            given = [harmless(expected[i])] if expected is not None else []
-            shown = math.floor(probabilities[i] * 1e6) / 1e6
-            writer.writerow([harmless(clean(text)), *given, harmless(labels[i]), f"{shown:.6f}"])
+        writer.writerow([harmless(clean(name)) for name in columns] + added)
+        for record, (label, probability) in zip(records, answers, strict=True):
+            cells = [harmless(clean(record[name])) for name in columns]
+            writer.writerow([*cells, harmless(label), f"{probability:.6f}"])
 
 
 def harmless(cell: str) -> str:
-    """A cell that a spreadsheet shows and does not run (OWASP, CSV injection): a formula gets a leading apostrophe."""
-    return "'" + cell if cell.lstrip().startswith(("=", "+", "-", "@")) or cell.startswith(("\t", "\r")) else cell
+    """A cell that a spreadsheet shows and does not run (OWASP, CSV injection): a formula gets a leading apostrophe.
+
+    >>> harmless("=1+1"), harmless("-0.5"), harmless("fine")
+    ("'=1+1", '-0.5', 'fine')
+    """
+    risky = cell.startswith(("\t", "\r")) or cell.lstrip().startswith(("=", "+", "-", "@"))
+    return "'" + cell if risky and not NUMBER.fullmatch(cell) else cell
