@@ -41,11 +41,15 @@ API = "/gradio_api"
 
 def run(settings: Settings | None = None, **overrides: Any) -> None:
     """Build the app, serve it, return after SIGTERM or SIGINT. What `app.py` and `demo-app run` call."""
-    app = create_app(settings, **overrides)
-    server = launch(app)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+
+    def listen() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+
+    listen()
+    server = launch(create_app(settings, **overrides))
+    listen()  # again: with SSR, Gradio has put handlers of its own there, which end the process at once
     stop.wait()
     server.close()
     sys.stdout.flush()
@@ -106,6 +110,8 @@ class Server:
             time.sleep(0.2)  # for the streams to carry the message away
         app.blocks.server.config.timeout_graceful_shutdown = 0.3
         app.blocks.close(verbose=False)
+        if app.blocks.node_process is not None:  # SSR's front proxy; it has carried the answers away by now
+            app.blocks.node_process.kill()
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncIterator[None]:

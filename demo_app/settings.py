@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -82,9 +83,13 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
         """Settings from `DEMO_APP_*` variables; an override that is not `None` wins.
 
-        Raises `SettingsError` naming the variable, also for a `DEMO_APP_` name that does not exist.
+        Raises `SettingsError` naming the variable, also for one that is a slip of a known one.
         """
         known = {f"DEMO_APP_{f.name.upper()}": f for f in fields(cls)}
+        for variable in environ:  # a plugin may have variables of its own, DEMO_APP_<DEMO>_<KEY>
+            nearest = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)
+            if variable.startswith("DEMO_APP_") and variable not in known and nearest:
+                raise SettingsError(f"{variable} is no setting; did you mean {nearest[0]}?")
         values: dict[str, Any] = {}
         for variable, f in known.items():
             if environ.get(variable):

@@ -29,30 +29,26 @@ def build(plugins: Sequence[Plugin], models: Models, settings: Settings) -> tupl
         refresh = gr.Button("Refresh", size="sm")
         gr.on([tab.select, refresh.click], report, None, view, queue=False, show_progress="hidden", api_name=NAME)
         if not settings.public:
-            _build_unload(models, report, view, [tab.select, refresh.click])
+            _build_unload(models, report, view)
     return view, report
 
 
-def _build_unload(models: Models, report: Callable[[], str], view: gr.HTML, triggers: list[Any]) -> None:
+def _build_unload(models: Models, report: Callable[[], str], view: gr.HTML) -> None:
     """Unloading is for whoever runs this alone: among strangers, one visitor would take another's model away."""
 
-    def loaded() -> Any:
-        choices = [_name(demo.name, checkpoint) for demo, checkpoint, state in models.states() if state.bytes]
-        return gr.Dropdown(choices=choices, value=choices[0] if choices else None, interactive=bool(choices))
+    def unload(name: str) -> str:
+        """Unload a model and give its memory back. Args: name: as in the list, "demo/checkpoint". Returns HTML."""
+        demo, checkpoint = known[name]
+        done = models.unload(demo, checkpoint.name if checkpoint else None)
+        gr.Info(f"{name} was unloaded." if done else f"{name} is in use or not loaded.")
+        return report()
 
-    def unload(name: str | None) -> tuple[str, Any]:
-        """Unload a model and give its memory back. Args: name: as in the list, "demo/checkpoint"."""
-        for demo, checkpoint, _ in models.states():
-            if name and _name(demo.name, checkpoint) == name:
-                done = models.unload(demo, checkpoint.name if checkpoint else None)
-                gr.Info(f"{name} was unloaded." if done else f"{name} is in use or not loaded; try again later.")
-        return report(), loaded()
-
-    with gr.Row(equal_height=True):
-        choice = gr.Dropdown([], label="Loaded model", interactive=False, scale=3)
-        button = gr.Button("Unload", scale=1)
-    gr.on(triggers, loaded, None, choice, queue=False, show_progress="hidden", api_visibility="private")
-    button.click(unload, choice, [view, choice], queue=False, api_name="unload")
+    known = {_name(demo.name, checkpoint): (demo, checkpoint) for demo, checkpoint, _ in models.states()}
+    if known:
+        with gr.Row(equal_height=True):
+            choice = gr.Dropdown(list(known), label="Model to unload", scale=3)
+            button = gr.Button("Unload", scale=1)
+        button.click(unload, choice, view, queue=False, api_name="unload")
 
 
 def render(plugins: Sequence[Plugin], models: Models) -> str:

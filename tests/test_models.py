@@ -1,0 +1,242 @@
+"""One load under concurrent first uses, leases, eviction under the budget, failures that are not remembered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demo_app import Checkpoint, Demo, DemoError, InputError
+from demo_app.models import LoadError, Models
+from demo_app.settings import Settings
+
+MB = 10**6
+
+
+class Weights:
+    """A model of a known size."""
+
+    def __init__(self, size: int) -> None:
+        self.array = np.zeros(size, dtype=np.uint8)
+
+
+def demo_of(tmp_path: Path, load: Any, *names: str, size: int = 0) -> Demo[Any]:
+    checkpoints = []
+    for name in names or ("tiny",):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "model.bin").write_bytes(b"0" * size)
+        checkpoints.append(Checkpoint(name=name, title=name, folder=folder, files=("model.bin",)))
+    return Demo(
+        name="sized", title="Sized", summary="s", load=load, build=lambda _: None, checkpoints=tuple(checkpoints)
+    )
+
+
+def models_of(budget: int, **kwargs: Any) -> Models:
+    return Models(Settings(memory_budget=budget, device="cpu"), **kwargs)
+
+
+def test_sixteen_threads_load_once(tmp_path: Path) -> None:
+    loads, gate = [], threading.Barrier(16)
+
+    def load(folder: Path | None, device: str) -> Weights:
+        loads.append(device)
+        time.sleep(0.1)  # long enough that all others arrive while it loads
+        return Weights(MB)
+
+    models = models_of(10 * MB)
+    demo = demo_of(tmp_path, load)
+
+    def use() -> int:
+        gate.wait()
+        with models.use(demo) as model:
+            return id(model)
+
+    with ThreadPoolExecutor(16) as pool:
+        seen = {future.result() for future in [pool.submit(use) for _ in range(16)]}
+    assert loads == ["cpu"]
+    assert len(seen) == 1
+    assert models.state(demo).status == "ready"
+    assert models.state(demo).bytes == MB
+    assert models.loads == 1
+
+
+def test_least_recently_used_goes_first(tmp_path: Path) -> None:
+    models = models_of(2 * MB)
+    demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a", "b", "c")
+    for name in ("a", "b", "a", "c"):
+        with models.use(demo, name):
+            pass
+    assert [models.state(demo, name).status for name in "abc"] == ["ready", "absent", "ready"]
+    assert models.evictions == 1
+    assert models.bytes == 2 * MB
+
+
+def test_a_leased_model_is_not_evicted(tmp_path: Path) -> None:
+    models = models_of(2 * MB, patience=0.2)
+    demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a", "b", "c")
+    with models.use(demo, "a"), models.use(demo, "b"):
+        with pytest.raises(LoadError, match=r"running requests use 2\.0 MB of 2\.0 MB"), models.use(demo, "c"):
+            pass
+        assert models.state(demo, "a").status == models.state(demo, "b").status == "ready"
+    with models.use(demo, "c"):
+        assert models.state(demo, "c").status == "ready"
+
+
+def test_a_load_waits_for_a_lease_to_end(tmp_path: Path) -> None:
+    models = models_of(MB, patience=30)
+    demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a", "b")
+    leased, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with models.use(demo, "a"):
+            leased.set()
+            release.wait(30)
+
+    def wait_for_b() -> str:
+        with models.use(demo, "b"):
+            return models.state(demo, "a").status
+
+    with ThreadPoolExecutor(2) as pool:
+        holding = pool.submit(hold)
+        assert leased.wait(30)
+        waiting = pool.submit(wait_for_b)
+        while models.state(demo, "b").status != "loading":
+            assert not waiting.done()
+        release.set()
+        assert waiting.result(30) == "absent"
+        holding.result(30)
+
+
+def test_the_budget_holds_while_many_threads_use_many_models(tmp_path: Path) -> None:
+    models = models_of(3 * MB, patience=60)
+    names = tuple("abcdef")
+    demo = demo_of(tmp_path, lambda folder, device: Weights(MB), *names, size=1000)
+    worst = []
+
+    def churn(seed: int) -> None:
+        for step in range(40):
+            with models.use(demo, names[(seed * 7 + step * 5) % 6]) as model:
+                assert model.array.nbytes == MB
+                worst.append(models.bytes)
+
+    with ThreadPoolExecutor(3) as pool:
+        for future in [pool.submit(churn, seed) for seed in range(3)]:
+            future.result(120)
+    assert max(worst) <= 3 * MB
+    assert models.evictions > 0
+
+
+def test_a_failure_is_told_to_all_who_waited_and_not_remembered(tmp_path: Path) -> None:
+    attempts = []
+    gate = threading.Barrier(8)
+
+    def load(folder: Path | None, device: str) -> Weights:
+        attempts.append(1)
+        time.sleep(0.1)
+        if len(attempts) == 1:
+            raise RuntimeError("a secret detail")
+        return Weights(MB)
+
+    models = models_of(10 * MB)
+    demo = demo_of(tmp_path, load)
+
+    def use() -> str:
+        gate.wait()
+        try:
+            with models.use(demo):
+                return "loaded"
+        except DemoError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = {future.result() for future in [pool.submit(use) for _ in range(8)]}
+    assert len(answers) == 1
+    assert "secret" not in answers.pop()
+    assert models.state(demo).status == "failed"
+    assert "RuntimeError" in models.state(demo).reason
+    with models.use(demo):
+        assert models.state(demo).status == "ready"
+    assert len(attempts) == 2
+
+
+def test_a_model_beyond_the_budget_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    models = models_of(2 * MB)
+    demo = demo_of(tmp_path, lambda folder, device: Weights(5 * MB))
+    with pytest.raises(LoadError, match=r"5\.0 MB.*2\.0 MB"), models.use(demo):
+        pass
+    assert models.bytes == 0
+
+
+def test_a_file_beyond_the_budget_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    models = models_of(MB)
+    demo = demo_of(tmp_path, lambda folder, device: pytest.fail("loaded"), size=3 * MB)
+    with pytest.raises(LoadError, match=r"3\.0 MB.*1\.0 MB"), models.use(demo):
+        pass
+
+
+def test_refusing_a_giant_does_not_evict_the_others(tmp_path: Path) -> None:
+    sizes = {"a": MB, "giant": 9 * MB}
+    models = models_of(2 * MB)
+    demo = demo_of(tmp_path, lambda folder, device: Weights(sizes[folder.name]), "a", "giant")
+    with models.use(demo, "a"):
+        pass
+    with pytest.raises(LoadError), models.use(demo, "giant"):
+        pass
+    assert models.state(demo, "a").status == "ready"
+
+
+def test_out_of_memory_says_what_to_do(tmp_path: Path) -> None:
+    def load(folder: Path | None, device: str) -> Weights:
+        raise MemoryError
+
+    with pytest.raises(LoadError, match="unload another model"), models_of(MB).use(demo_of(tmp_path, load)):
+        pass
+
+
+def test_unload_frees_what_nobody_uses(tmp_path: Path) -> None:
+    models = models_of(10 * MB)
+    demo = demo_of(tmp_path, lambda folder, device: Weights(MB))
+    with models.use(demo):
+        assert not models.unload(demo)
+    assert models.unload(demo)
+    assert models.bytes == 0
+    assert models.state(demo).status == "absent"
+
+
+def test_an_unknown_checkpoint_is_an_input_error_that_names_the_known(tmp_path: Path) -> None:
+    models = models_of(MB)
+    demo = demo_of(tmp_path, lambda folder, device: Weights(1), "a", "b")
+    with pytest.raises(InputError, match="choose one of: a, b"), models.use(demo, "c"):
+        pass
+
+
+def test_an_embedded_checkpoint_with_a_file_missing_is_named(tmp_path: Path) -> None:
+    demo = demo_of(tmp_path, lambda folder, device: Weights(1), "a")
+    (tmp_path / "a" / "model.bin").unlink()
+    models = models_of(MB)
+    with pytest.raises(DemoError, match=r"model\.bin"), models.use(demo):
+        pass
+
+
+def test_a_demo_without_checkpoints_loads_from_nothing() -> None:
+    demo = Demo(name="bare", title="Bare", summary="s", load=lambda folder, device: [folder], build=lambda _: None)
+    with models_of(MB).use(demo) as model:
+        assert model == [None]
+
+
+def test_bytes_of_torch_modules_count_shared_tensors_once() -> None:
+    import torch
+
+    from demo_app.machine import size_of
+
+    module = torch.nn.ModuleDict({"a": torch.nn.Linear(10, 10, bias=False), "b": torch.nn.Linear(10, 10, bias=False)})
+    assert size_of(module) == 800
+    module["b"].weight = module["a"].weight
+    assert size_of(module) == 400
+    assert size_of({"model": [module], "labels": ("x", "y")}) == 400

@@ -1,0 +1,81 @@
+"""Every DEMO_APP_ variable, and what the process may use."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from demo_app import machine
+from demo_app.settings import Settings, SettingsError, parse_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("1048576", 2**20), ("500M", 500 * 2**20), ("1.5GiB", 3 * 2**29), ("2 gb", 2**31), ("8k", 8192)]
+)
+def test_sizes(text: str, count: int) -> None:
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1", "5X", "1e9"])
+def test_a_size_that_cannot_be_read_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(SettingsError, match="500M"):
+        parse_bytes(text)
+
+
+def test_variables_are_read_and_overrides_win() -> None:
+    environ = {"DEMO_APP_MAX_TEXT": "100", "DEMO_APP_ONLY": "a, b", "DEMO_APP_STRICT": "yes", "DEMO_APP_PORT": "8000"}
+    settings = Settings.from_env(environ, port=9000, device=None)
+    assert (settings.max_text, settings.only, settings.strict, settings.port) == (100, ("a", "b"), True, 9000)
+
+
+def test_a_bad_value_names_its_variable() -> None:
+    with pytest.raises(SettingsError, match="DEMO_APP_QUEUE_SIZE: '0'"):
+        Settings.from_env({"DEMO_APP_QUEUE_SIZE": "0"})
+
+
+def test_a_variable_that_does_not_exist_is_an_error_that_names_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="DEMO_APP_MEMORY_BUDGET"):
+        Settings.from_env({"DEMO_APP_MEMORY_BUDGT": "2G"})
+
+
+def test_a_space_is_public() -> None:
+    assert Settings.from_env({"SPACE_ID": "someone/demo"}).public
+    assert not Settings.from_env({}).public
+
+
+def test_the_docs_list_every_variable() -> None:
+    text = (ROOT / "docs" / "hosting.md").read_text()
+    for field in fields(Settings):
+        assert f"`DEMO_APP_{field.name.upper()}`" in text
+
+
+def test_the_budget_is_60_percent_of_what_the_process_may_use() -> None:
+    assert Settings().budget == int(0.6 * machine.memory())
+    assert Settings(memory_budget=5).budget == 5
+
+
+def test_a_cgroup_limits_memory_and_cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory.max").write_text("123456789\n")
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    assert machine.memory() == 123456789
+    assert machine.cpus() == 1
+
+
+def test_an_unlimited_cgroup_limits_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    unlimited = machine.memory(), machine.cpus()
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert (machine.memory(), machine.cpus()) == unlimited
+
+
+def test_threads_wait_passively_and_the_users_choice_stays() -> None:
+    environ = {"OMP_NUM_THREADS": "7"}
+    machine.prepare_environment(environ=environ)
+    assert environ["OMP_NUM_THREADS"] == "7"
+    assert environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert environ["GRADIO_ANALYTICS_ENABLED"] == "False"
