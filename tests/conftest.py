@@ -80,7 +80,7 @@ class Plugins:
         return self.add(name, code)
 
 
-@pytest.fixture()
+@pytest.fixture
 def plugins(tmp_path: Path) -> Iterator[Plugins]:
     """An empty folder of plugins; what they put on `sys.path` is taken off again."""
     before = list(sys.path)
@@ -88,7 +88,7 @@ def plugins(tmp_path: Path) -> Iterator[Plugins]:
     sys.path[:] = before
 
 
-@pytest.fixture()
+@pytest.fixture
 def host(plugins: Plugins) -> Iterator[Callable[..., Any]]:
     """Serve the folder of plugins: `host(max_text=100)` gives a running `Server`; closed after the test."""
     from contextlib import ExitStack

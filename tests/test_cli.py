@@ -85,7 +85,8 @@ def test_check_says_everything_that_is_wrong_not_just_the_first(plugins: Any) ->
     )
     done = demo_app("check", folder)
     assert done.returncode == 1
-    for said in ("imports torch", ".py:2", "license", "weights.pkl", "pickle", "api_name", "docstring", "html_template"):
+    mistakes = ("imports torch", ".py:2", "license", "weights.pkl", "pickle", "api_name", "docstring", "html_template")
+    for said in mistakes:
         assert said in done.stdout, said
 
 
@@ -139,7 +140,8 @@ def test_requirements_and_the_readmes_header_are_what_the_pyprojects_say() -> No
 
 def test_space_mends_what_is_stale(tmp_path: Path, plugins: Any) -> None:
     plugins.add("one", "", requires=("demo-app", "tokenizers>=0.21", "torch>=2.9"))
-    (tmp_path / "pyproject.toml").write_text('[project]\nname="demo-app"\ndependencies=["torch>=2.8", "gradio>=6.31,<7"]')
+    project = '[project]\nname="demo-app"\ndependencies=["torch>=2.8", "gradio>=6.31,<7"]'
+    (tmp_path / "pyproject.toml").write_text(project)
     assert demo_app("space", tmp_path, "--check").returncode == 1
     assert demo_app("space", tmp_path).returncode == 0
     lines = (tmp_path / "requirements.txt").read_text().splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -30,7 +31,9 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "no_list": (HOOK + "@hookimpl\ndef register_demos(): return None", "hook", "NoneType"),
     "hook_raises": (HOOK + "@hookimpl\ndef register_demos(): raise KeyError('weights')", "hook", "KeyError"),
     "bad_demo": (
-        HOOK + "@hookimpl\ndef register_demos():\n  yield Demo(name='A B', title='t', summary='s', load=load, build=build)",
+        HOOK
+        + "@hookimpl\ndef register_demos():\n"
+        + "  yield Demo(name='A B', title='t', summary='s', load=load, build=build)",
         "hook",
         "slug",
     ),
@@ -81,10 +84,9 @@ def test_strict_mode_raises_the_first_failure_whole(what: str, plugins: Any) -> 
 
     code, stage, named = BROKEN[what]
     plugins.add(what, code)
-    with pytest.raises(PluginError, match=".") as caught:
+    with pytest.raises(PluginError, match=re.escape(named)) as caught:
         create_app(Settings(plugins_dir=plugins.path, strict=True))
     assert caught.value.stage == stage
-    assert named in str(caught.value)
 
 
 def test_missing_requirement_names_it_and_the_command_that_mends_it(plugins: Any) -> None:

@@ -42,7 +42,7 @@ def wait_for(condition: Any, seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture()
+@pytest.fixture
 def process(plugins: Any) -> Any:
     """Start the app as its own process, with these variables; ended after the test."""
     started: list[subprocess.Popen[bytes]] = []

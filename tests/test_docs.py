@@ -1,0 +1,47 @@
+"""What README and docs tell people to write works as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wire
+import yaml
+from conftest import ROOT, Plugins
+
+
+def code_of(path: Path, language: str, marker: str) -> str:
+    """The fenced block of that language that holds `marker`."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", path.read_text(), flags=re.DOTALL)
+    return next(block for block in blocks if marker in block)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/plugins.md"])
+def test_the_smallest_plugin_is_a_tab(page: str, plugins: Plugins, host: Any) -> None:
+    folder = plugins.path / "echo"
+    folder.mkdir(parents=True)
+    pyproject = code_of(ROOT / "docs" / "plugins.md", "toml", "[project.entry-points.demo_app]")
+    (folder / "pyproject.toml").write_text(pyproject.replace("demo_app_echo", f"demo_app_echo_{page[:4].lower()}"))
+    module = code_of(ROOT / page, "python", "def register_demos")
+    (folder / f"demo_app_echo_{page[:4].lower()}.py").write_text(module)
+    server = host()
+    assert [plugin.state for plugin in server.app.plugins] == ["ok"], server.app.plugins
+    assert wire.call(server.url, "echo_shout", "hello") == ("complete", ["HELLO"])
+
+
+def test_the_readmes_header_is_one_that_a_space_takes() -> None:
+    header = yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
+    known = set("title emoji colorFrom colorTo sdk sdk_version python_version app_file license".split())
+    assert set(header) <= known | {"short_description", "models", "preload_from_hub"}
+    assert header["sdk"] == "gradio"
+    assert (ROOT / header["app_file"]).is_file()
+    assert len(header["short_description"]) <= 60
+    assert f"gradio=={header['sdk_version']}" in (ROOT / "tests" / "requirements.lock").read_text().splitlines()
+
+
+def test_links_and_pictures_of_the_docs_exist() -> None:
+    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("plugins/*/README.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
