@@ -35,7 +35,6 @@ Span = tuple[int, int]  # of characters
 class Seen:
     """What one forward and one backward pass showed of one text. Small: every visitor's session keeps one."""
 
-    text: str
     checkpoint: str
     labels: tuple[str, ...]
     probabilities: Array  # (C,)
@@ -77,7 +76,6 @@ def look(classifier: Classifier, texts: Sequence[str], *, checkpoint: str = "") 
         special = tuple(start == end for start, end in offsets[:shown])
         seen.append(
             Seen(
-                text=text,
                 checkpoint=checkpoint,
                 labels=tuple(classifier.labels),
                 probabilities=probabilities[b],
@@ -85,7 +83,7 @@ def look(classifier: Classifier, texts: Sequence[str], *, checkpoint: str = "") 
                 joined=tuple(touching(offsets[:shown])),
                 special=special,
                 saliency=saliency[b, :shown],
-                attention=attention[b, :, :, :shown, :shown],
+                attention=attention[b, :, :, :shown, :shown].copy(),  # no view: the batch may go
                 length=len(offsets),
                 truncated=encoded.truncated[b],
                 unknown=encoded.tokens[b].count(UNKNOWN),
@@ -153,18 +151,17 @@ def words(text: str, offsets: Sequence[Span]) -> list[Span]:
     """
     found: list[Span] = []
     for a, b in offsets:
-        if all(unicodedata.category(c)[0] in "PZC" for c in text[a:b]):
-            continue
         if found and found[-1][1] == a and _glued(text[slice(*found[-1])], text[a:b]):
             found[-1] = (found[-1][0], b)
-        else:
+        elif not all(unicodedata.category(c)[0] in "PZC" for c in text[a:b]):
             found.append((a, b))
     return found
 
 
 def _glued(left: str, right: str) -> bool:
-    inner = left[-1].isalnum() or left[-1] in "'’"
-    return inner and (right[0].isalnum() or right[0] in "'’") and not (_HAN.search(left) or _HAN.search(right))
+    """Whether two texts that touch are one word: both are letters, digits or apostrophes, and none is Han."""
+    inner = all(c.isalnum() or c in "'’" for c in (left[-1:], right[:1]) if c)
+    return inner and right != "" and not (_HAN.search(left) or _HAN.search(right))
 
 
 def without(text: str, span: Span) -> str:

@@ -83,7 +83,8 @@ def build(handle: ModelHandle[Classifier]) -> None:
     actions = Actions(handle)
     limit = handle.settings.max_text
     configs = embedded_configs()
-    tokens = f"the first {max(config['max_tokens'] for config in configs)} tokens"
+    limits = sorted({config["max_tokens"] for config in configs})
+    tokens = f"the first {' to '.join(map(str, limits[:: max(len(limits) - 1, 1)]))} tokens"
     seen = gr.State(None, time_to_live=KEPT_SECONDS)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
