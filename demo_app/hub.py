@@ -18,15 +18,9 @@ class HubError(DemoError):
 
 
 def locate(checkpoint: Checkpoint) -> Path | None:
-    """Folder with all of the checkpoint's files, or `None` when they must be fetched. Never uses the network.
-
-    Raises `HubError` when an embedded checkpoint lacks a file: its package is broken.
-    """
+    """Folder with all of the checkpoint's files, or `None` where one is not on this disk. Never uses the network."""
     if checkpoint.folder is not None:
-        missing = [file for file in checkpoint.files if not (checkpoint.folder / file).is_file()]
-        if missing:
-            raise HubError(f"Checkpoint {checkpoint.name} lacks {', '.join(missing)}; reinstall the plugin.")
-        return checkpoint.folder
+        return checkpoint.folder if not _missing(checkpoint.folder, checkpoint.files) else None
     from huggingface_hub import try_to_load_from_cache
 
     assert checkpoint.repo_id is not None
@@ -39,11 +33,14 @@ def locate(checkpoint: Checkpoint) -> Path | None:
 def fetch(checkpoint: Checkpoint, progress: Progress | None = None) -> Path:
     """Folder with the checkpoint's files, pulled from the Hub where they are not on this disk yet.
 
-    Raises `HubError`: offline, no such repository, commit or file, gated, disk full.
+    Raises `HubError`: offline, no such repository, commit or file, gated, disk full, an embedded file is missing.
     """
     folder = locate(checkpoint)
     if folder is not None:
         return folder
+    if checkpoint.folder is not None:
+        missing = ", ".join(_missing(checkpoint.folder, checkpoint.files))
+        raise HubError(f"Checkpoint {checkpoint.name} lacks {missing}; reinstall the plugin.")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
@@ -66,6 +63,10 @@ def fetch(checkpoint: Checkpoint, progress: Progress | None = None) -> Path:
 def size_on_disk(folder: Path) -> int:
     """Bytes of all files in a checkpoint's folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _missing(folder: Path, files: tuple[str, ...]) -> list[str]:
+    return [file for file in files if not (folder / file).is_file()]
 
 
 def _root(path: Path, file: str) -> Path:

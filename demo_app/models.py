@@ -165,7 +165,7 @@ class Models:
         def report(fraction: float) -> None:
             slot.state = State(status="fetching", fraction=fraction)
 
-        return hub.locate(slot.checkpoint) or hub.fetch(slot.checkpoint, report)
+        return hub.fetch(slot.checkpoint, report)
 
     def _load_from(self, slot: _Slot, folder: Path | None) -> None:
         """Load into `slot`, before and after which the budget holds. Files tell the least it can take."""
@@ -263,10 +263,11 @@ def default_checkpoint(demo: Demo[Any]) -> Checkpoint | None:
 
 
 def where(checkpoint: Checkpoint) -> str:
-    """embedded, on disk, or to be fetched."""
-    if not checkpoint.on_hub:
-        return "embedded"
-    return "on disk" if hub.locate(checkpoint) is not None else "to be fetched"
+    """embedded, on disk, to be fetched; or missing, where an embedded file is not in its package."""
+    here = hub.locate(checkpoint) is not None
+    if checkpoint.on_hub:
+        return "on disk" if here else "to be fetched"
+    return "embedded" if here else "missing"
 
 
 def _label(checkpoint: Checkpoint) -> str:

@@ -10,30 +10,32 @@ from typing import Any
 import gradio as gr
 
 from demo_app import hub, machine
+from demo_app.handlers import Handlers
 from demo_app.models import Models, State, where
 from demo_app.plugins import Plugin
-from demo_app.settings import Settings
 
 NAME = "status"
 
 
-def build(plugins: Sequence[Plugin], models: Models, settings: Settings) -> tuple[gr.HTML, Callable[[], str]]:
+def build(plugins: Sequence[Plugin], models: Models, handlers: Handlers) -> tuple[gr.HTML, Callable[[], str]]:
     """The tab, inside the host's `gr.Tabs`; returns the report's component and the function that renews it."""
 
     def report() -> str:
         """What runs here: plugins, checkpoints, memory. Returns HTML."""
         return render(plugins, models)
 
+    shown = handlers.wrap(report, "host", "Status", NAME)
+
     with gr.Tab("Status", id=NAME, elem_id=f"tab-{NAME}") as tab:
         view = gr.HTML(padding=False)
         refresh = gr.Button("Refresh", size="sm")
-        gr.on([tab.select, refresh.click], report, None, view, queue=False, show_progress="hidden", api_name=NAME)
-        if not settings.public:
-            _build_unload(models, report, view)
+        gr.on([tab.select, refresh.click], shown, None, view, queue=False, show_progress="hidden", api_name=NAME)
+        if not handlers.settings.public:
+            _build_unload(models, handlers, report, view)
     return view, report
 
 
-def _build_unload(models: Models, report: Callable[[], str], view: gr.HTML) -> None:
+def _build_unload(models: Models, handlers: Handlers, report: Callable[[], str], view: gr.HTML) -> None:
     """Unloading is for whoever runs this alone: among strangers, one visitor would take another's model away."""
 
     def unload(name: str) -> str:
@@ -48,7 +50,8 @@ def _build_unload(models: Models, report: Callable[[], str], view: gr.HTML) -> N
         with gr.Row(equal_height=True):
             choice = gr.Dropdown(list(known), label="Model to unload", scale=3)
             button = gr.Button("Unload", scale=1)
-        button.click(unload, choice, view, queue=False, api_name="unload")
+        guarded = handlers.wrap(unload, "host", "Status", "unload")
+        button.click(guarded, choice, view, queue=False, api_name="unload")
 
 
 def render(plugins: Sequence[Plugin], models: Models) -> str:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from demo_app import hookspecs, hub, plugins
+from demo_app import hookspecs, hub, models, plugins
 from demo_app.api import Demo, DemoError
 from demo_app.machine import prepare_environment
-from demo_app.models import Models
 from demo_app.plugins import Plugin, PluginError
 from demo_app.settings import Settings
 
@@ -169,11 +168,8 @@ def _check_checkpoints(demo: Demo[Any], problems: list[Problem]) -> None:
             problems.append(Problem("checkpoints", f"{where} states no license.", "Give license='apache-2.0' or so."))
         if checkpoint.on_hub and checkpoint.size is None:
             problems.append(Problem("checkpoints", f"{where} states no size.", "Give the bytes to fetch."))
-        if not checkpoint.on_hub:
-            try:
-                hub.locate(checkpoint)
-            except DemoError as error:
-                problems.append(Problem("checkpoints", str(error), ""))
+        if models.where(checkpoint) == "missing":
+            problems.append(Problem("checkpoints", f"{where} lacks files of its own.", "Add them to the package."))
         if any(file.endswith((".pkl", ".pickle", ".pt", ".ckpt", ".joblib")) for file in checkpoint.files):
             problems.append(Problem("checkpoints", f"{where} loads a pickle.", "Publish safetensors."))
 
@@ -182,7 +178,7 @@ def _check_tab(demo: Demo[Any], settings: Settings, problems: list[Problem]) -> 
     from demo_app.ui import build_demo
 
     try:
-        blocks = build_demo(demo, Models(settings).handle(demo))
+        blocks = build_demo(demo, models.Models(settings).handle(demo))
     except PluginError as error:
         problems.append(Problem("build", f"{demo.name}: {error}", ""))
         return
@@ -202,16 +198,15 @@ def _check_tab(demo: Demo[Any], settings: Settings, problems: list[Problem]) -> 
 
 
 def _check_load(demo: Demo[Any], settings: Settings, problems: list[Problem], notes: list[str]) -> None:
-    models = Models(settings)
-    models.handle(demo)
+    loaded = models.Models(settings)
     for checkpoint in demo.checkpoints or (None,):
         name = checkpoint.name if checkpoint else None
         if checkpoint is not None and hub.locate(checkpoint) is None:
             notes.append(f"{demo.name}/{name}: not on this disk, not loaded; run: demo-app download {demo.name}/{name}")
             continue
         try:
-            with models.use(demo, name):
-                state = models.state(demo, name)
+            with loaded.use(demo, name):
+                state = loaded.state(demo, name)
         except DemoError as error:
             problems.append(Problem("load", str(error), ""))
         else:

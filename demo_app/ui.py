@@ -79,7 +79,7 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> App:
         plugins[i] = _build_tabs(plugin, models, handlers, settings, tabs)
     tabs.sort(key=lambda tab: (tab.blocks is None, tab.order, tab.name))
     page_seen = threading.Event()
-    blocks = _compose(tabs, tuple(plugins), models, settings, page_seen)
+    blocks = _compose(tabs, tuple(plugins), models, handlers, page_seen)
     return App(
         blocks=blocks,
         plugins=tuple(plugins),
@@ -169,14 +169,15 @@ def _slug(name: str, tabs: list[Tab]) -> str:
 
 
 def _compose(
-    tabs: list[Tab], plugins: tuple[Plugin, ...], models: Models, settings: Settings, page_seen: threading.Event
+    tabs: list[Tab], plugins: tuple[Plugin, ...], models: Models, handlers: Handlers, page_seen: threading.Event
 ) -> gr.Blocks:
+    settings = handlers.settings
     with gr.Blocks(title=settings.title, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.HTML(f'<header class="demo-app-header"><h1>{html.escape(settings.title)}</h1></header>', padding=False)
         with gr.Tabs(elem_id="demos", selected=tabs[0].name if tabs else status.NAME) as container:
             for tab in tabs:
                 _place(tab)
-            report_view, report = status.build(plugins, models, settings)
+            report_view, report = status.build(plugins, models, handlers)
 
         names = {tab.name for tab in tabs} | {status.NAME}
 
@@ -187,7 +188,12 @@ def _compose(
             return selected, report() if wanted == status.NAME else gr.skip()
 
         page.load(
-            open_tab, None, [container, report_view], queue=False, show_progress="hidden", api_visibility="private"
+            handlers.wrap(open_tab, "host", settings.title, "open_tab"),
+            None,
+            [container, report_view],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
         )
     return page
 
