@@ -192,7 +192,7 @@ class Models:
         """Evict least recently used models until `need` bytes fit; wait for those that are leased."""
         if need > self.budget:
             raise LoadError(
-                f"{slot.label} needs {_size(need)} of memory and the budget is {_size(self.budget)}; "
+                f"{slot.label} needs {size_text(need)} of memory and the budget is {size_text(self.budget)}; "
                 "choose a smaller checkpoint, or raise DEMO_APP_MEMORY_BUDGET."
             )
         deadline = time.monotonic() + self.patience
@@ -204,8 +204,8 @@ class Models:
                     self.evictions += 1
                 elif not self._changed.wait(deadline - time.monotonic()):
                     raise LoadError(
-                        f"{slot.label} needs {_size(need)}, but running requests use {_size(self._in_use())} "
-                        f"of {_size(self.budget)}; try again in a minute."
+                        f"{slot.label} needs {size_text(need)}, but running requests use {size_text(self._in_use())} "
+                        f"of {size_text(self.budget)}; try again in a minute."
                     )
 
     def _in_use(self) -> int:
@@ -274,14 +274,14 @@ def _label(checkpoint: Checkpoint) -> str:
     size = checkpoint.size
     if size is None and checkpoint.folder is not None and checkpoint.folder.is_dir():
         size = hub.size_on_disk(checkpoint.folder)
-    notes: Iterable[str | None] = (_size(size) if size else None, checkpoint.license, where(checkpoint))
+    notes: Iterable[str | None] = (size_text(size) if size else None, checkpoint.license, where(checkpoint))
     return f"{checkpoint.title} ({', '.join(note for note in notes if note)})"
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
     """Bytes for people.
 
-    >>> _size(1_500_000)
+    >>> size_text(1_500_000)
     '1.5 MB'
     """
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

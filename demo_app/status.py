@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import gradio as gr
 
 from demo_app import hub, machine
+from demo_app.api import Checkpoint
 from demo_app.handlers import Handlers
-from demo_app.models import Models, State, where
+from demo_app.models import Models, State, size_text, where
 from demo_app.plugins import Plugin
 
 NAME = "status"
@@ -27,7 +27,7 @@ def build(plugins: Sequence[Plugin], models: Models, handlers: Handlers) -> tupl
     shown = handlers.wrap(report, "host", "Status", NAME)
 
     with gr.Tab("Status", id=NAME, elem_id=f"tab-{NAME}") as tab:
-        view = gr.HTML(padding=False)
+        view = gr.HTML(padding=False, container=False)
         refresh = gr.Button("Refresh", size="sm")
         gr.on([tab.select, refresh.click], shown, None, view, queue=False, show_progress="hidden", api_name=NAME)
         if not handlers.settings.public:
@@ -47,9 +47,9 @@ def _build_unload(models: Models, handlers: Handlers, report: Callable[[], str],
 
     known = {_name(demo.name, checkpoint): (demo, checkpoint) for demo, checkpoint, _ in models.states()}
     if known:
-        with gr.Row(equal_height=True):
-            choice = gr.Dropdown(list(known), label="Model to unload", scale=3)
-            button = gr.Button("Unload", scale=1)
+        with gr.Group():
+            choice = gr.Dropdown(list(known), label="Model to unload")
+            button = gr.Button("Unload", size="sm")
         guarded = handlers.wrap(unload, "host", "Status", "unload")
         button.click(guarded, choice, view, queue=False, api_name="unload")
 
@@ -59,62 +59,71 @@ def render(plugins: Sequence[Plugin], models: Models) -> str:
     used, budget = models.bytes, models.budget
     return (
         '<div class="demo-status">'
-        f"<h3>Memory</h3><p>{_mb(used)} of {_mb(budget)} for models in use "
-        f"({used / budget:.0%}; {models.loads} loads, {models.evictions} evictions). "
-        f"This process may use {_mb(machine.memory())} and {machine.cpus()} CPUs.</p>"
-        f'<meter min="0" max="{budget}" value="{used}" aria-label="memory of models against the budget"></meter>'
+        f"<h3>Memory</h3><p>{size_text(used)} of {size_text(budget)} for models in use ({used / budget:.1%}), "
+        f"{models.loads} loaded so far, {models.evictions} evicted. "
+        f"This process may use {size_text(machine.memory())} and {machine.cpus()} CPUs.</p>"
+        f'<div class="meter" role="meter" aria-label="memory of models against the budget" aria-valuemin="0" '
+        f'aria-valuemax="{budget}" aria-valuenow="{used}"><i style="width: {min(1, used / budget):.2%}"></i></div>'
         "<h3>Checkpoints</h3>"
         + _table(
             ["demo", "checkpoint", "where", "files", "state", "memory", "loaded in", "last use"],
             (_checkpoint_row(demo.title, checkpoint, state) for demo, checkpoint, state in models.states()),
         )
         + "<h3>Plugins</h3>"
-        + _table(
-            ["plugin", "version", "from", "state", "import", "demos"],
-            (
-                [
-                    plugin.name,
-                    plugin.version,
-                    plugin.origin,
-                    plugin.state + (f": {plugin.reason}" if plugin.reason else ""),
-                    f"{plugin.import_ms:.0f} ms" if plugin.import_ms else "",
-                    ", ".join(demo.name for demo in plugin.demos),
-                ]
-                for plugin in plugins
-            ),
-        )
+        + _table(["plugin", "version", "from", "state", "import", "demos"], map(_plugin_row, plugins))
         + "</div>"
     )
 
 
-def _checkpoint_row(title: str, checkpoint: Any, state: State) -> list[str]:
-    files = ""
-    if checkpoint is not None:
-        folder = hub.locate(checkpoint)
-        files = (
-            _mb(hub.size_on_disk(folder)) if folder else f"{_mb(checkpoint.size)} to fetch" if checkpoint.size else ""
-        )
+def _plugin_row(plugin: Plugin) -> list[str]:
     return [
-        title,
-        checkpoint.name if checkpoint else "",
-        where(checkpoint) if checkpoint else "",
-        files,
-        f"{state}: {state.reason}" if state.reason else str(state),
-        _mb(state.bytes) if state.bytes else "",
-        f"{state.seconds:.2f} s" if state.bytes else "",
-        time.strftime("%H:%M:%S", time.localtime(state.last_used)) if state.last_used else "",
+        _cell(plugin.name),
+        _cell(plugin.version),
+        _cell(plugin.origin),
+        _state(plugin.state, plugin.reason),
+        _cell(f"{plugin.import_ms:.0f} ms" if plugin.import_ms else ""),
+        _cell(", ".join(demo.name for demo in plugin.demos)),
     ]
+
+
+def _checkpoint_row(title: str, checkpoint: Checkpoint | None, state: State) -> list[str]:
+    place, files = "", ""
+    if checkpoint is not None:
+        place, folder = where(checkpoint), hub.locate(checkpoint)
+        if folder is not None:
+            files = size_text(hub.size_on_disk(folder))
+        elif checkpoint.size:
+            files = f"{size_text(checkpoint.size)} to fetch"
+    return [
+        _cell(title),
+        _cell(checkpoint.name if checkpoint else ""),
+        _cell(place),
+        _cell(files),
+        _state("missing" if place == "missing" else state.status, state.reason, str(state)),
+        _cell(size_text(state.bytes) if state.bytes else ""),
+        _cell(f"{state.seconds:.2f} s" if state.bytes else ""),
+        _cell(time.strftime("%H:%M:%S", time.localtime(state.last_used)) if state.last_used else ""),
+    ]
+
+
+def _cell(text: str) -> str:
+    return f"<td>{html.escape(text)}</td>"
+
+
+def _state(status: str, reason: str, text: str = "") -> str:
+    why = f" {html.escape(reason)}" if reason else ""
+    shown = f'<span class="state {status}">{html.escape(text or status)}</span>{why}'
+    return f'<td class="wide">{shown}</td>' if why else f"<td>{shown}</td>"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     header = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="table">'
+        f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
-def _name(demo: str, checkpoint: Any) -> str:
+def _name(demo: str, checkpoint: Checkpoint | None) -> str:
     return f"{demo}/{checkpoint.name}" if checkpoint else demo
-
-
-def _mb(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"

@@ -173,7 +173,11 @@ def _compose(
 ) -> gr.Blocks:
     settings = handlers.settings
     with gr.Blocks(title=settings.title, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        gr.HTML(f'<header class="demo-app-header"><h1>{html.escape(settings.title)}</h1></header>', padding=False)
+        gr.HTML(
+            f'<header class="demo-app-header"><h1>{html.escape(settings.title)}</h1></header>',
+            padding=False,
+            container=False,
+        )
         with gr.Tabs(elem_id="demos", selected=tabs[0].name if tabs else status.NAME) as container:
             for tab in tabs:
                 _place(tab)
