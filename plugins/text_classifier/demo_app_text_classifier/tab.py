@@ -10,15 +10,14 @@ import csv
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from demo_app import InputError, viz
-from demo_app_text_classifier.checkpoints import CHECKPOINTS
+from demo_app import Checkpoint, InputError, viz
 from demo_app_text_classifier.example import TEXT, example
 from demo_app_text_classifier.explain import SHOWN, WORDS, Occlusion, Seen, best, choose, look, occlude, received
 
@@ -82,7 +81,7 @@ def build(handle: ModelHandle[Classifier]) -> None:
     """Lay out the tab and wire its events. Called once, inside the host's `gr.Blocks`."""
     actions = Actions(handle)
     limit = handle.settings.max_text
-    configs = embedded_configs()
+    configs = embedded_configs(handle.demo.checkpoints)
     limits = sorted({config["max_tokens"] for config in configs})
     tokens = f"the first {' to '.join(map(str, limits[:: max(len(limits) - 1, 1)]))} tokens"
     seen = gr.State(None, time_to_live=KEPT_SECONDS)
@@ -201,9 +200,9 @@ def picture(label: str, value: str, js_on_load: str | None = None) -> gr.HTML:
     return gr.HTML(value, label=label, js_on_load=js_on_load, container=True, apply_default_css=False)
 
 
-def embedded_configs() -> list[dict[str, Any]]:
+def embedded_configs(checkpoints: Iterable[Checkpoint]) -> list[dict[str, Any]]:
     """config.json of each embedded checkpoint: what the pickers offer, without loading a model."""
-    files = [c.folder / "config.json" for c in CHECKPOINTS if c.folder is not None]
+    files = [checkpoint.folder / "config.json" for checkpoint in checkpoints if checkpoint.folder is not None]
     return [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-PLUGIN = Path(__file__).parent.parent
-if str(PLUGIN) not in sys.path:
-    sys.path.append(str(PLUGIN))  # as the host does with a plugins folder in which nothing is installed
+from demo_app.machine import prepare_environment
 
-from demo_app.machine import prepare_environment  # noqa: E402
+if TYPE_CHECKING:
+    from demo_app_text_classifier.classifier import Classifier
 
 prepare_environment()
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
@@ -27,30 +26,30 @@ SENTENCES = [
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An English checkpoint: two layers, three heads; one of its labels is an attack on the page."""
-    return _save(tmp_path_factory.mktemp("checkpoint") / "tiny", "wordpiece", SENTENCES, pooling="mean_max")
+    return _save(tmp_path_factory.mktemp("checkpoint") / "tiny", 0, SENTENCES, pooling="mean_max")
 
 
 @pytest.fixture(scope="session")
 def chinese(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = ["房间很干净,服务员也热情,下次还会再来。", "东西不错,就是快递太慢了。"]
-    return _save(tmp_path_factory.mktemp("checkpoint") / "zh", "unigram", texts, pooling="first")
+    return _save(tmp_path_factory.mktemp("checkpoint") / "zh", 1, texts, pooling="first")
 
 
 @pytest.fixture(scope="session")
-def classifier(folder: Path):
+def classifier(folder: Path) -> Classifier:
     from demo_app_text_classifier.classifier import Classifier
 
     return Classifier.load(folder, "cpu")
 
 
-def _save(folder: Path, kind: str, texts: list[str], *, pooling: str) -> Path:
+def _save(folder: Path, kind: int, texts: list[str], *, pooling: str) -> Path:
     import torch
     from demo_app_text_classifier.classifier import Classifier
-    from demo_app_text_classifier.data import train_tokenizer
+    from demo_app_text_classifier.data import TOKENIZERS, train_tokenizer
     from demo_app_text_classifier.model import Config, TextClassifier
 
     torch.manual_seed(0)
-    tokenizer = train_tokenizer(texts, kind, 120)
+    tokenizer = train_tokenizer(texts, TOKENIZERS[kind], 120)
     config = Config(
         labels=("negative", "positive", "<script>alert(1)</script>"),
         vocab_size=tokenizer.get_vocab_size(),

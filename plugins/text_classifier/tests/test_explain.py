@@ -161,6 +161,11 @@ def test_one_word_leaves_nothing_to_compare_with(classifier: Classifier) -> None
 
 
 def test_importing_it_does_not_import_torch() -> None:
-    code = f"import sys; sys.path[:] = {sys.path!r}\nimport demo_app_text_classifier.explain\nprint('torch' in sys.modules)"
+    lines = [
+        f"import sys; sys.path[:] = {sys.path!r}",
+        "import demo_app_text_classifier.explain",
+        "print('torch' in sys.modules)",
+    ]
+    code = "\n".join(lines)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,0 +1,351 @@
+"""The tab over HTTP, as the page and other programs use it; tiny models, the real host."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from demo_app_text_classifier import tab
+from demo_app_text_classifier.classifier import Classifier
+from demo_app_text_classifier.example import compute, example
+from demo_app_text_classifier.explain import look, occlude
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from demo_app.server import Server
+from demo_app.testing import serve
+
+MAX_TEXT, MAX_ROWS = 2_000, 600
+PLUGIN = """
+from pathlib import Path
+import demo_app
+from demo_app_text_classifier import build, load
+
+@demo_app.hookimpl
+def register_demos():
+    folders = {folders!r}
+    checkpoints = tuple(demo_app.Checkpoint(name=n, title=n, folder=Path(f)) for n, f in folders.items())
+    name = "text_classifier"
+    return [demo_app.Demo(name=name, title="T", summary="S", load=load, build=build, checkpoints=checkpoints)]
+"""
+PYPROJECT = """
+[project]
+name = "tiny-text-classifier"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["demo-app"]
+[project.entry-points.demo_app]
+text_classifier = "tiny_text_classifier_plugin"
+"""
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, chinese: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The host with this plugin's tab, and tiny models under the names of the embedded ones."""
+    plugin = tmp_path_factory.mktemp("plugins") / "tiny"
+    plugin.mkdir()
+    folders = {"sst2": str(folder), "emotion": str(folder), "zh_reviews": str(chinese)}
+    (plugin / "pyproject.toml").write_text(PYPROJECT)
+    (plugin / "tiny_text_classifier_plugin.py").write_text(PLUGIN.replace("{folders!r}", repr(folders)))
+    with serve(plugins_dir=plugin.parent, only=("text_classifier",), max_text=MAX_TEXT, max_rows=MAX_ROWS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Client:
+    return Client(server.url, verbose=False)
+
+
+def call(client: Client, action: str, *args: Any, **kwargs: Any) -> Any:
+    return client.predict(*args, api_name=f"/text_classifier_{action}", **kwargs)
+
+
+def confidences(label: dict[str, Any]) -> dict[str, float]:
+    return {entry["label"]: entry["confidence"] for entry in label["confidences"]}
+
+
+def test_every_action_has_a_name_and_says_what_it_takes_and_returns(server: Server) -> None:
+    fns = [fn for fn in server.app.blocks.fns.values() if str(fn.api_name).startswith("text_classifier_")]
+    public = {fn.api_name.removeprefix("text_classifier_"): fn for fn in fns if fn.api_visibility == "public"}
+    assert set(public) == {"classify", "example", "colour", "attention", "occlude", "compare", "classify_file"}
+    for fn in public.values():
+        assert "Args:" in fn.fn.__doc__
+        assert "Returns:" in fn.fn.__doc__
+    assert len(fns) == len(public) + 1  # and the click on a thumbnail, which is /attention
+
+
+def test_the_tab_stays_small(server: Server) -> None:
+    (own,) = [t.blocks for t in server.app.tabs if t.name == "text_classifier"]
+    assert len(own.blocks) < 60  # each costs every new session time and memory; layout rows included
+
+
+def test_classify_gives_the_models_probabilities(client: Client, classifier: Classifier) -> None:
+    answer, words, heads = call(client, "classify", "a film that is not bad", "sst2")
+    expected = dict(zip(classifier.labels, classifier.predict(["a film that is not bad"])[0].tolist(), strict=True))
+    assert confidences(answer) == pytest.approx(expected, abs=1e-5)
+    assert "What speaks for" in words
+    assert "viz-heads" in heads
+
+
+def test_the_pickers_redraw_the_text_classified_last(client: Client, classifier: Classifier) -> None:
+    call(client, "classify", "boring story", "sst2")
+    words = call(client, "colour", "attention", "2", "3")
+    assert ">boring</span>" in words
+    assert "Attention received, layer 2, head 3" in words
+    words, heads = call(client, "attention", "gradient", "1", "average")
+    assert ">boring</span>" in words
+    assert "layer 1, all heads, averaged" in heads
+
+
+def test_before_the_first_click_the_pickers_redraw_the_pages_example(server: Server) -> None:
+    fresh = Client(server.url, verbose=False)
+    assert call(fresh, "colour", "attention", "average", "average") == tab.words_view(
+        example(), "attention", None, None
+    )
+
+
+def test_every_example_is_classified(client: Client) -> None:
+    for number, lesson in enumerate(tab.LESSONS):
+        text, checkpoint, answer, words, heads = call(client, "example", number)
+        assert (text, checkpoint) == (lesson.text, lesson.checkpoint)
+        assert sum(confidences(answer).values()) == pytest.approx(1, abs=1e-3)
+        assert "viz-lesson" in words
+        assert "viz-heads" in heads
+
+
+def test_occlusion_shows_each_word(client: Client, classifier: Classifier) -> None:
+    view = call(client, "occlude", "not bad at all", "sst2")
+    assert view == tab.occlusion_view(occlude(classifier, "not bad at all"))
+    assert all(f">{word}</span>" in view for word in ("not", "bad", "at", "all"))
+
+
+def test_compare_gives_both_answers_and_the_difference(client: Client, classifier: Classifier) -> None:
+    a, b, view = call(client, "compare", "the plot is original", "the plot is not original", "sst2")
+    pair = look(classifier, ["the plot is original", "the plot is not original"])
+    assert confidences(a) == pytest.approx(pair[0].scores(), abs=1e-4)
+    assert confidences(b) == pytest.approx(pair[1].scores(), abs=1e-4)
+    change = 100 * float(pair[1].probabilities[0] - pair[0].probabilities[0])
+    assert f"{change:+.1f} pp" in view
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_a_file_comes_back_with_answers(client: Client, classifier: Classifier, tmp_path: Path, suffix: str) -> None:
+    texts = ["a film that is not bad", "boring story", "=HYPERLINK(1)", "<script>alert(1)</script>"] * 100
+    source = tmp_path / f"reviews{suffix}"
+    with (gzip.open if suffix.endswith("gz") else open)(source, "wt", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["id", "text"], *([i, text] for i, text in enumerate(texts))])
+    result, summary = call(client, "classify_file", handle_file(source), "sst2")
+    with open(result, encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [str(i) for i in range(len(texts))]
+    expected = classifier.predict(texts)
+    assert [row["label"] for row in rows] == [classifier.labels[i] for i in expected.argmax(1)]
+    np.testing.assert_allclose([float(row["probability"]) for row in rows], expected.max(1).values, atol=1e-4)
+    assert rows[2]["text"] == "'=HYPERLINK(1)"
+    assert "Answers" in summary
+
+
+def test_labels_in_a_file_are_kept_and_compared(client: Client, tmp_path: Path) -> None:
+    source = tmp_path / "labelled.csv"
+    source.write_text("text,label\nboring story,0\na film,1\n")
+    result, summary = call(client, "classify_file", handle_file(source), "sst2")
+    header, first, _ = Path(result).read_text("utf-8-sig").splitlines()
+    assert header == "text,label,predicted_label,probability"
+    assert first.startswith("boring story,0,")
+    assert "of the rows have the label that the file gives" in summary
+    source.write_text("text,label\nboring story,maybe\n")
+    assert "Not compared" in call(client, "classify_file", handle_file(source), "sst2")[1]
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1+1", "-1+cmd", "@SUM(A1)", "\t=1", "\r=1", " =1", "\n@x"])
+def test_a_formula_cannot_run(cell: str) -> None:
+    assert tab.harmless(cell) == "'" + cell
+
+
+@pytest.mark.parametrize("cell", ["", "fine", "-0.5", "+12", "1-2", "好"])
+def test_a_harmless_cell_stays_as_it_is(cell: str) -> None:
+    assert tab.harmless(cell) == cell
+
+
+ODD = {
+    "emoji": "😀🎬👍🏽",
+    "right to left": "הסרט היה נפלא \u202eabc\u202c مرحبا",
+    "control characters": "bad\x00 \x07film\x1b[31m",
+    "markup": "<script>window.hacked=1</script><img src=x onerror=alert(1)>",
+    "template": "${alert(1)} {{alert(1)}} `",
+    "one letter": "a",
+    "punctuation": "?!...",
+    "combining": "Z̸̢a̷l̶g̵o" * 20,
+    "many lines": "a\n\n\n" * 200,
+    "no spaces": "x" * MAX_TEXT,
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("checkpoint", ["sst2", "zh_reviews"])
+def test_odd_text_gets_an_answer_and_does_no_harm(client: Client, name: str, checkpoint: str) -> None:
+    answer, words, heads = call(client, "classify", ODD[name], checkpoint)
+    assert sum(confidences(answer).values()) == pytest.approx(1, abs=1e-3)
+    for html in (words, heads):
+        assert "<script" not in html
+        assert "<img" not in html
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "The text is empty; write a sentence"),
+        (" \n\t ", "The text is empty; write a sentence"),
+        ("x" * 1_000_000, "1,000,000 characters and the limit is 2,000; shorten it"),
+    ],
+)
+@pytest.mark.parametrize("action", ["classify", "occlude", "compare"])
+def test_unusable_text_gets_a_sentence(client: Client, text: str, sentence: str, action: str) -> None:
+    args = [text, "fine", "sst2"] if action == "compare" else [text, "sst2"]
+    sentence = sentence.replace("The text is", "Text A is") if action == "compare" else sentence
+    with pytest.raises(AppError, match=sentence):
+        call(client, action, *args)
+    assert call(client, "classify", "a film", "sst2")
+
+
+def test_half_a_character_is_read_as_a_question_mark(server: Server) -> None:
+    body = json.dumps({"data": ["bad \ud83d film", "sst2", "gradient", "average", "average"], "session_hash": "half"})
+    url = f"{server.url}gradio_api/run/text_classifier_classify"
+    response = httpx.post(url, content=body, headers={"content-type": "application/json"}, timeout=60)
+    assert response.status_code == 200
+    assert ">?</span>" in response.json()["data"][1]
+
+
+def test_text_with_nothing_to_read_gets_a_sentence(client: Client) -> None:
+    with pytest.raises(AppError, match="nothing that the model can read"):
+        call(client, "classify", "\x01\x02", "sst2")
+
+
+def test_a_single_word_cannot_be_taken_away(client: Client) -> None:
+    with pytest.raises(AppError, match="write at least two"):
+        call(client, "occlude", "film", "sst2")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("no-text.csv", b"review,stars\ngood,5\n", "no column named 'text'"),
+        ("utf-16.csv", "text\ngood\n".encode("utf-16"), "UTF-16; save it as UTF-8"),
+        ("latin.csv", b"text\ncaf\xe9 \xff\n", "save it as UTF-8"),
+        ("long.csv", b"text\n" + b"good\n" * 100_000, "more than 600 rows"),
+        ("empty.csv", b"", "no column named 'text'"),
+        ("header.csv", b"text\n", "no rows"),
+        ("picture.csv", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "not a CSV"),
+        ("broken.csv.gz", b"\x1f\x8b\x08\x00broken", "cannot be read"),
+        ("picture.png", b"\x89PNG\r\n\x1a\n", "Invalid file type"),
+    ],
+)
+def test_an_unusable_file_gets_a_sentence(
+    client: Client, tmp_path: Path, name: str, content: bytes, sentence: str
+) -> None:
+    source = tmp_path / name
+    source.write_bytes(content)
+    with pytest.raises(AppError, match=sentence):
+        call(client, "classify_file", handle_file(source), "sst2")
+
+
+def test_no_file_gets_a_sentence(client: Client) -> None:
+    with pytest.raises(AppError, match="no file yet"):
+        call(client, "classify_file", None, "sst2")
+
+
+def test_a_head_that_the_model_does_not_have_gets_a_sentence() -> None:
+    with pytest.raises(tab.InputError, match="a number from 1 to 4"):
+        tab.index("5", 4)
+
+
+def test_the_page_opens_with_what_the_real_model_says() -> None:
+    """After a change of the weights: python -m demo_app_text_classifier.example"""
+    shown, now = example(), compute()
+    assert (shown.labels, shown.tokens, shown.length, shown.parameters) == (
+        now.labels,
+        now.tokens,
+        now.length,
+        now.parameters,
+    )
+    np.testing.assert_allclose(shown.probabilities, now.probabilities, atol=2e-3)
+    np.testing.assert_allclose(shown.saliency, now.saliency, atol=2e-2)
+    np.testing.assert_allclose(shown.attention, now.attention, atol=5e-3)
+
+
+@contextmanager
+def browser_page(server: Server, *, width: int = 1280, theme: str = "light") -> Iterator[Any]:
+    """The tab, open in Chromium, with `page.problems`: errors, dialogs and requests that left for another host."""
+    chromium = pytest.importorskip("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = chromium.launch(playwright)
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.problems = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on("dialog", lambda dialog: (page.problems.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda r: None if r.url.startswith((server.url, "data:")) else page.problems.append(r.url))
+        page.goto(f"{server.url}?__theme={theme}")
+        page.locator(".viz-strip").first.wait_for()
+        yield page
+        assert page.problems == []
+        browser.close()
+
+
+def fits(page: Any) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.browser
+def test_markup_in_text_and_label_is_shown_and_not_run(server: Server) -> None:
+    attack = "<img src=x onerror=alert(1)> ${alert(2)} {{alert(3)}}"
+    with browser_page(server) as page:
+        page.locator("textarea").first.fill(attack)
+        page.locator("textarea").first.press("Enter")
+        page.locator(".viz-strip", has_text="onerror").wait_for()
+        page.get_by_text("<script>alert(1)</script>").first.wait_for()  # a label of the tiny model
+        page.get_by_role("tab", name="Take a word away").click()
+        page.get_by_role("button", name="Take each word").click()
+        page.locator(".viz-bars").first.wait_for()
+        page.get_by_role("tab", name="Compare two").click()
+        page.get_by_label("Text B").fill(attack)
+        page.get_by_label("Text B").press("Enter")
+        page.locator(".viz-diverging").first.wait_for()
+
+
+@pytest.mark.browser
+def test_a_head_opens_with_the_keyboard_and_its_weights_can_be_read(server: Server) -> None:
+    with browser_page(server) as page:
+        page.get_by_role("button", name="Two halves").click()
+        page.locator(".viz-lesson").wait_for()
+        page.get_by_role("button", name="Layer 2, head 3").focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("Who looks (row) at whom (column): layer 2, head 3").wait_for()
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Layer 2, head 3"
+        assert page.get_by_role("button", name="Layer 2, head 3").get_attribute("aria-pressed") == "true"
+        page.locator(".viz-map").focus()
+        page.keyboard.press("ArrowRight")
+        page.get_by_text("[CLS] looks at The:").wait_for()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_wider_than_a_phone(server: Server, theme: str) -> None:
+    with browser_page(server, width=390, theme=theme) as page:
+        assert fits(page)
+        page.locator("textarea").first.fill("unlikely " * 100)
+        page.get_by_role("button", name="Classify", exact=True).click()
+        page.locator(".viz-token", has_text="unlikely").first.wait_for()
+        assert fits(page)
+        for name in ("Take a word away", "Compare two", "Label a file"):
+            page.get_by_role("tab", name=name).click()
+            assert fits(page)
