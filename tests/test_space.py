@@ -1,0 +1,76 @@
+"""The app on a Hugging Face Space, simulated: see `simulate_space.py`. Run with `pytest -m space`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import simulate_space
+from simulate_space import Running, Space
+
+pytestmark = [
+    pytest.mark.space,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="a Space is a Linux machine"),
+]
+log = logging.getLogger(__name__)
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="space-") as folder:  # not pytest's, which keeps three: 6 GB each
+        space = simulate_space.build(Path(folder))
+        log.warning("the Space was built: %s", {step: round(took) for step, took in space.seconds.items()})
+        yield space
+
+
+@pytest.fixture(scope="module")
+def started() -> float:
+    return time.time()
+
+
+@pytest.fixture(scope="module")
+def running(space: Space, started: float) -> Iterator[Running]:
+    with simulate_space.run(space) as running:
+        yield running
+
+
+def test_the_builder_installs_the_versions_that_the_app_needs(space: Space) -> None:
+    versions = dict(line.split("==") for line in space.packages.splitlines() if "==" in line)
+
+    assert versions["gradio"] == space.header["sdk_version"]
+    assert int(versions["huggingface_hub"].split(".")[0]) >= 2
+    assert tuple(map(int, versions["torch"].split("+")[0].split(".")[:2])) >= (2, 8)
+
+
+def test_health_is_json_behind_the_rendering_server(running: Running) -> None:
+    answer = httpx.get(f"{running.url}gradio_api/healthz", timeout=30)
+
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.json()["status"] == "ok"
+    assert "failed" not in answer.json()["plugins"]
+
+
+def test_a_visitor_gets_an_answer(running: Running) -> None:
+    assert simulate_space.classify(running.url, "A warm and wonderful film.").lower() == "positive"
+
+
+def test_strangers_are_not_offered_to_unload_models(running: Running) -> None:
+    events = httpx.get(f"{running.url}config", timeout=30).json()["dependencies"]
+
+    assert "unload" not in {event["api_name"] for event in events}
+
+
+def test_nothing_is_written_outside_home_and_the_temporary_folder(
+    space: Space, running: Running, started: float
+) -> None:
+    httpx.get(running.url, timeout=30)
+
+    assert simulate_space.written(space, started) == []
