@@ -83,7 +83,7 @@ class Classifier:
         for row, encoding in enumerate(encodings):
             ids[row, : len(encoding.ids)] = torch.tensor(encoding.ids)
             mask[row, : len(encoding.ids)] = True
-        device = self.network.token_embedding.weight.device
+        device = next(self.network.parameters()).device
         return Encoded(
             ids.to(device),
             mask.to(device),

@@ -15,7 +15,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from demo_app import InputError
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]"]  # ids 0, 1, 2
-TOKENIZERS = ("wordpiece", "unigram")
+TOKENIZERS = ("wordpiece", "bpe")
 ENCODINGS = ("utf-8-sig", "gb18030")  # the first reads UTF-8 with and without a byte order mark
 MAX_BYTES = 200 * 2**20  # unpacked: more is no table of sentences, or an archive made to fill the memory
 
@@ -111,10 +111,10 @@ def class_ids(written: Sequence[str], labels: Sequence[str]) -> list[int]:
 
 
 def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Tokenizer:
-    """A tokenizer for these texts: `wordpiece` where words stand apart, `unigram` for Chinese and its like.
+    """A tokenizer for these texts: `wordpiece` where words stand apart, `bpe` for Chinese and its like.
 
-    WordPiece (Schuster and Nakajima 2012) cuts words into the longest known pieces; the unigram model (Kudo 2018) finds
-    the likeliest cut of a whole clause, which for Chinese comes close to words. Both lower-case and normalise first.
+    WordPiece (Schuster and Nakajima 2012) cuts words into the longest known pieces. Byte-pair encoding (Sennrich et al.
+    2016), merging characters of whole clauses, finds what comes close to words. Both lower-case and normalise first.
     Raises `ValueError` for another kind.
     """
     if kind not in TOKENIZERS:
@@ -127,11 +127,11 @@ def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Tokeniz
         tokenizer.decoder = decoders.WordPiece()
         trainer = trainers.WordPieceTrainer(**common, limit_alphabet=400)
     else:
-        tokenizer = Tokenizer(models.Unigram())
+        tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-        clauses = pre_tokenizers.Split(Regex(r"[\p{P}\p{S}]+|\s+|\d+"), behavior="isolated")
+        clauses = pre_tokenizers.Split(Regex(r"\p{P}|\p{S}|\p{N}+"), behavior="isolated")
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), clauses])
-        trainer = trainers.UnigramTrainer(**common, unk_token="[UNK]", max_piece_length=6)
+        trainer = trainers.BpeTrainer(**common, limit_alphabet=4000, max_token_length=6)
     tokenizer.train_from_iterator(texts, trainer)
     start = tokenizer.token_to_id("[CLS]")
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", start)])

@@ -38,6 +38,7 @@ class Config:
     dropout: float = 0.1
     embedding_norm: bool = False  # LayerNorm on the sum of token and position, as in BERT
     convolution: int = 0  # kernel of a depthwise convolution before the encoder: neighbours first; 0 = none
+    final_norm: bool = True  # pre-norm only: a LayerNorm after the last layer; without it a dull word may stay small
     pooling: str = "first"  # or "mean", "max", "mean_max" (both, side by side)
     head_hidden: bool = False  # a ReLU layer of width D before the last linear map, as in DistilBERT
 
@@ -113,12 +114,13 @@ class TextClassifier(nn.Module):
             )
             for _ in range(config.layers)
         )
-        self.final_norm = nn.LayerNorm(config.width, config.norm_eps) if config.norm == "pre" else nn.Identity()
+        normed = config.norm == "pre" and config.final_norm
+        self.final_norm = nn.LayerNorm(config.width, config.norm_eps) if normed else nn.Identity()
         pooled = config.width * (2 if config.pooling == "mean_max" else 1)
         self.head_hidden = nn.Linear(pooled, config.width) if config.head_hidden else None
         self.head = nn.Linear(config.width if config.head_hidden else pooled, len(config.labels))
         self.dropout = nn.Dropout(config.dropout)
-        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.token_embedding.weight, std=0.02 if config.final_norm else 0.1)
 
     def forward(self, ids: Tensor, mask: Tensor, *, trace: bool = False) -> Output:
         """ids (B, T) int64, mask (B, T) bool, True = a token, False = padding; returns logits (B, C).

@@ -8,26 +8,30 @@ python -m demo_app_text_classifier.train --data FILE --validation FILE --out FOL
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from demo_app import DemoError, InputError
+from demo_app.nn import MultiHeadAttention
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import TOKENIZERS, class_ids, label_names, read_csv, train_tokenizer
 from demo_app_text_classifier.evaluate import clear_errors, scores
 from demo_app_text_classifier.model import Config, TextClassifier
+from demo_app_text_classifier.teachers import TEACHERS
 
 logger = logging.getLogger(__name__)
 SHELF = 50  # batches that are drawn together and sorted by length, so that little is padding
@@ -54,7 +58,7 @@ class Recipe:
     augment: int = _option(0, "edited copies of each example that only the teachers label")
     distil_weight: float = _option(0.7, "share of the teachers' opinion in the loss, when there are teachers")
     temperature: float = _option(1.0, "softens teachers and student alike")
-    teachers: int = _option(0, "networks of other seeds to train first, whose mean opinion is then distilled into one")
+    teacher_epochs: int = _option(2, "epochs of each of --teachers")
     seed: int = _option(0, "of weights, order and dropout")
     threads: int = _option(2, "of torch; another number may change the last digits of the result")
 
@@ -94,7 +98,7 @@ def hide_tokens(mask: Tensor, probability: float) -> Tensor:
     return mask & kept
 
 
-def loss_of(network: TextClassifier, batch: tuple[Tensor, Tensor, Tensor, Tensor], recipe: Recipe) -> Tensor:
+def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor, Tensor, Tensor], recipe: Recipe) -> Tensor:
     """Cross-entropy with the (smoothed) targets, and where R-Drop is on the two passes' disagreement."""
     ids, mask, targets, weights = batch
     if recipe.r_drop:
@@ -109,15 +113,40 @@ def loss_of(network: TextClassifier, batch: tuple[Tensor, Tensor, Tensor, Tensor
     return loss
 
 
+class ByteDropout(nn.Module):
+    """Dropout from random bytes: on a CPU torch's own Bernoulli numbers take a quarter of the time of a small step."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.forgotten = round(probability * 256)  # of 256 byte values
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.forgotten:
+            return x
+        bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)  # eight bytes at once
+        kept = bits.view(torch.uint8)[: x.numel()].view(x.shape) >= self.forgotten
+        return x * kept * (256 / (256 - self.forgotten))
+
+
+def use_byte_dropout(network: nn.Module) -> None:
+    """In place of every `nn.Dropout`; attention weights are no longer dropped, which torch does one by one."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Dropout):
+                setattr(module, name, ByteDropout(child.p))
+        if isinstance(module, MultiHeadAttention):
+            module.dropout = 0.0
+
+
 class Trainer:
     """Network, running mean of its weights, optimiser: all that an epoch changes and a restart needs."""
 
-    def __init__(self, config: Config, recipe: Recipe, steps: int) -> None:
+    def __init__(self, build: Callable[[Config], nn.Module], config: Config, recipe: Recipe, steps: int) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
-        self.network = TextClassifier(config)
-        self.mean = TextClassifier(config).eval().requires_grad_(False)
-        self.mean.load_state_dict(self.network.state_dict())
+        self.network = build(config)
+        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
+        use_byte_dropout(self.network)
         matrices = [p for p in self.network.parameters() if p.ndim > 1]
         vectors = [p for p in self.network.parameters() if p.ndim == 1]
         groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
@@ -221,7 +250,7 @@ def make_examples(
     if teachers:
         targets = targets * (1 - recipe.distil_weight) + opinions(teachers, texts) * recipe.distil_weight
         generator = torch.Generator().manual_seed(recipe.seed)
-        copies = [copy for _ in range(recipe.augment) for copy in edited(texts, tokenizer, generator)]
+        copies = [text for _ in range(recipe.augment) for text in edited(texts, tokenizer, generator)]
         if copies:
             ids += tokenise(copies, tokenizer)
             targets = torch.cat((targets, opinions(teachers, copies)))
@@ -229,45 +258,47 @@ def make_examples(
     return Examples(ids, targets, weights / weights.mean())
 
 
-def train(
+def fit(
+    build: Callable[[Config], nn.Module], config: Config, examples: Examples, recipe: Recipe, state: Path
+) -> nn.Module:
+    """The trained network (its mean weights). Goes on with what the file `state` holds, and removes it at last."""
+    steps = len(batches(examples, recipe.batch_size))
+    trainer = Trainer(build, config, recipe, steps * recipe.epochs)
+    settings = json.dumps([asdict(config), asdict(recipe), len(examples.ids), examples.targets.sum(0).tolist()])
+    state.parent.mkdir(parents=True, exist_ok=True)
+    trainer.resume(state, settings)
+    with tqdm(
+        total=steps * recipe.epochs, initial=trainer.step, desc=state.stem, file=sys.stderr, mininterval=1
+    ) as bar:
+        while trainer.epoch < recipe.epochs:
+            trainer.run_epoch(examples, bar)
+            trainer.save(state, settings)
+    state.unlink(missing_ok=True)
+    return trainer.mean
+
+
+def train_teachers(
+    kinds: Sequence[str],
     texts: Sequence[str],
     classes: Tensor,
     tokenizer: Tokenizer,
     config: Config,
     recipe: Recipe,
     out: Path,
-    teachers: Sequence[Classifier] = (),
-) -> Classifier:
-    """Train, resuming what was begun in `out`, and save the checkpoint there."""
-    tokenizer.enable_truncation(config.max_tokens)
-    tokenizer.no_padding()
-    examples = make_examples(texts, classes, tokenizer, len(config.labels), teachers, recipe)
-    steps = len(batches(examples, recipe.batch_size))
-    trainer = Trainer(config, recipe, steps * recipe.epochs)
-    settings = json.dumps([asdict(config), asdict(recipe), len(examples.ids), examples.targets.sum(0).tolist()])
-    state = out / "training.pt"
-    out.mkdir(parents=True, exist_ok=True)
-    trainer.resume(state, settings)
-    with tqdm(total=steps * recipe.epochs, initial=trainer.step, desc=out.name, file=sys.stderr, mininterval=1) as bar:
-        while trainer.epoch < recipe.epochs:
-            trainer.run_epoch(examples, bar)
-            trainer.save(state, settings)
-    classifier = Classifier(trainer.mean, tokenizer)
-    classifier.save(out)
-    state.unlink(missing_ok=True)
-    return Classifier.load(out, "cpu")  # as it is on disk, in half precision
-
-
-def train_teachers(
-    texts: Sequence[str], classes: Tensor, tokenizer: Tokenizer, config: Config, recipe: Recipe, out: Path
 ) -> list[Classifier]:
-    """`recipe.teachers` networks that differ in their seeds, in out/teachers/; those already there are kept."""
+    """One network of each kind, of its own seed, kept in `out`; those that are there already are not trained again."""
+    examples = make_examples(texts, classes, tokenizer, len(config.labels), (), recipe)
     found = []
-    for number in range(1, recipe.teachers + 1):
-        folder = out / "teachers" / str(number)
-        if not (folder / "tokenizer.json").is_file():
-            train(texts, classes, tokenizer, config, replace(recipe, seed=recipe.seed + number, augment=0), folder)
-        found.append(Classifier.load(folder, "cpu"))
+    for number, kind in enumerate(kinds, start=1):
+        file = out / f"{number}_{kind}.safetensors"
+        own = replace(recipe, seed=recipe.seed + number, epochs=recipe.teacher_epochs, r_drop=0.0)
+        if file.is_file():
+            network = TEACHERS[kind](config)
+            network.load_state_dict(load_file(file))
+        else:
+            network = fit(TEACHERS[kind], config, examples, own, file.with_suffix(".pt"))
+            save_file(network.state_dict(), file)
+        found.append(Classifier(network, tokenizer))
     return found
 
 
@@ -279,7 +310,7 @@ def _add_options(parser: argparse.ArgumentParser, of: type, skip: tuple[str, ...
         name = "--" + option.name.replace("_", "-")
         text = option.metadata.get("help", "of the network: see Config") + f" (default {option.default})"
         if kind is bool:
-            parser.add_argument(name, action="store_true", help=text)
+            parser.add_argument(name, action=argparse.BooleanOptionalAction, default=option.default, help=text)
         else:
             parser.add_argument(name, type=kind, default=option.default, help=text)
 
@@ -293,7 +324,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--distil", type=Path, nargs="+", default=[], help="checkpoints to learn from: their mean opinion"
     )
-    parser.add_argument("--tokenizer", choices=TOKENIZERS, default="wordpiece", help="unigram suits Chinese")
+    parser.add_argument(
+        "--teachers", nargs="+", choices=TEACHERS, default=[], help="kinds of networks to train first and learn from"
+    )
+    parser.add_argument("--tokenizer", choices=TOKENIZERS, default="wordpiece", help="bpe suits Chinese")
     parser.add_argument("--vocab-size", type=int, default=12000)
     _add_options(parser, Config)
     _add_options(parser, Recipe)
@@ -324,11 +358,16 @@ def run(options: argparse.Namespace) -> dict[str, float]:
     tokenizer = train_tokenizer(texts, options.tokenizer, options.vocab_size)
     chosen = {option.name: getattr(options, option.name) for option in fields(Config) if hasattr(options, option.name)}
     config = Config(**{**chosen, "labels": labels, "vocab_size": tokenizer.get_vocab_size()})
+    tokenizer.enable_truncation(config.max_tokens)
     teachers = [Classifier.load(folder, "cpu") for folder in options.distil]
-    teachers += train_teachers(texts, classes, tokenizer, config, recipe, options.out)
     if any(teacher.labels != labels for teacher in teachers):
         raise InputError("the teachers' labels are not those of the data; give the same --labels to all of them.")
-    classifier = train(texts, classes, tokenizer, config, recipe, options.out, teachers)
+    if options.teachers:
+        folder = options.out / "teachers"
+        teachers += train_teachers(options.teachers, texts, classes, tokenizer, config, recipe, folder)
+    examples = make_examples(texts, classes, tokenizer, len(labels), teachers, recipe)
+    Classifier(fit(TextClassifier, config, examples, recipe, options.out / "training.pt"), tokenizer).save(options.out)
+    classifier = Classifier.load(options.out, "cpu")  # as it is on disk, in half precision
     predicted = classifier.predict(held_out).argmax(-1)
     result = scores(predicted, torch.tensor(class_ids(answers, labels)), len(labels))
     return result | {"examples": len(held_out), "seconds": round(time.perf_counter() - start, 1)}

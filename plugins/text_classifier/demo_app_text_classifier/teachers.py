@@ -1,0 +1,106 @@
+"""Networks that only teach: each errs in its own way, so their mean opinion is better than any one of them.
+
+Every teacher maps ids (B, T) and mask (B, T) to `Output`, reads the student's tokens, and is used in training alone.
+"""
+
+# B batch, T tokens, D width, C classes, G = up to 3 T n-grams
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from demo_app_text_classifier.model import Config, Output, TextClassifier, pool
+
+BUCKETS = 2**17
+MULTIPLIER = 1_000_003  # a prime: mixes neighbouring ids into the number of a bucket
+
+
+class NgramBag(nn.Module):
+    """The mean of the vectors of all words, pairs and triples: fastText (Joulin et al. 2016, arXiv:1607.01759).
+
+    N-grams share buckets by a hash; there is no list of them.
+    """
+
+    def __init__(self, config: Config, width: int = 8) -> None:
+        super().__init__()
+        self.config = config
+        self.buckets = nn.Embedding(BUCKETS, width)
+        self.head = nn.Linear(width, len(config.labels))
+        self.dropout = nn.Dropout(0.3)
+        nn.init.normal_(self.buckets.weight, std=0.1)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Output:
+        grams, kept = [], []
+        gram, keep = torch.zeros_like(ids), torch.ones_like(mask)
+        for size in range(min(3, ids.shape[1])):
+            last = ids.shape[1] - size
+            gram = gram[:, :last] * MULTIPLIER + ids[:, size:] + 1  # (B, T - size): one word more
+            keep = keep[:, :last] & mask[:, size:]
+            grams.append((gram * MULTIPLIER >> 7) % BUCKETS)
+            kept.append(keep)
+        vectors = self.buckets(torch.cat(grams, dim=1))  # (B, G, D)
+        return Output(self.head(self.dropout(pool(vectors, torch.cat(kept, dim=1), "mean"))))
+
+
+class TextCnn(nn.Module):
+    """The strongest match of each of 300 phrase patterns: Kim 2014, arXiv:1408.5882."""
+
+    def __init__(self, config: Config, filters: int = 100) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        self.convs = nn.ModuleList(nn.Conv1d(config.width, filters, size, padding=size // 2) for size in (1, 3, 5))
+        self.head = nn.Linear(3 * filters, len(config.labels))
+        self.dropout = nn.Dropout(0.5)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Output:
+        x = self.dropout(self.embedding(ids)) * mask[..., None]  # (B, T, D)
+        matches = [conv(x.transpose(1, 2)).relu().transpose(1, 2) for conv in self.convs]  # 3 times (B, T, filters)
+        top = torch.cat([pool(match, mask, "max") for match in matches], dim=-1)  # (B, 3 filters)
+        return Output(self.head(self.dropout(top)))
+
+
+class BiLstm(nn.Module):
+    """Reads from both ends; the mean and the maximum of its states."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        self.lstm = nn.LSTM(config.width, config.width // 2, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(2 * config.width, len(config.labels))
+        self.dropout = nn.Dropout(0.4)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Output:
+        x = self.dropout(self.embedding(ids)) * mask[..., None]  # (B, T, D)
+        states, _ = self.lstm(x)  # (B, T, D); padding stands behind the text and is not pooled
+        return Output(self.head(self.dropout(pool(states, mask, "mean_max"))))
+
+
+class Average(nn.Module):
+    """Word vectors, averaged and passed through one hidden layer: Iyyer et al. 2015 (deep averaging network)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        self.hidden = nn.Linear(2 * config.width, config.width)
+        self.head = nn.Linear(config.width, len(config.labels))
+        self.dropout = nn.Dropout(0.3)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Output:
+        hidden = self.hidden(self.dropout(pool(self.embedding(ids), mask, "mean_max"))).relu()  # (B, D)
+        return Output(self.head(self.dropout(hidden)))
+
+
+TEACHERS: dict[str, type[nn.Module]] = {
+    "bag": NgramBag,
+    "average": Average,
+    "cnn": TextCnn,
+    "lstm": BiLstm,
+    "transformer": TextClassifier,
+}
