@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.5  # running requests have this long to end after SIGTERM; then they are told
 API = "/gradio_api"
+FULL = "Too many visitors are waiting right now; please try again in a minute."
 
 
 def run(settings: Settings | None = None, **overrides: Any) -> None:
@@ -69,7 +70,7 @@ class Server:
     def __init__(self, app: App) -> None:
         self.app = app
         self.url = ""
-        self.unqueued = _Unqueued()
+        self.unqueued: set[_Answer] = set()  # events that wait for their answer; used from the event loop only
         self._loop: asyncio.AbstractEventLoop | None = None
         app.registry.register(_Gauges(app))
 
@@ -87,7 +88,7 @@ class Server:
             app_kwargs={
                 # with SSR a Node process answers every unknown path itself; only /gradio_api reaches us
                 "routes": [Route(f"{prefix}/{name}", call) for name, call in routes for prefix in ("", API)],
-                "middleware": [Middleware(_WatchUnqueued, watch=self.unqueued)],
+                "middleware": [Middleware(_Gate, server=self)],
                 "lifespan": self._lifespan,
             },
             state_session_capacity=settings.sessions,
@@ -100,6 +101,10 @@ class Server:
         )
         log.info("serving on %s", self.url)
         threading.Thread(target=self._warm, name="warm-up", daemon=True).start()
+
+    @property
+    def queue_is_full(self) -> bool:
+        return len(self.app.blocks._queue) >= self.app.settings.queue_size
 
     def close(self) -> None:
         """Stop within 5 seconds: no new work, running requests are answered, or told that the server restarts."""
@@ -131,7 +136,8 @@ class Server:
         for event in list(queue.event_ids_to_events.values()):
             output = {"error": RESTARTING, "visible": True, "duration": 10, "title": "Restarting"}
             queue.send_message(event, ProcessCompletedMessage(output=output, success=False))
-        await self.unqueued.tell()
+        for answer in list(self.unqueued):
+            await answer.refuse(RESTARTING)
 
     def _warm(self) -> None:
         """Load the models that `DEMO_APP_PRELOAD` names, once a browser has opened the page or after 10 s without."""
@@ -167,19 +173,8 @@ def theme() -> gr.themes.Base:
     return gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=sans, font_mono=mono)
 
 
-class _Unqueued:
-    """Unqueued events under way: plain HTTP requests that wait for their answer. Used from the event loop only."""
-
-    def __init__(self) -> None:
-        self.waiting: set[_Answer] = set()
-
-    async def tell(self) -> None:
-        for answer in list(self.waiting):
-            await answer.refuse()
-
-
 class _Answer:
-    """The one response of a request: the app's, or ours if the server stops first."""
+    """The one response of a request: the app's, or ours if it comes first."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -191,31 +186,34 @@ class _Answer:
             self._started = True
             await self._send(message)
 
-    async def refuse(self) -> None:
+    async def refuse(self, reason: str) -> None:
         if not self._started:
             self._refused = True
-            body = json.dumps({"error": RESTARTING, "visible": True, "title": "Restarting"}).encode()
+            body = json.dumps({"error": reason, "detail": reason, "visible": True, "title": "Please wait"}).encode()
             headers = [(b"content-type", b"application/json"), (b"retry-after", b"60")]
             await self._send({"type": "http.response.start", "status": 503, "headers": headers})
             await self._send({"type": "http.response.body", "body": body})
 
 
-class _WatchUnqueued:
-    """ASGI middleware that knows which unqueued events still wait for their answer."""
+class _Gate:
+    """ASGI middleware: turns away whom the queue has no place for, and can answer those who wait unqueued."""
 
-    def __init__(self, app: ASGIApp, watch: _Unqueued) -> None:
+    def __init__(self, app: ASGIApp, server: Server) -> None:
         self.app = app
-        self.watch = watch
+        self.server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith((f"{API}/run/", f"{API}/api/")):
+        path = scope["path"].removeprefix(API) if scope["type"] == "http" and scope["method"] == "POST" else ""
+        if path.startswith(("/queue/join", "/call/")) and self.server.queue_is_full:
+            return await _Answer(send).refuse(FULL)
+        if not path.startswith(("/run/", "/api/")):
             return await self.app(scope, receive, send)
         answer = _Answer(send)
-        self.watch.waiting.add(answer)
+        self.server.unqueued.add(answer)
         try:
             await self.app(scope, receive, answer.send)
         finally:
-            self.watch.waiting.discard(answer)
+            self.server.unqueued.discard(answer)
 
 
 class _Gauges(Collector):
