@@ -31,7 +31,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from demo_app.handlers import RESTARTING
 from demo_app.models import default_checkpoint, where
 from demo_app.settings import Settings
-from demo_app.ui import App, Tab, create_app, stylesheet
+from demo_app.ui import App, Tab, create_app, script, stylesheet
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,7 @@ class Server:
             footer_links=["api", "settings"],
             theme=theme(),
             css=stylesheet(app),
+            head=script(),
         )
         log.info("serving on %s", self.url)
         threading.Thread(target=self._warm, name="warm-up", daemon=True).start()

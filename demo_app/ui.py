@@ -224,3 +224,8 @@ def stylesheet(app: App) -> str:
     if failed:
         sheets.append(f"{', '.join(failed)} {{ opacity: 0.55; text-decoration: line-through; }}")
     return "\n".join(sheets)
+
+
+def script() -> str:
+    """The host's script, for the page's head."""
+    return f"<script>{(STATIC / 'host.js').read_text(encoding='utf-8')}</script>"

@@ -253,11 +253,11 @@ def classify(url: str, text: str) -> str:
         page = browser.new_page()
         page.set_default_timeout(90_000)
         page.goto(f"{url}?demo=text_classifier")
-        page.get_by_label("Text", exact=True).fill(text)
-        answer = page.get_by_test_id("label-output-value").first
-        with page.expect_response(lambda response: "/gradio_api/run/" in response.url):
-            page.get_by_role("button", name="Classify", exact=True).click()
-        page.get_by_text(text.split()[-1]).locator("visible=true").last.wait_for()
+        panel = page.locator("#tab-text_classifier")
+        panel.locator("textarea:visible").first.fill(text)
+        panel.get_by_role("button", name="Classify", exact=True).click()
+        panel.locator(".viz").get_by_text(text.split()[-1].strip(".")).first.wait_for()
+        answer = panel.get_by_test_id("label-output-value").first
         said = answer.inner_text()
         browser.close()
     return said

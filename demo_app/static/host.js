@@ -1,0 +1,36 @@
+// Gradio 6 shows the sentence of a failed event only if the event was queued: its client drops `visible` from the
+// answer of an unqueued one, and the page then says nothing but "Error". So the host says it. Text only, never HTML.
+(() => {
+  const SECONDS = 10;
+
+  function say(title, text) {
+    let list = document.querySelector(".demo-toasts");
+    if (!list) {
+      list = document.createElement("div");
+      list.className = "demo-toasts";
+      document.body.append(list);
+    }
+    const toast = document.createElement("div");
+    toast.className = "demo-toast";
+    toast.setAttribute("role", "alert");
+    const [heading, sentence, close] = ["strong", "p", "button"].map((tag) => document.createElement(tag));
+    heading.textContent = title;
+    sentence.textContent = text;
+    close.textContent = "×";
+    close.ariaLabel = "Close";
+    close.onclick = () => toast.remove();
+    toast.append(close, heading, sentence);
+    list.append(toast);
+    setTimeout(() => toast.remove(), 1000 * SECONDS);
+  }
+
+  const fetched = window.fetch;
+  window.fetch = async (...request) => {
+    const response = await fetched(...request);
+    const address = request[0] instanceof Request ? request[0].url : String(request[0]);
+    if (response.status >= 500 && address.includes("/gradio_api/run/")) {
+      response.clone().json().then((said) => said.visible && say(said.title || "Error", said.error)).catch(() => {});
+    }
+    return response;
+  };
+})();
