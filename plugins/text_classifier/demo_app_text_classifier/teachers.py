@@ -3,7 +3,7 @@
 Every teacher maps ids (B, T) and mask (B, T) to `Output`, reads the student's tokens, and is used in training alone.
 """
 
-# B batch, T tokens, D width, C classes, G = up to 3 T n-grams
+# B batch, T tokens, D width, C classes
 
 from __future__ import annotations
 
@@ -11,36 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from demo_app_text_classifier.model import Config, Output, TextClassifier, pool
-
-BUCKETS = 2**17
-MULTIPLIER = 1_000_003  # a prime: mixes neighbouring ids into the number of a bucket
-
-
-class NgramBag(nn.Module):
-    """The mean of the vectors of all words, pairs and triples: fastText (Joulin et al. 2016, arXiv:1607.01759).
-
-    N-grams share buckets by a hash; there is no list of them.
-    """
-
-    def __init__(self, config: Config, width: int = 8) -> None:
-        super().__init__()
-        self.config = config
-        self.buckets = nn.Embedding(BUCKETS, width)
-        self.head = nn.Linear(width, len(config.labels))
-        self.dropout = nn.Dropout(0.3)
-        nn.init.normal_(self.buckets.weight, std=0.1)
-
-    def forward(self, ids: Tensor, mask: Tensor) -> Output:
-        grams, kept = [], []
-        gram, keep = torch.zeros_like(ids), torch.ones_like(mask)
-        for size in range(min(3, ids.shape[1])):
-            last = ids.shape[1] - size
-            gram = gram[:, :last] * MULTIPLIER + ids[:, size:] + 1  # (B, T - size): one word more
-            keep = keep[:, :last] & mask[:, size:]
-            grams.append((gram * MULTIPLIER >> 7) % BUCKETS)
-            kept.append(keep)
-        vectors = self.buckets(torch.cat(grams, dim=1))  # (B, G, D)
-        return Output(self.head(self.dropout(pool(vectors, torch.cat(kept, dim=1), "mean"))))
 
 
 class TextCnn(nn.Module):
@@ -98,7 +68,6 @@ class Average(nn.Module):
 
 
 TEACHERS: dict[str, type[nn.Module]] = {
-    "bag": NgramBag,
     "average": Average,
     "cnn": TextCnn,
     "lstm": BiLstm,
