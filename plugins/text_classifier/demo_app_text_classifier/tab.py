@@ -68,6 +68,22 @@ LESSONS = (
 
 PAIR = ("The acting is wonderful, but the plot is thin.", "The plot is thin, but the acting is wonderful.")
 
+HOW = """
+1. **Tokens.** The text is cut into pieces of a fixed vocabulary: frequent words stay whole, rare ones fall into parts.
+   `[CLS]` is put in front.
+2. **Embedding.** Each token becomes a vector that was learned in training, plus one for its place in the text.
+3. **Attention.** In every layer each token takes a weighted mean of what all tokens offer. A head is one such set of
+   weights, and the heat map shows them: a row is the token that looks, and each row adds up to 1.
+4. **Pooling.** After the last layer the tokens' vectors become one vector for the whole text.
+5. **Answer.** One linear map turns it into a score for each label, and softmax turns scores into probabilities.
+
+The colours ask backwards. *Gradient × input*: how would the answer's score move if a token faded? *Attention*: how much
+of a token was looked at? *Take a word away*: what does the model say without it? They need not agree, and where they
+do not, the last one is the experiment.
+
+The model reads words and knows nothing else: not who wrote them, not whether they are true or meant.
+"""
+
 CAVEATS = {
     "attention": "Attention shows where the model looked, not why it decided: other attentions can give the same "
     "answer (Jain and Wallace 2019), though they are not mere noise (Wiegreffe and Pinter 2019). "
@@ -123,6 +139,8 @@ def build(handle: ModelHandle[Classifier]) -> None:
             compare_panel(actions, picker, limit)
         with gr.Tab("Label a file"):
             file_panel(actions, picker, handle.settings.max_rows)
+        with gr.Tab("How it works"):
+            gr.Markdown(HOW)
     redraw: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
     look = [answer, words, heads, seen]
     gr.on(

@@ -319,7 +319,7 @@ def test_markup_in_text_and_label_is_shown_and_not_run(server: Server) -> None:
         page.get_by_role("tab", name="Compare two").click()
         page.get_by_label("Text B").fill(attack)
         page.get_by_label("Text B").press("Enter")
-        page.locator(".viz-diverging").first.wait_for()
+        page.get_by_label("B less A, in points of probability").wait_for()
 
 
 @pytest.mark.browser

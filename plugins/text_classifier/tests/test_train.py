@@ -120,6 +120,12 @@ def test_a_setting_that_cannot_be_is_one_sentence(table: Path, tmp_path: Path) -
         run(table, tmp_path / "model", "--heads", "3")
 
 
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
+def test_a_tokenizer_is_the_same_whenever_it_is_trained(kind: str) -> None:
+    texts = [f"{word}ness un{word}ly {word}" for word in (*GOOD, *BAD)]
+    assert len({train_tokenizer(texts, kind, 80).to_str() for _ in range(5)}) == 1
+
+
 def test_names_and_numbers_of_labels() -> None:
     assert label_names(["10", "2", "0"]) == ("0", "2", "10")
     assert label_names(["joy", "anger", "joy"]) == ("anger", "joy")
@@ -135,7 +141,7 @@ def test_scores_are_accuracy_and_macro_f1() -> None:
 
 
 def test_an_unknown_checkpoint_names_the_embedded_ones(table: Path) -> None:
-    with pytest.raises(SystemExit, match=r"error: 'nothing' is no folder with a config\.json"):
+    with pytest.raises(SystemExit, match=r"error: 'nothing' is neither a folder"):
         evaluate.main(["--checkpoint", "nothing", "--data", str(table)])
 
 
@@ -180,10 +186,11 @@ def test_a_file_that_cannot_be_used_is_one_clear_sentence(tmp_path: Path, conten
 
 
 def test_byte_pairs_find_chinese_words_and_keep_punctuation_apart() -> None:
-    tokenizer = train_tokenizer(["酒店很好，价格很好。", "这个酒店不好！", "价格很好，酒店不错。"] * 20, "bpe", 60)
-    tokens = tokenizer.encode("酒店很好，不错！").tokens
+    tokenizer = train_tokenizer(["酒店很好，价格很贵。", "这个酒店不好！", "酒店不错，价格也好。"] * 20, "bpe", 32)
+    tokens = tokenizer.encode("酒店真好，价格！").tokens
     assert "酒店" in tokens
-    assert all(token in ("，", "！", ",", "!", "。") or token.isalpha() or token == "[CLS]" for token in tokens)
+    assert "价格" in tokens
+    assert tokens[-1] == "!"  # normalised from its full-width form
     with pytest.raises(ValueError, match="choose one of: wordpiece, bpe"):
         train_tokenizer(["x"], "characters", 10)
 
