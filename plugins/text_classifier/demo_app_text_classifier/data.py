@@ -119,20 +119,33 @@ def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Tokeniz
     """
     if kind not in TOKENIZERS:
         raise ValueError(f"tokenizer {kind!r} is unknown; choose one of: {', '.join(TOKENIZERS)}.")
-    common = {"vocab_size": vocab_size, "special_tokens": SPECIAL_TOKENS, "show_progress": False}
+    common = {"vocab_size": vocab_size, "show_progress": False}
     if kind == "wordpiece":
         tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        tokenizer.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(**common, limit_alphabet=400)
+        texts = list(texts)
+        inner = sorted({f"##{letter}" for text in texts for letter in tokenizer.normalizer.normalize_str(text)})
+        # Named beforehand, the inner letters have fixed ids; left to itself the trainer numbers them by chance.
+        trainer = trainers.WordPieceTrainer(**common, special_tokens=SPECIAL_TOKENS + inner, limit_alphabet=400)
     else:
         tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
         clauses = pre_tokenizers.Split(Regex(r"\p{P}|\p{S}|\p{N}+"), behavior="isolated")
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), clauses])
-        trainer = trainers.BpeTrainer(**common, limit_alphabet=4000, max_token_length=6)
+        trainer = trainers.BpeTrainer(**common, special_tokens=SPECIAL_TOKENS, limit_alphabet=4000, max_token_length=6)
     tokenizer.train_from_iterator(texts, trainer)
+    if kind == "wordpiece":
+        tokenizer = _without_special_letters(tokenizer)
     start = tokenizer.token_to_id("[CLS]")
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", start)])
+    return tokenizer
+
+
+def _without_special_letters(trained: Tokenizer) -> Tokenizer:
+    """The same WordPiece tokenizer, in which only `SPECIAL_TOKENS` are special."""
+    tokenizer = Tokenizer(models.WordPiece(trained.get_vocab(), unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = trained.normalizer, trained.pre_tokenizer
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(SPECIAL_TOKENS)
     return tokenizer
