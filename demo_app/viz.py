@@ -113,10 +113,11 @@ def bars(
     """
     numbers = _finite(values, (len(names),))
     full = float(full if full is not None else np.abs(numbers).max(initial=0.0)) or 1.0
-    shown = ("{:+.1f} pp" if diverging else "{:.1f} %") if percent else ("{:+.3f}" if diverging else "{:.3f}")
+    digits, unit = (1, " pp" if diverging else " %") if percent else (3, "")
+    shown = f"{{:{'+' if diverging else ''}.{digits}f}}{unit}"
     rows = []
     for i, (name, value) in enumerate(zip(names, numbers.tolist(), strict=True)):
-        number = shown.format(100 * value if percent else value)
+        number = shown.format(round(100 * value if percent else value, digits) + 0.0)  # + 0.0: no "-0.0"
         side = (" viz-up" if value > 0 else " viz-down") if diverging else ""
         note = f'<span class="viz-note">{escape(notes[i])}</span>' if i < len(notes) and notes[i] else ""
         share = min(1.0, abs(value) / full)

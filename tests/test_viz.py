@@ -124,6 +124,7 @@ def test_the_sign_is_told_without_colour() -> None:
         "viz-token viz-down",
     ]
     assert "-50.0 pp" in viz.bars(["a"], [-0.5], label="x", diverging=True)
+    assert "+0.0 pp" in viz.bars(["a"], [-0.0001], label="x", diverging=True)
 
 
 def test_tokens_keep_their_gaps() -> None:

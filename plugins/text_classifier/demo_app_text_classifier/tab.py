@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 AVERAGE = "average"
 CHUNK = 256  # rows of a file between two steps of its progress bar
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-KEPT_SECONDS = 1800  # a session's last look is forgotten after so long
+KEPT_SECONDS = 3 * 3600  # a session's last look is forgotten after so long
 
 
 @dataclass(frozen=True)
@@ -427,7 +427,7 @@ def card(seen: Seen) -> str:
     parts = [
         seen.checkpoint,
         f"{seen.parameters / 1e6:.2f} M parameters",
-        f"{seen.milliseconds:.1f} ms",
+        f"forward pass {seen.milliseconds:.1f} ms",
         f"{seen.length} tokens",
     ]
     if seen.truncated:
@@ -518,7 +518,7 @@ def file_view(answers: list[tuple[str, float]], given: list[str] | None, labels:
 
     counts = [sum(label == answer for answer, _ in answers) for label in labels]
     shares = [count / len(answers) for count in counts]
-    bars = viz.bars(labels, shares, label="Answers", notes=[f"{count:,} rows" for count in counts], full=1.0)
+    bars = viz.bars(labels, shares, label="Answers", notes=[rows_of(count) for count in counts], full=1.0)
     if given is None:
         return bars
     try:
@@ -527,6 +527,10 @@ def file_view(answers: list[tuple[str, float]], given: list[str] | None, labels:
         return bars + viz.note(f"Not compared with the file's labels: {error}")
     same = sum(answer == label for (answer, _), label in zip(answers, expected, strict=True))
     return bars + viz.note(f"{same / len(answers):.1%} of the rows have the label that the file gives.")
+
+
+def rows_of(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def write_csv(path: Path, columns: list[str], records: list[dict[str, str]], answers: list[tuple[str, float]]) -> None:
