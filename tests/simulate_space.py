@@ -44,6 +44,7 @@ class Space:
     header: dict[str, Any]  # of README.md
     seconds: dict[str, float]  # what each step took
     packages: str  # pip freeze
+    conflicts: tuple[str, ...]  # pip check
 
     @property
     def python(self) -> Path:
@@ -56,7 +57,8 @@ class Space:
     def variables(self, port: int) -> dict[str, str]:
         """All that the app's process gets."""
         home, path = self.folder / "home", os.environ.get("PATH", os.defpath)
-        return {
+        copied = self.folder / "python" / "lib"  # see `readable`; a shared libpython is looked for where it was built
+        return ({"LD_LIBRARY_PATH": str(copied)} if copied.is_dir() else {}) | {
             "HOME": str(home),
             "PATH": f"{self.python.parent}:{path}",
             "TMPDIR": str(self.folder / "tmp"),
@@ -102,18 +104,19 @@ def build(folder: Path) -> Space:
     alone = folder / "requirements"  # only requirements.txt is there while pip runs
     alone.mkdir()
     shutil.copy(folder / "app" / "requirements.txt", alone)
-    space = Space(folder, header, seconds, "")
+    space = Space(folder, header, seconds, "", ())
     with timed(seconds, "builder's first command"):
         pip(space, "install", "--upgrade", "pip")
         pip(space, "install", *PREINSTALLED)
     with timed(seconds, "builder's second command"):
         added = [text.format(gradio=header["sdk_version"]) for text in ADDED]
         pip(space, "install", "-r", "requirements.txt", *added, cwd=alone)
-    pip(space, "check")
+    conflicts = pip(space, "check", may_fail=True)
     for name in ("home", "tmp"):
         (folder / name).mkdir()
     own(folder / "app", folder / "home", folder / "tmp")
-    return Space(folder, header, seconds, pip(space, "freeze"))
+    complaints = tuple(line for line in conflicts.splitlines() if " has requirement " in line or " requires " in line)
+    return Space(folder, header, seconds, pip(space, "freeze"), complaints)
 
 
 def copy_repository(target: Path) -> None:
@@ -161,11 +164,11 @@ def own(*folders: Path) -> None:
         subprocess.run(["chown", "-R", f"{UID}:{UID}", *folders], check=True)
 
 
-def pip(space: Space, *arguments: str, cwd: Path | None = None) -> str:
+def pip(space: Space, *arguments: str, cwd: Path | None = None, may_fail: bool = False) -> str:
     done = subprocess.run(
         [space.python, "-m", "pip", *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    if done.returncode != 0:
+    if done.returncode != 0 and not may_fail:
         raise RuntimeError(f"pip {' '.join(arguments)} failed:\n{done.stdout[-3000:]}")
     return done.stdout
 
@@ -279,6 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "answer": classify(running.url, "A warm and wonderful film."),
                 "first_answer_seconds": round(running.first_answer, 1),
                 "written": [str(path) for path in written(space, since)],
+                "conflicts": space.conflicts,
             }
         steps = {step: round(took, 1) for step, took in space.seconds.items()}
         sys.stdout.write(json.dumps(said | {"seconds": steps, "packages": space.packages.split()}, indent=1) + "\n")

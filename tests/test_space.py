@@ -50,6 +50,12 @@ def test_the_builder_installs_the_versions_that_the_app_needs(space: Space) -> N
     assert tuple(map(int, versions["torch"].split("+")[0].split(".")[:2])) >= (2, 8)
 
 
+def test_nothing_that_the_app_uses_conflicts(space: Space) -> None:
+    mine = [line for line in space.conflicts if not line.startswith("datasets ")]  # the builder's own, older hub
+
+    assert mine == []
+
+
 def test_health_is_json_behind_the_rendering_server(running: Running) -> None:
     answer = httpx.get(f"{running.url}gradio_api/healthz", timeout=30)
 
