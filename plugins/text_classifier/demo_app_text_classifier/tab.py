@@ -43,27 +43,42 @@ class Lesson:
 
 LESSONS = (
     Lesson("Two halves", TEXT, "sst2", "Each half says something else. Which words win? Swap the halves and see."),
-    Lesson("Negation", "This film is not bad at all.", "sst2", "'bad' alone is damning. Take away 'not' and compare."),
+    Lesson(
+        "Negation",
+        "This film is not bad at all.",
+        "sst2",
+        "“Not bad” is praise. Did the model learn that, or does it only hear “bad”? Take “not” away and compare.",
+    ),
     Lesson(
         "Irony",
         "Two hours of my life that I will never get back, thank you so much.",
         "sst2",
-        "Kind words, unkind meaning: small models take them at their word. Look at 'thank you'.",
+        "Kind words, unkind meaning. Does the model notice, or does it fall for “thank you”?",
     ),
     Lesson(
         "A feeling without its name",
         "i keep checking the door and i cannot sleep when i am home alone",
         "emotion",
-        "No word names the feeling. Which words give it away?",
+        "No word names the feeling. Which one does the model guess from? Take it away: what is the next guess?",
     ),
     Lesson(
         "Mixed feelings",
         "i feel so grateful for my friends but a little lonely tonight",
         "emotion",
-        "Two feelings, one answer: compare the bars, then take 'lonely' away.",
+        "Two feelings, one answer: look at the bars, then take “lonely” away.",
     ),
-    Lesson("中文: 好评", "房间很干净,服务员也热情,下次还会再来。", "zh_reviews", "A guest's praise, in Chinese."),
-    Lesson("中文: 转折", "东西不错,就是快递太慢了。", "zh_reviews", "Good thing, slow delivery: 就是 turns it around."),
+    Lesson(
+        "中文: 好评",
+        "房间很干净,服务员也热情,下次还会再来。",
+        "zh_reviews",
+        "A hotel guest's praise. Chinese has no spaces: see how the text is cut into tokens.",
+    ),
+    Lesson(
+        "中文: 转折",
+        "东西不错,就是快递太慢了。",
+        "zh_reviews",
+        "Good thing, slow delivery. “就是” turns the sentence around: which side wins?",
+    ),
 )
 
 PAIR = ("The acting is wonderful, but the plot is thin.", "The plot is thin, but the acting is wonderful.")
