@@ -76,6 +76,7 @@ def prepare_environment(threads: int | None = None, environ: MutableMapping[str,
         "KMP_BLOCKTIME": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_CACHE_EXAMPLES": "False",  # a Space caches examples at start by default, which runs every model
         "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000",  # else a pandas summary of all past events at each event
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_XET": "1",

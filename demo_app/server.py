@@ -116,6 +116,7 @@ class Server:
             time.sleep(0.2)  # for the streams to carry the message away
         app.blocks.server.config.timeout_graceful_shutdown = 0.3
         app.blocks.close(verbose=False)
+        app.examples.cleanup()
         if app.blocks.node_process is not None:  # SSR's front proxy; it has carried the answers away by now
             app.blocks.node_process.kill()
 

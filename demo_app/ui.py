@@ -9,9 +9,11 @@ from __future__ import annotations
 import html
 import itertools
 import logging
+import os
+import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,8 @@ class App:
     handlers: Handlers
     registry: CollectorRegistry
     settings: Settings
-    page_seen: threading.Event = field(default_factory=threading.Event)  # a browser has opened the page
+    page_seen: threading.Event  # set once a browser has opened the page
+    examples: tempfile.TemporaryDirectory[str]  # Gradio's cache of examples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,10 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> App:
     Only with `strict` does a plugin that fails raise.
     """
     settings = settings or Settings.from_env(**overrides)
+    # Gradio files cached examples under a running number of the component: kept from one start to the next, the
+    # answers of one plugin would be shown for another as soon as a plugin comes or goes
+    examples = tempfile.TemporaryDirectory(prefix="demo-app-examples-", ignore_cleanup_errors=True)
+    os.environ["GRADIO_EXAMPLES_CACHE"] = examples.name
     registry = CollectorRegistry()
     handlers = Handlers(settings, registry)
     models = Models(settings)
@@ -89,6 +96,7 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> App:
         registry=registry,
         settings=settings,
         page_seen=page_seen,
+        examples=examples,
     )
 
 

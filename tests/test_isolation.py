@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
 import sys
 from typing import Any
 
 import pytest
 import wire
+from conftest import ROOT
 
 from demo_app.plugins import PluginError, load_plugins
 from demo_app.settings import Settings
@@ -234,6 +236,37 @@ def test_the_plugins_folder_comes_last_on_the_path(plugins: Any) -> None:
     folder = plugins.add_good("good")
     load_plugins(Settings(plugins_dir=plugins.path))
     assert sys.path[-1] == str(folder.resolve())
+
+
+EXAMPLES = HOOK + """
+def build(handle):
+    import gradio as gr
+    box, out = gr.Textbox(label="in"), gr.Textbox(label="out")
+    examples = gr.Examples([["hello"]], box, out, fn=lambda text: "{n} says " + text, cache_examples=True)
+@hookimpl
+def register_demos(): return [Demo(name="{n}", title="{n}", summary="s", load=load, build=build)]
+"""
+
+
+def test_cached_examples_stay_with_their_demo_when_plugins_come_and_go(plugins: Any, tmp_path: Any) -> None:
+    for name in ("a", "b"):
+        plugins.add(name, EXAMPLES.replace("{n}", name))
+
+    def answer(disable: str) -> str:  # each start is a process of its own: that is what numbers components anew
+        code = (
+            "import json, sys, httpx; sys.path.insert(0, sys.argv[1])\n"
+            "from pathlib import Path; from demo_app.testing import serve\n"
+            "with serve(plugins_dir=Path(sys.argv[2]), disable=(sys.argv[3],)) as server:\n"
+            "    body = {'data': [0], 'session_hash': 'x'}\n"
+            "    url = server.url + 'gradio_api/run/b_load_example'\n"
+            "    print(httpx.post(url, json=body, timeout=60).text)\n"
+        )
+        command = [sys.executable, "-c", code, str(ROOT), str(plugins.path), disable]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        return done.stdout + done.stderr
+
+    assert "b says hello" in answer(disable="nobody")
+    assert "b says hello" in answer(disable="a")
 
 
 def test_no_plugins_is_a_page_too(plugins: Any, host: Any) -> None:
