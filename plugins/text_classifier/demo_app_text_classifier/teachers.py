@@ -46,7 +46,7 @@ class BiLstm(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Output:
         x = self.dropout(self.embedding(ids)) * mask[..., None]  # (B, T, D)
-        states, _ = self.lstm(x)  # (B, T, D); padding stands behind the text and is not pooled
+        states, _ = self.lstm(x)  # (B, T, D); the backward half starts in the padding, short in batches of like length
         return Output(self.head(self.dropout(pool(states, mask, "mean_max"))))
 
 

@@ -57,7 +57,6 @@ class Recipe:
     length_power: float = _option(0.0, "an example of n tokens weighs n to this power: whole sentences over phrases")
     augment: int = _option(0, "edited copies of each example that only the teachers label")
     distil_weight: float = _option(0.7, "share of the teachers' opinion in the loss, when there are teachers")
-    temperature: float = _option(1.0, "softens teachers and student alike")
     teacher_epochs: int = _option(2, "epochs of each of --teachers")
     seed: int = _option(0, "of weights, order and dropout")
     threads: int = _option(2, "of torch; another number may change the last digits of the result")
@@ -104,7 +103,7 @@ def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor, Tensor, Tensor], re
     if recipe.r_drop:
         ids, mask, targets, weights = (torch.cat((part, part)) for part in (ids, mask, targets, weights))
     logits = network(ids, hide_tokens(mask, recipe.token_dropout)).logits  # (B, C)
-    said = (logits / recipe.temperature).log_softmax(-1)  # (B, C)
+    said = logits.log_softmax(-1)  # (B, C)
     wanted = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / targets.shape[-1]  # (B, C)
     loss = -((wanted * said).sum(-1) * weights).mean()
     if recipe.r_drop:
