@@ -92,9 +92,9 @@ HOW = """
 4. **Pooling.** After the last layer the tokens' vectors become one vector for the whole text.
 5. **Answer.** One linear map turns it into a score for each label, and softmax turns scores into probabilities.
 
-The colours ask backwards. *Gradient × input*: how would the answer's score move if a token faded? *Attention*: how much
-of a token was looked at? *Take a word away*: what does the model say without it? They need not agree, and where they
-do not, the last one is the experiment.
+The colours ask backwards. *Gradient × input*: how would the answer's score move if a token began to fade? *Attention*:
+how much of a token was looked at? *Take a word away*: what does the model say without it? They need not agree, and
+where they do not, the last one is the experiment.
 
 The model reads words and knows nothing else: not who wrote them, not whether they are true or meant.
 """
@@ -103,8 +103,8 @@ CAVEATS = {
     "attention": "Attention shows where the model looked, not why it decided: other attentions can give the same "
     "answer (Jain and Wallace 2019), though they are not mere noise (Wiegreffe and Pinter 2019). "
     "Check with 'Take a word away'.",
-    "gradient": "Gradient × input is a first-order estimate: what the answer's score would lose without the token. "
-    "It is exact only for a linear model. Check with 'Take a word away'.",
+    "gradient": "Gradient × input is a first-order estimate: what the answer's score would lose if the token faded "
+    "into the text's average token. It is exact only for a linear model. Check with 'Take a word away'.",
 }
 
 

@@ -14,34 +14,36 @@ from demo_app_text_classifier.classifier import Classifier
 TEXT = "the plot is not very original, but the acting is wonderful."
 
 
-def test_gradient_x_input_of_a_linear_model_is_each_tokens_exact_share() -> None:
+def test_gradient_x_input_of_a_linear_model_is_what_each_token_adds_to_the_average_token() -> None:
     torch.manual_seed(0)
     embeddings = torch.randn(2, 5, 4, requires_grad=True)  # B T D
     weights = torch.randn(4, 3)
     logits = (embeddings @ weights).sum(1)  # B C
-    shares = (embeddings @ weights).detach().gather(2, logits.argmax(-1)[:, None, None].expand(2, 5, 1))[..., 0]
-    torch.testing.assert_close(explain.gradient_x_input(logits, embeddings), shares)
-    torch.testing.assert_close(shares.sum(1), logits.detach().max(1).values)
+    added = (embeddings - embeddings.mean(1, keepdim=True)) @ weights
+    shares = added.detach().gather(2, logits.argmax(-1)[:, None, None].expand(2, 5, 1))[..., 0]
+    mask = torch.ones(2, 5, dtype=torch.bool)
+    torch.testing.assert_close(explain.gradient_x_input(logits, embeddings, mask), shares)
 
 
 def test_gradient_x_input_is_the_slope_when_a_token_fades(classifier: Classifier) -> None:
     (seen,) = explain.look(classifier, [TEXT])
     encoded = classifier.encode([TEXT])
     answer = int(seen.probabilities.argmax())
-    step = 1e-2
+    embed, step = classifier.network.token_embedding, 1e-2
 
-    def logit(scale: torch.Tensor) -> float:
-        embed = classifier.network.token_embedding
-        hook = embed.register_forward_hook(lambda module, args, output: output * scale[:, None])
+    def logit(token: int, move: float) -> float:
+        def fade(module: torch.nn.Module, args: object, output: torch.Tensor) -> torch.Tensor:
+            output[0, token] += move * (output[0, token] - output[0].mean(0))
+            return output
+
+        hook = embed.register_forward_hook(fade)
         try:
             return float(classifier.network(encoded.ids, encoded.mask).logits[0, answer])
         finally:
             hook.remove()
 
     for token in range(3):
-        scale = torch.zeros(encoded.ids.shape[1])
-        scale[token] = step
-        slope = (logit(1 + scale) - logit(1 - scale)) / (2 * step)
+        slope = (logit(token, step) - logit(token, -step)) / (2 * step)
         assert seen.saliency[token] == pytest.approx(slope, rel=0.05, abs=5e-3)
 
 
