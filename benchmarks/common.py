@@ -79,6 +79,12 @@ class Server:
     def memory(self) -> Memory:
         return memory(self.pid)
 
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU that the process has used: hardly moved by what else the machine does."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def maps(self, library: str) -> bool:
         """Whether the process has a library of that name in its memory."""
         return any(library in Path(f"/proc/{pid}/maps").read_text() for pid in family(self.pid))
@@ -331,6 +337,7 @@ def noise(values: Sequence[float]) -> float:
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end with us
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="few runs: to see that it works, not to conclude from")
     parser.add_argument("--plugins-dir", type=Path, default=ROOT / "plugins", help="default: those of this checkout")

@@ -43,8 +43,7 @@ MEGABYTE = 1e6
 
 def main() -> int:
     if "--generate" in sys.argv:
-        url, index, kind, clients, seconds = sys.argv[2:]
-        return generate(url, int(index), kind, int(clients), float(seconds))
+        return generate(sys.argv[2], int(sys.argv[3]), sys.argv[4], int(sys.argv[5]), float(sys.argv[6]))
     parser = arguments(__doc__)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=30.0)
@@ -97,6 +96,7 @@ def tell(runs: dict[str, list[dict[str, Any]]], clients: int, seconds: float) ->
     remarks = [
         f"{name}: median {statistics.median(column(name, 'p50')):.0f} ms, "
         f"95 % within {statistics.median(column(name, 'p95')):.0f} ms; "
+        f"{statistics.median(column(name, 'work')):.1f} ms of CPU an answer; "
         f"the clients' process used {statistics.median(column(name, 'cpu')):.2f} CPUs"
         for name in runs
     ]
@@ -124,12 +124,12 @@ def load(server: Server, index: int, kind: str, clients: int, seconds: float) ->
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()  # the clients start
-    rss = []
+    rss, cpu = [], server.cpu
     while process.poll() is None:
         rss.append(server.memory.rss)
         time.sleep(0.5)
     said: dict[str, Any] = json.loads(process.stdout.read())
-    return said | {"rss": rss}
+    return said | {"rss": rss, "work": 1e3 * (server.cpu - cpu) / max(1.0, said["rate"] * seconds)}
 
 
 def generate(url: str, index: int, kind: str, clients: int, seconds: float) -> int:
