@@ -124,7 +124,8 @@ def choose(attention: Array, layer: int | None, head: int | None) -> Array:
     """(L, H, T, T) -> (T, T): one head; `None` averages over the layers, or over the heads."""
     chosen = attention.astype(np.float32)
     chosen = chosen.mean(axis=0) if layer is None else chosen[layer]
-    return chosen.mean(axis=0) if head is None else chosen[head]
+    picked: Array = chosen.mean(axis=0) if head is None else chosen[head]
+    return picked
 
 
 def received(attention: Array, pooling: str) -> Array:
@@ -133,7 +134,8 @@ def received(attention: Array, pooling: str) -> Array:
     A model that reads its answer off the first token ("first", as BERT off [CLS]) sees what that token looks at; one
     that pools over all tokens sees the mean over all that look.
     """
-    return attention[0] if pooling == "first" else attention.mean(axis=0)
+    seen: Array = attention[0] if pooling == "first" else attention.mean(axis=0)
+    return seen
 
 
 def pieces(text: str, offsets: Sequence[Span], tokens: Sequence[str]) -> list[str]:

@@ -110,44 +110,18 @@ CAVEATS = {
 
 def build(handle: ModelHandle[Classifier]) -> None:
     """Lay out the tab and wire its events. Called once, inside the host's `gr.Blocks`."""
-    actions = Actions(handle)
-    limit = handle.settings.max_text
+    actions, limit = Actions(handle), handle.settings.max_text
     configs = embedded_configs(handle.demo.checkpoints)
-    limits = sorted({config["max_tokens"] for config in configs})
-    tokens = f"the first {' to '.join(map(str, limits[:: max(len(limits) - 1, 1)]))} tokens"
-    seen = gr.State(None, time_to_live=KEPT_SECONDS)
+    layers, heads, tokens = (max(config[key] for config in configs) for key in ("layers", "heads", "max_tokens"))
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
-            picker = handle.picker()
-            text = gr.Textbox(
-                TEXT,
-                label="Text",
-                info=f"Up to {limit:,} characters, of which the model reads {tokens}. Enter classifies.",
-                max_lines=6,
-                max_length=limit,
-            )
-            button = gr.Button("Classify", variant="primary")
-            lessons = gr.Dataset(
-                components=["textbox"],
-                samples=[[lesson.text] for lesson in LESSONS],
-                sample_labels=[lesson.title for lesson in LESSONS],
-                label="Try one: each teaches something",
-                type="index",
-            )
+            picker, text, button, lessons = input_panel(handle, tokens)
         with gr.Column(scale=6, min_width=300):
-            answer = gr.Label(example().scores(), label="Answer", show_heading=True)
-            method = gr.Radio(
-                [("Gradient × input", "gradient"), ("Attention", "attention")],
-                value="gradient",
-                label="Colour the words by",
-            )
-            words = picture("Words", words_view(example(), "gradient", None, None))
+            answer, method, words = answer_panel()
     gr.Markdown("### Look inside")
     with gr.Tabs(overflow_behavior="wrap"):
         with gr.Tab("Attention heads"):
-            layer, head, heads = attention_panel(
-                *(max(config[key] for config in configs) for key in ("layers", "heads"))
-            )
+            layer, head, attention = attention_panel(layers, heads)
         with gr.Tab("Take a word away"):
             occlusion_panel(actions, text, picker)
         with gr.Tab("Compare two"):
@@ -156,27 +130,41 @@ def build(handle: ModelHandle[Classifier]) -> None:
             file_panel(actions, picker, handle.settings.max_rows)
         with gr.Tab("How it works"):
             gr.Markdown(HOW)
-    redraw: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
-    look = [answer, words, heads, seen]
-    gr.on(
-        [button.click, text.submit],
-        actions.classify,
-        [text, picker, method, layer, head],
-        look,
-        api_name="classify",
-        **redraw,
+    seen = gr.State(None, time_to_live=KEPT_SECONDS)
+    at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden"}  # fast and bounded: no need to wait in line
+    how, all_of_it = [method, layer, head], [answer, words, attention, seen]
+    classify = [button.click, text.submit]
+    gr.on(classify, actions.classify, [text, picker, *how], all_of_it, api_name="classify", **at_once)
+    lessons.click(actions.example, [lessons, *how], [text, picker, *all_of_it], api_name="example", **at_once)
+    method.input(actions.colour, [seen, *how], words, api_name="colour", **at_once)
+    pick = [layer.input, head.input]
+    gr.on(pick, actions.attention, [seen, *how], [words, attention], api_name="attention", **at_once)
+    opened = [layer, head, words, attention]
+    attention.click(actions.open_head, [seen, method], opened, api_visibility="private", **at_once)
+
+
+def input_panel(handle: ModelHandle[Classifier], tokens: int) -> tuple[gr.Dropdown, gr.Textbox, gr.Button, gr.Dataset]:
+    limit = handle.settings.max_text
+    picker = handle.picker()
+    info = f"Up to {limit:,} characters, of which the model reads at most {tokens} tokens. Enter classifies."
+    text = gr.Textbox(TEXT, label="Text", info=info, max_lines=6, max_length=limit)
+    button = gr.Button("Classify", variant="primary")
+    lessons = gr.Dataset(
+        components=["textbox"],
+        samples=[[lesson.text] for lesson in LESSONS],
+        sample_labels=[lesson.title for lesson in LESSONS],
+        label="Try one: each teaches something",
+        type="index",
     )
-    lessons.click(actions.example, [lessons, method, layer, head], [text, picker, *look], api_name="example", **redraw)
-    method.input(actions.colour, [seen, method, layer, head], words, api_name="colour", **redraw)
-    gr.on(
-        [layer.input, head.input],
-        actions.attention,
-        [seen, method, layer, head],
-        [words, heads],
-        api_name="attention",
-        **redraw,
-    )
-    heads.click(actions.open_head, [seen, method], [layer, head, words, heads], api_visibility="private", **redraw)
+    return picker, text, button, lessons
+
+
+def answer_panel() -> tuple[gr.Label, gr.Radio, gr.HTML]:
+    """The answer; it opens with the example's, so that a cold page is not blank."""
+    answer = gr.Label(example().scores(), label="Answer")
+    methods = [("Gradient × input", "gradient"), ("Attention", "attention")]
+    method = gr.Radio(methods, value="gradient", label="Colour the words by")
+    return answer, method, picture("Words", words_view(example(), "gradient", None, None))
 
 
 def attention_panel(layers: int, heads: int) -> tuple[gr.Radio, gr.Radio, gr.HTML]:
@@ -381,7 +369,7 @@ class Actions:
         with tempfile.TemporaryDirectory(prefix="demo-app-") as folder, self.handle.use(checkpoint) as classifier:
             for start in range(0, len(rows.texts), CHUNK):
                 progress((start, len(rows.texts)), unit="rows")
-                yield gr.skip(), viz.note(f"{start:,} of {len(rows.texts):,} rows", kind="hint")
+                yield gr.skip(), progress_view(start, len(rows.texts))
                 texts = [clean(text[:limit]) for text in rows.texts[start : start + CHUNK]]
                 answers += best(classifier.labels, classifier.predict(texts))
             target = Path(folder) / f"{checkpoint}-answers.csv"
@@ -542,6 +530,10 @@ def file_view(answers: list[tuple[str, float]], given: list[str] | None, labels:
         return bars + viz.note(f"Not compared with the file's labels: {error}")
     same = sum(answer == label for (answer, _), label in zip(answers, expected, strict=True))
     return bars + viz.note(f"{same / len(answers):.1%} of the rows have the label that the file gives.")
+
+
+def progress_view(done: int, total: int) -> str:
+    return viz.bars([f"{done:,} of {total:,} rows"], [done / total], label="Reading your file", full=1.0)
 
 
 def rows_of(count: int) -> str:
