@@ -31,7 +31,7 @@ class Config:
     heads: int = 4  # H
     layers: int = 2  # L
     feed_forward: int = 512
-    positions: str = "learned"  # or "sinusoidal"
+    positions: str = "learned"  # or "sinusoidal", or "none": then only a convolution knows the order
     norm: str = "pre"  # or "post"
     norm_eps: float = 1e-5
     activation: str = "gelu"  # or "relu"
@@ -45,7 +45,7 @@ class Config:
     def __post_init__(self) -> None:
         if len(self.labels) < 2:
             raise ValueError("labels must name at least two classes.")
-        for field, known in (("positions", ("learned", "sinusoidal")), ("pooling", POOLINGS)):
+        for field, known in (("positions", ("learned", "sinusoidal", "none")), ("pooling", POOLINGS)):
             if getattr(self, field) not in known:
                 raise ValueError(f"{field} {getattr(self, field)!r} is unknown; choose one of: {', '.join(known)}.")
         if self.convolution and self.convolution % 2 == 0:
@@ -98,8 +98,9 @@ class TextClassifier(nn.Module):
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
-        positions = SinusoidalPositions if config.positions == "sinusoidal" else LearnedPositions
-        self.positions = positions(config.max_tokens, config.width)
+        kinds = {"learned": LearnedPositions, "sinusoidal": SinusoidalPositions}
+        kind = kinds.get(config.positions)
+        self.positions = kind(config.max_tokens, config.width) if kind else None
         self.embedding_norm = nn.LayerNorm(config.width, config.norm_eps) if config.embedding_norm else nn.Identity()
         self.local_mixer = LocalMixer(config.width, config.convolution) if config.convolution else None
         self.layers = nn.ModuleList(
@@ -131,7 +132,8 @@ class TextClassifier(nn.Module):
         embeddings = self.token_embedding(ids)  # (B, T, D)
         if trace and torch.is_grad_enabled() and not embeddings.requires_grad:
             embeddings.requires_grad_()
-        x = self.dropout(self.embedding_norm(embeddings + self.positions(ids.shape[1])))  # (B, T, D)
+        x = embeddings if self.positions is None else embeddings + self.positions(ids.shape[1])  # (B, T, D)
+        x = self.dropout(self.embedding_norm(x))  # (B, T, D)
         if self.local_mixer is not None:
             x = self.local_mixer(x, mask)
         attention: list[Tensor] = []

@@ -55,6 +55,7 @@ class Recipe:
     average: float = _option(0.999, "decay of the running mean of the weights, which is what is saved")
     r_drop: float = _option(0.0, "weight of the symmetric KL divergence between two dropout passes (Wu et al. 2021)")
     length_power: float = _option(0.0, "an example of n tokens weighs n to this power: whole sentences over phrases")
+    neutral_words: bool = _option(False, "a word that is no example of its own has no class: see neutral_words()")
     augment: int = _option(0, "edited copies of each example that only the teachers label")
     distil_weight: float = _option(0.7, "share of the teachers' opinion in the loss, when there are teachers")
     teacher_epochs: int = _option(2, "epochs of each of --teachers")
@@ -72,10 +73,14 @@ class Examples:
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """ids (B, T), mask (B, T), targets (B, C), weights (B,)."""
-        chosen = [self.ids[row] for row in rows.tolist()]
-        lengths = torch.tensor([len(ids) for ids in chosen])  # (B,)
-        padded = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)  # (B, T), [PAD] is 0
-        return padded, torch.arange(padded.shape[1]) < lengths[:, None], self.targets[rows], self.weights[rows]
+        return *padded([self.ids[row] for row in rows.tolist()]), self.targets[rows], self.weights[rows]
+
+
+def padded(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """B rows of ids as ids (B, T) and mask (B, T)."""
+    lengths = torch.tensor([len(row) for row in rows])  # (B,)
+    ids = nn.utils.rnn.pad_sequence(list(rows), batch_first=True)  # (B, T), [PAD] is 0
+    return ids, torch.arange(ids.shape[1]) < lengths[:, None]
 
 
 def tokenise(texts: Sequence[str], tokenizer: Tokenizer) -> list[Tensor]:
@@ -201,12 +206,15 @@ class Trainer:
         logger.info("going on after epoch %d of %s", self.epoch, path)
 
 
+@torch.inference_mode()
 def opinions(teachers: Sequence[Classifier], texts: Sequence[str]) -> Tensor:
     """The teachers' mean probabilities, (N, C)."""
     total = torch.zeros(len(texts), len(teachers[0].labels))
-    for teacher in teachers:
-        for at in tqdm(range(0, len(texts), 4096), desc="teachers", file=sys.stderr, leave=False):
-            total[at : at + 4096] += teacher.predict(texts[at : at + 4096], batch_size=128)
+    for teacher in tqdm(teachers, desc="teachers", file=sys.stderr, leave=False):
+        ids = tokenise(texts, teacher.tokenizer)
+        order = torch.tensor([len(row) for row in ids]).argsort()
+        for rows in order.split(256):
+            total[rows] += teacher.network(*padded([ids[row] for row in rows.tolist()])).logits.softmax(-1)
     return total / len(teachers)
 
 
@@ -235,6 +243,16 @@ def edited(texts: Sequence[str], tokenizer: Tokenizer, generator: torch.Generato
         yield "".join(kept) or "".join(own)
 
 
+def neutral_words(texts: Sequence[str]) -> list[str]:
+    """The words of the texts that are no text themselves.
+
+    Where every part of a sentence was judged and those without an opinion were left out, as in SST-2's phrases, a word
+    that is missing is a word without an opinion. Other data do not say so, and there the option is of no use.
+    """
+    alone = {text.strip() for text in texts}
+    return sorted({word for text in texts for word in text.split()} - alone)
+
+
 def make_examples(
     texts: Sequence[str],
     classes: Tensor,
@@ -253,6 +271,10 @@ def make_examples(
         if copies:
             ids += tokenise(copies, tokenizer)
             targets = torch.cat((targets, opinions(teachers, copies)))
+    if recipe.neutral_words:
+        words = neutral_words(texts)
+        ids += tokenise(words, tokenizer)
+        targets = torch.cat((targets, torch.full((len(words), labels), 1 / labels)))
     weights = torch.tensor([len(row) for row in ids]).float() ** recipe.length_power  # (N,)
     return Examples(ids, targets, weights / weights.mean())
 

@@ -44,7 +44,7 @@ VARIANTS = [
     {"norm": "post", "embedding_norm": True, "head_hidden": True},  # as in DistilBERT
     {"positions": "sinusoidal", "pooling": "mean", "activation": "relu"},
     {"convolution": 3, "pooling": "mean_max", "final_norm": False, "head_hidden": True},  # as the embedded checkpoints
-    {"convolution": 5, "pooling": "max", "layers": 0},
+    {"convolution": 5, "pooling": "max", "positions": "none", "layers": 0},
 ]
 
 
@@ -117,7 +117,7 @@ def test_pooling_ignores_padding() -> None:
 def test_settings_that_cannot_be_are_refused() -> None:
     for fields, sentence in (
         ({"pooling": "last"}, "choose one of: first, mean, max, mean_max"),
-        ({"positions": "rotary"}, "choose one of: learned, sinusoidal"),
+        ({"positions": "rotary"}, "choose one of: learned, sinusoidal, none"),
         ({"convolution": 4}, "must be odd"),
         ({"labels": ("only",)}, "at least two"),
         ({"heads": 3}, "cannot be shared out among 3 heads"),
