@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from demo_app import DemoError, InputError
-from demo_app.nn import MultiHeadAttention
+from demo_app.nn import EncoderLayer, MultiHeadAttention
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import TOKENIZERS, class_ids, label_names, read_csv, train_tokenizer
 from demo_app_text_classifier.evaluate import clear_errors, scores
@@ -55,6 +55,7 @@ class Recipe:
     average: float = _option(0.999, "decay of the running mean of the weights, which is what is saved")
     r_drop: float = _option(0.0, "weight of the symmetric KL divergence between two dropout passes (Wu et al. 2021)")
     length_power: float = _option(0.0, "an example of n tokens weighs n to this power: whole sentences over phrases")
+    quiet_start: bool = _option(False, "encoder layers begin as the identity and grow out of it (compare ReZero)")
     neutral_words: bool = _option(False, "a word that is no example of its own has no class: see neutral_words()")
     augment: int = _option(0, "edited copies of each example that only the teachers label")
     distil_weight: float = _option(0.7, "share of the teachers' opinion in the loss, when there are teachers")
@@ -142,6 +143,15 @@ def use_byte_dropout(network: nn.Module) -> None:
             module.dropout = 0.0
 
 
+@torch.no_grad()
+def quieten(network: nn.Module) -> None:
+    """Zero what each encoder layer adds, so that training starts from the mean of word vectors."""
+    for module in network.modules():
+        if isinstance(module, EncoderLayer):
+            module.attention.out_proj.weight.zero_()
+            module.feed_forward.fc_out.weight.zero_()
+
+
 class Trainer:
     """Network, running mean of its weights, optimiser: all that an epoch changes and a restart needs."""
 
@@ -149,6 +159,8 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.network = build(config)
+        if recipe.quiet_start:
+            quieten(self.network)
         self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
         use_byte_dropout(self.network)
         matrices = [p for p in self.network.parameters() if p.ndim > 1]
