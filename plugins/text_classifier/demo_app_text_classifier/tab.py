@@ -86,7 +86,8 @@ PAIR = ("The acting is wonderful, but the plot is thin.", "The plot is thin, but
 HOW = """
 1. **Tokens.** The text is cut into pieces of a fixed vocabulary: frequent words stay whole, rare ones fall into parts.
    `[CLS]` is put in front.
-2. **Embedding.** Each token becomes a vector that was learned in training, plus one for its place in the text.
+2. **Embedding.** Each token becomes a vector that was learned in training. The order of the words enters here too: by
+   a vector for each place, or by mixing each token with its neighbours.
 3. **Attention.** In every layer each token takes a weighted mean of what all tokens offer. A head is one such set of
    weights, and the heat map shows them: a row is the token that looks, and each row adds up to 1.
 4. **Pooling.** After the last layer the tokens' vectors become one vector for the whole text.
