@@ -10,14 +10,16 @@ import csv
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from demo_app import Checkpoint, InputError, viz
+from demo_app.together import Together
 from demo_app_text_classifier.example import TEXT, example
 from demo_app_text_classifier.explain import SHOWN, WORDS, Occlusion, Seen, best, choose, look, occlude, received
 
@@ -233,6 +235,7 @@ class Actions:
 
     def __init__(self, handle: ModelHandle[Classifier]) -> None:
         self.handle = handle
+        self._looks = {c.name: Together(partial(look_at, c.name)) for c in handle.demo.checkpoints}
 
     def classify(self, text: str, checkpoint: str, method: str, layer: str, head: str) -> tuple[Any, ...]:
         """Name the sentiment or the emotion of a text.
@@ -248,7 +251,7 @@ class Actions:
             The probability of each label; the words, coloured, as HTML; the attention as HTML.
         """
         with self.handle.use(checkpoint) as classifier:
-            (seen,) = look(classifier, [usable(text)], checkpoint=checkpoint)
+            seen = self._looks[checkpoint]((classifier, usable(text)))
         check(seen)
         return self._answer(seen, method, layer, head)
 
@@ -268,7 +271,7 @@ class Actions:
             raise InputError(f"There is no example {number}; choose one from 0 to {len(LESSONS) - 1}.")
         lesson = LESSONS[number]
         with self.handle.use(lesson.checkpoint) as classifier:
-            (seen,) = look(classifier, [lesson.text], checkpoint=lesson.checkpoint)
+            seen = self._looks[lesson.checkpoint]((classifier, lesson.text))
         scores, words, *rest = self._answer(seen, method, layer, head)
         return lesson.text, lesson.checkpoint, scores, viz.note(lesson.lesson, kind="lesson") + words, *rest
 
@@ -377,6 +380,11 @@ class Actions:
             write_csv(target, rows.columns, rows.records, answers)
             yield str(target), file_view(answers, rows.labels, classifier.labels)
         # Gradio has copied the file into its own cache by now, where it stays for an hour; ours is gone
+
+
+def look_at(checkpoint: str, texts: Sequence[tuple[Classifier, str]]) -> list[Seen]:
+    """One look for the texts of visitors who asked at the same time; all lease the same classifier."""
+    return look(texts[0][0], [text for _, text in texts], checkpoint=checkpoint)
 
 
 def clean(text: str) -> str:
