@@ -187,7 +187,8 @@ def family(pid: int) -> list[int]:
     members = [pid]
     for member in members:
         for task in Path(f"/proc/{member}/task").glob("*/children"):
-            members += [int(child) for child in task.read_text().split()]
+            with contextlib.suppress(OSError):  # a thread that ended meanwhile
+                members += [int(child) for child in task.read_text().split()]
     return members
 
 
