@@ -48,7 +48,7 @@ class Visit:
         return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright allows one at a time: the next module may start its own
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         running = chromium.launch(playwright)
