@@ -33,7 +33,7 @@ def test_the_smallest_plugin_is_a_tab(page: str, plugins: Plugins, host: Any) ->
 
 def test_the_readmes_header_is_one_that_a_space_takes() -> None:
     header = yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
-    known = set("title emoji colorFrom colorTo sdk sdk_version python_version app_file license".split())
+    known = {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license"}
     assert set(header) <= known | {"short_description", "models", "preload_from_hub"}
     assert header["sdk"] == "gradio"
     assert (ROOT / header["app_file"]).is_file()
