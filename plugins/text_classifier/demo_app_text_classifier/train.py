@@ -360,6 +360,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--teachers", nargs="+", choices=TEACHERS, default=[], help="kinds of networks to train first and learn from"
     )
+    parser.add_argument("--start", type=Path, help="checkpoint to go on from, with its tokenizer and its settings")
     parser.add_argument("--tokenizer", choices=TOKENIZERS, default="wordpiece", help="bpe suits Chinese")
     parser.add_argument("--vocab-size", type=int, default=12000)
     _add_options(parser, Config)
@@ -380,6 +381,21 @@ def _split(
     return [texts[row] for row in rest], [written[row] for row in rest], texts[kept], written[kept]
 
 
+def _student(
+    options: argparse.Namespace, texts: Sequence[str], labels: tuple[str, ...]
+) -> tuple[Tokenizer, Config, Callable[[Config], nn.Module]]:
+    """Tokenizer, settings and first weights: new ones, or those of the checkpoint that `--start` names."""
+    if options.start:
+        start = Classifier.load(options.start, "cpu")
+        if start.labels != labels:
+            raise InputError(f"the labels of {options.start} are not those of the data; give --labels to match.")
+        return start.tokenizer, start.config, lambda _: copy.deepcopy(start.network).requires_grad_()
+    tokenizer = train_tokenizer(texts, options.tokenizer, options.vocab_size)
+    chosen = {option.name: getattr(options, option.name) for option in fields(Config) if hasattr(options, option.name)}
+    config = Config(**{**chosen, "labels": labels, "vocab_size": tokenizer.get_vocab_size()})
+    return tokenizer, config, TextClassifier
+
+
 def run(options: argparse.Namespace) -> dict[str, float]:
     start = time.perf_counter()
     torch.set_num_threads(options.threads)
@@ -388,9 +404,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
     labels = tuple(options.labels.split(",")) if options.labels else label_names(rows.labels or [])
     texts, written, held_out, answers = _split(rows.texts, rows.labels or [], options.validation)
     classes = torch.tensor(class_ids(written, labels))  # (N,)
-    tokenizer = train_tokenizer(texts, options.tokenizer, options.vocab_size)
-    chosen = {option.name: getattr(options, option.name) for option in fields(Config) if hasattr(options, option.name)}
-    config = Config(**{**chosen, "labels": labels, "vocab_size": tokenizer.get_vocab_size()})
+    tokenizer, config, build = _student(options, texts, labels)
     tokenizer.enable_truncation(config.max_tokens)
     teachers = [Classifier.load(folder, "cpu") for folder in options.distil]
     if any(teacher.labels != labels for teacher in teachers):
@@ -399,7 +413,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         folder = options.out / "teachers"
         teachers += train_teachers(options.teachers, texts, classes, tokenizer, config, recipe, folder)
     examples = make_examples(texts, classes, tokenizer, len(labels), teachers, recipe)
-    Classifier(fit(TextClassifier, config, examples, recipe, options.out / "training.pt"), tokenizer).save(options.out)
+    Classifier(fit(build, config, examples, recipe, options.out / "training.pt"), tokenizer).save(options.out)
     classifier = Classifier.load(options.out, "cpu")  # as it is on disk, in half precision
     predicted = classifier.predict(held_out).argmax(-1)
     result = scores(predicted, torch.tensor(class_ids(answers, labels)), len(labels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from demo_app_text_classifier import evaluate, train
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import class_ids, label_names, read_csv, train_tokenizer
+from demo_app_text_classifier.model import Config, TextClassifier
 
 from demo_app import DemoError, InputError
 
@@ -107,6 +109,37 @@ def test_teachers_of_every_kind_are_trained_once_and_learned_from(table: Path, t
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == weights
     run(table, tmp_path / "second", "--distil", str(tmp_path / "model"))
     assert Classifier.load(tmp_path / "second", "cpu").labels == ("0", "1")
+
+
+def test_training_goes_on_from_a_finished_checkpoint(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(table, tmp_path / "model", "--epochs", "12", "--learning-rate", "0.01", "--convolution", "3")
+    more = ("--start", str(tmp_path / "model"), "--epochs", "1", "--learning-rate", "1e-5")
+    run(table, tmp_path / "more", *more)
+    assert last_line(capsys)["accuracy"] == 1.0
+    for name in ("config.json", "tokenizer.json"):
+        assert (tmp_path / "more" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+    with pytest.raises(SystemExit, match=r"the labels of .* are not those of the data"):
+        run(table, tmp_path / "other", *more, "--labels", "bad,good")
+
+
+def test_neutral_words_are_those_that_are_no_example() -> None:
+    assert train.neutral_words(["dull", "a dull film", "film of note", "note "]) == ["a", "film", "of"]
+
+
+def test_a_quiet_start_is_the_network_without_its_layers() -> None:
+    torch.manual_seed(0)
+    config = Config(labels=("bad", "good"), vocab_size=9, width=16, heads=2, feed_forward=16)
+    network = TextClassifier(config).eval()
+    train.quieten(network)
+    for layer in network.layers:
+        layer.attention.out_proj.bias.data.zero_()
+        layer.feed_forward.fc_out.bias.data.zero_()
+    ids, mask = torch.arange(1, 6)[None], torch.ones(1, 5, dtype=torch.bool)
+    bare = TextClassifier(replace(config, layers=0)).eval()
+    bare.load_state_dict({name: tensor for name, tensor in network.state_dict().items() if "layers." not in name})
+    torch.testing.assert_close(network(ids, mask).logits, bare(ids, mask).logits)
 
 
 def test_teachers_of_other_labels_are_refused(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
