@@ -100,9 +100,9 @@ def gradient_x_input(logits: Tensor, embeddings: Tensor, mask: Tensor) -> Tensor
 
     To first order, what the logit would lose if the token faded (Shrikumar et al. 2017, https://arxiv.org/abs/1605.01713;
     for text Li et al. 2016, https://arxiv.org/abs/1506.01066). The input is counted from the text's average token, not
-    from zero: a layer norm hardly notices a vector that shrinks towards zero. On sentences of the three validation files
-    it agrees better with what the logit loses when the token is removed (mean correlation 0.82 to 0.93) than counting
-    from zero does (0.74 to 0.78; checkpoints of November 2026).
+    from zero: a layer norm hardly notices a vector that shrinks towards zero. On sentences of the validation files it
+    agrees better with what the logit loses when the token is removed (mean correlation 0.82 to 0.93) than counting from
+    zero does (0.74 to 0.78; checkpoints of November 2026).
     """
     import torch
 
