@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 CGROUP = Path("/sys/fs/cgroup")
+SMALL = 32 * 2**20  # bytes of weights below which a second thread costs more than it brings
 
 
 def _own_cgroups(controller: str) -> list[Path]:
@@ -94,6 +95,16 @@ def best_device() -> str:
     if torch.backends.mps.is_available():
         return "mps"
     return "cpu"
+
+
+def use_threads(model_bytes: int, most: int) -> None:
+    """Let torch compute a model of that size with as many threads as pay, in the calling thread.
+
+    A small network waits longer at a second thread's barriers than that thread saves it, and takes a CPU from others.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1 if model_bytes < SMALL else most)
 
 
 def give_back_memory() -> None:

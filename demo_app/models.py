@@ -66,6 +66,7 @@ class Models:
     def __init__(self, settings: Settings, *, patience: float = 60.0) -> None:
         self.settings = settings
         self.budget = settings.budget  # bytes
+        self.threads = settings.threads or machine.cpus()
         self.patience = patience  # seconds to wait for memory that running requests hold
         self.loads = 0
         self.evictions = 0
@@ -101,6 +102,7 @@ class Models:
         """
         slot = self._slot(demo, demo.checkpoint(name) if name is not None else default_checkpoint(demo))
         model = self._lease(slot)
+        machine.use_threads(slot.state.bytes, self.threads)  # each time: handlers run in threads that come and go
         try:
             yield model
         finally:

@@ -28,7 +28,8 @@ def build(plugins: Sequence[Plugin], models: Models, handlers: Handlers) -> tupl
 
     with gr.Tab("Status", id=NAME, elem_id=f"tab-{NAME}") as tab:
         view = gr.HTML(padding=False, container=False)
-        refresh = gr.Button("Refresh", size="sm")
+        with gr.Row():
+            refresh = gr.Button("Refresh", size="sm", scale=0, min_width=140)
         gr.on([tab.select, refresh.click], shown, None, view, queue=False, show_progress="hidden", api_name=NAME)
         if not handlers.settings.public:
             _build_unload(models, handlers, report, view)
@@ -47,9 +48,9 @@ def _build_unload(models: Models, handlers: Handlers, report: Callable[[], str],
 
     known = {_name(demo.name, checkpoint): (demo, checkpoint) for demo, checkpoint, _ in models.states()}
     if known:
-        with gr.Group():
-            choice = gr.Dropdown(list(known), label="Model to unload")
-            button = gr.Button("Unload", size="sm")
+        choice = gr.Dropdown(list(known), label="Model to unload")
+        with gr.Row():
+            button = gr.Button("Unload", size="sm", scale=0, min_width=140)
         guarded = handlers.wrap(unload, "host", "Status", "unload")
         button.click(guarded, choice, view, queue=False, api_name="unload")
 

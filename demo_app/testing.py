@@ -170,8 +170,9 @@ def _check_checkpoints(demo: Demo[Any], problems: list[Problem]) -> None:
             problems.append(Problem("checkpoints", f"{where} states no size.", "Give the bytes to fetch."))
         if models.where(checkpoint) == "missing":
             problems.append(Problem("checkpoints", f"{where} lacks files of its own.", "Add them to the package."))
-        if any(file.endswith((".pkl", ".pickle", ".pt", ".ckpt", ".joblib")) for file in checkpoint.files):
-            problems.append(Problem("checkpoints", f"{where} loads a pickle.", "Publish safetensors."))
+        for file in checkpoint.files:
+            if file.endswith((".pkl", ".pickle", ".pt", ".ckpt", ".joblib")):
+                problems.append(Problem("checkpoints", f"{where}: {file} is a pickle.", "Publish safetensors."))
 
 
 def _check_tab(demo: Demo[Any], settings: Settings, problems: list[Problem]) -> None:

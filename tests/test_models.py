@@ -240,3 +240,14 @@ def test_bytes_of_torch_modules_count_shared_tensors_once() -> None:
     module["b"].weight = module["a"].weight
     assert size_of(module) == 400
     assert size_of({"model": [module], "labels": ("x", "y")}) == 400
+
+
+def test_small_models_compute_on_one_thread_and_large_ones_on_all(tmp_path: Path) -> None:
+    import torch
+
+    sizes = {"small": MB, "large": 40 * MB}
+    models = Models(Settings(memory_budget=100 * MB, device="cpu", threads=2))
+    demo = demo_of(tmp_path, lambda folder, device: Weights(sizes[folder.name]), "small", "large")
+    for name, threads in (("small", 1), ("large", 2), ("small", 1)):
+        with models.use(demo, name):
+            assert torch.get_num_threads() == threads
