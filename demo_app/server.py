@@ -76,7 +76,6 @@ class Server:
 
     def start(self) -> None:
         app, settings = self.app, self.app.settings
-        app.blocks.queue(max_size=settings.queue_size, default_concurrency_limit=settings.concurrency)
         routes = [("healthz", self._healthz), ("metrics", self._metrics)]
         _, self.url, _ = app.blocks.launch(
             prevent_thread_lock=True,

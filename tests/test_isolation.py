@@ -272,3 +272,23 @@ def test_cached_examples_stay_with_their_demo_when_plugins_come_and_go(plugins: 
 def test_no_plugins_is_a_page_too(plugins: Any, host: Any) -> None:
     plugins.path.mkdir()
     assert wire.tab_names(host().url) == ["status"]
+
+
+def test_only_launch_makes_a_web_server(plugins: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradio import routes
+
+    from demo_app.testing import serve
+
+    plugins.add_good("one")
+    plugins.add("two", BROKEN["build_raises"][0])
+    made, create = [], routes.App.create_app
+
+    def count(*args: Any, **kwargs: Any) -> Any:
+        made.append(args)
+        return create(*args, **kwargs)
+
+    monkeypatch.setattr(routes.App, "create_app", staticmethod(count))
+    with serve(plugins_dir=plugins.path) as server:
+        assert len(made) == 1
+        assert wire.call(server.url, "one_shout_queued", "hello") == ("complete", ["HELLO"])
+    assert routes.App.create_app is count
