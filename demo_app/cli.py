@@ -19,7 +19,7 @@ from demo_app.api import Checkpoint, Demo, DemoError
 from demo_app.machine import prepare_environment
 from demo_app.models import where
 from demo_app.plugins import Plugin, PluginError, load_plugins
-from demo_app.settings import Settings, SettingsError, parse_bytes
+from demo_app.settings import Settings, SettingsError, parse_bytes, parse_names
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,9 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "Serve the page.")
     run.add_argument("--host")
     run.add_argument("--port", type=int)
-    run.add_argument("--only", type=_names, metavar="NAMES", help="plugins to use, comma-separated")
-    run.add_argument("--disable", type=_names, metavar="NAMES", help="plugins not to import, comma-separated")
-    run.add_argument("--preload", type=_names, metavar="NAMES", help="first (default), all, none, or demos")
+    run.add_argument("--only", type=parse_names, metavar="NAMES", help="plugins to use, comma-separated")
+    run.add_argument("--disable", type=parse_names, metavar="NAMES", help="plugins not to import, comma-separated")
+    run.add_argument("--preload", type=parse_names, metavar="NAMES", help="first (default), all, none, or demos")
     run.add_argument("--device", choices=("cuda", "mps", "cpu"))
     run.add_argument("--memory-budget", type=_bytes, metavar="SIZE", help="for loaded models, as in 2G")
     run.add_argument("--strict", action="store_true", default=None, help="the first plugin that fails stops the start")
@@ -75,10 +75,6 @@ def _parser() -> argparse.ArgumentParser:
     space.add_argument("folder", nargs="?", type=Path, default=Path(), help="the checkout; default: here")
     space.add_argument("--check", action="store_true", help="write nothing; 1 if a file is stale")
     return parser
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _bytes(text: str) -> int:

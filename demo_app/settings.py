@@ -46,7 +46,8 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _names(text: str) -> tuple[str, ...]:
+def parse_names(text: str) -> tuple[str, ...]:
+    """The names in a comma-separated list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
@@ -60,11 +61,11 @@ class Settings:
 
     title: str = _setting("Model demos", str, "title of the page")
     plugins_dir: Path | None = _setting(None, Path, "folder of plugins, instead of the plugins/ beside app.py")
-    only: tuple[str, ...] = _setting((), _names, "plugins to use, by name, comma-separated; all others are disabled")
-    disable: tuple[str, ...] = _setting((), _names, "plugins not to import, by name, comma-separated")
+    only: tuple[str, ...] = _setting((), parse_names, "plugins to use, by name, comma-separated; all others are disabled")
+    disable: tuple[str, ...] = _setting((), parse_names, "plugins not to import, by name, comma-separated")
     strict: bool = _setting(False, parse_flag, "1: the first plugin that fails stops the start")
     preload: tuple[str, ...] = _setting(
-        ("first",), _names, "models to load once the page is up: first, all, none, or names of demos"
+        ("first",), parse_names, "models to load once the page is up: first, all, none, or names of demos"
     )
     device: str | None = _setting(None, str, "cuda, mps or cpu, instead of the best one found")
     memory_budget: int | None = _setting(None, parse_bytes, "bytes for loaded models; 60 % of this process's memory")
