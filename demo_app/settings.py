@@ -61,7 +61,7 @@ class Settings:
 
     title: str = _setting("Model demos", str, "title of the page")
     plugins_dir: Path | None = _setting(None, Path, "folder of plugins, instead of the plugins/ beside app.py")
-    only: tuple[str, ...] = _setting((), parse_names, "plugins to use, by name, comma-separated; all others are disabled")
+    only: tuple[str, ...] = _setting((), parse_names, "plugins to use, by name, comma-separated; others are disabled")
     disable: tuple[str, ...] = _setting((), parse_names, "plugins not to import, by name, comma-separated")
     strict: bool = _setting(False, parse_flag, "1: the first plugin that fails stops the start")
     preload: tuple[str, ...] = _setting(
