@@ -102,10 +102,6 @@ class Server:
         log.info("serving on %s", self.url)
         threading.Thread(target=self._warm, name="warm-up", daemon=True).start()
 
-    @property
-    def queue_is_full(self) -> bool:
-        return len(self.app.blocks._queue) >= self.app.settings.queue_size
-
     def close(self) -> None:
         """Stop within 5 seconds: no new work, running requests are answered, or told that the server restarts."""
         app = self.app
@@ -197,7 +193,7 @@ class _Answer:
 
 
 class _Gate:
-    """ASGI middleware: turns away whom the queue has no place for, and can answer those who wait unqueued."""
+    """ASGI middleware: says kindly that the queue is full, and can answer those who wait unqueued."""
 
     def __init__(self, app: ASGIApp, server: Server) -> None:
         self.app = app
@@ -205,8 +201,8 @@ class _Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(API) if scope["type"] == "http" and scope["method"] == "POST" else ""
-        if path.startswith(("/queue/join", "/call/")) and self.server.queue_is_full:
-            return await _Answer(send).refuse(FULL)
+        if path.startswith(("/queue/join", "/call/")):
+            return await self.app(scope, receive, self._reworded(_Answer(send)))
         if not path.startswith(("/run/", "/api/")):
             return await self.app(scope, receive, send)
         answer = _Answer(send)
@@ -215,6 +211,17 @@ class _Gate:
             await self.app(scope, receive, answer.send)
         finally:
             self.server.unqueued.discard(answer)
+
+    def _reworded(self, answer: _Answer) -> Send:
+        """Gradio itself decides that the queue is full (a check of ours could only race with it); the words are ours."""
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 503:
+                await answer.refuse(RESTARTING if self.server.app.handlers.closing else FULL)
+            else:
+                await answer.send(message)
+
+        return send
 
 
 class _Gauges(Collector):
