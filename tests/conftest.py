@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_server import hub, hub_cache  # noqa: F401
 
 from demo_app.machine import prepare_environment
 
