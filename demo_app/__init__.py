@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from demo_app.api import Checkpoint, Demo, DemoError, InputError
+from demo_app.api import Checkpoint, Comparison, Demo, DemoError, InputError
 from demo_app.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from demo_app.ui import App
 
 __version__ = "0.1.0"
-__all__ = ["Checkpoint", "Demo", "DemoError", "InputError", "__version__", "create_app", "hookimpl", "run"]
+__all__ = [
+    "Checkpoint",
+    "Comparison",
+    "Demo",
+    "DemoError",
+    "InputError",
+    "__version__",
+    "create_app",
+    "hookimpl",
+    "run",
+]
 
 
 def create_app(**overrides: Any) -> App:

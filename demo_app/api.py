@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -16,6 +16,7 @@ M = TypeVar("M")
 _SLUG = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class DemoError(Exception):
@@ -46,6 +47,7 @@ class Checkpoint:
     files: tuple[str, ...] = ("config.json", "model.safetensors")
     folder: Path | None = None  # or embedded in the plugin's package
     size: int | None = None  # bytes to fetch, shown before the click
+    sha256: Mapping[str, str] = field(default_factory=dict, hash=False)  # of files, by name: checked after a fetch
     license: str | None = None
 
     def __post_init__(self) -> None:
@@ -73,10 +75,38 @@ class Checkpoint:
                 raise ValueError(f"{where}: file {file!r} must lie inside the checkpoint's folder.")
         if self.size is not None and self.size < 0:
             raise ValueError(f"{where}: size {self.size} must be the bytes to fetch.")
+        for file, digest in self.sha256.items():
+            if file not in self.files:
+                raise ValueError(f"{where}: sha256 names {file!r}, which is not among files; list it there.")
+            if not _SHA256.fullmatch(digest):
+                raise ValueError(f"{where}: sha256 of {file!r} must be 64 hex digits.")
 
     @property
     def on_hub(self) -> bool:
         return self.repo_id is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A published output beside what the model here gives; `demo-app selfcheck` prints it."""
+
+    what: str  # "logits of 'So have I!'"
+    source: str  # where the expected values were published
+    expected: tuple[float, ...] | str
+    found: tuple[float, ...] | str
+    tolerance: float = 0.0  # absolute, for numbers
+
+    @property
+    def difference(self) -> float | None:
+        """The largest absolute difference; `None` where texts, or unlike shapes, are compared."""
+        if isinstance(self.expected, str) or isinstance(self.found, str) or len(self.expected) != len(self.found):
+            return None
+        return max((abs(a - b) for a, b in zip(self.expected, self.found, strict=True)), default=0.0)
+
+    @property
+    def ok(self) -> bool:
+        difference = self.difference
+        return self.expected == self.found if difference is None else difference <= self.tolerance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +123,7 @@ class Demo(Generic[M]):
     build: Callable[[ModelHandle[M]], None]  # the tab: called once, inside a gr.Blocks that the host owns
     checkpoints: tuple[Checkpoint, ...] = ()  # the first is the default
     order: int = 100
+    selfcheck: Callable[[M, Checkpoint], Iterable[Comparison]] | None = None  # published outputs against this model's
 
     def __post_init__(self) -> None:
         where = f"Demo {self.name!r}"
@@ -100,12 +131,14 @@ class Demo(Generic[M]):
             raise ValueError(f"{where}: name must be a slug like 'text_classifier' (a-z, 0-9, '_').")
         if self.name == "status":
             raise ValueError(f"{where}: 'status' is the host's own tab; choose another name.")
-        for field in ("title", "summary"):
-            if not getattr(self, field).strip():
-                raise ValueError(f"{where}: {field} is empty; write one.")
-        for field in ("load", "build"):
-            if not callable(getattr(self, field)):
-                raise TypeError(f"{where}: {field} must be a function.")
+        for text in ("title", "summary"):
+            if not getattr(self, text).strip():
+                raise ValueError(f"{where}: {text} is empty; write one.")
+        for function in ("load", "build"):
+            if not callable(getattr(self, function)):
+                raise TypeError(f"{where}: {function} must be a function.")
+        if self.selfcheck is not None and not callable(self.selfcheck):
+            raise TypeError(f"{where}: selfcheck must be a function, or None.")
         if not all(isinstance(checkpoint, Checkpoint) for checkpoint in self.checkpoints):
             raise TypeError(f"{where}: checkpoints must be a tuple of demo_app.Checkpoint.")
         names = [checkpoint.name for checkpoint in self.checkpoints]

@@ -195,13 +195,15 @@ def _fetch(checkpoint: Checkpoint, label: str) -> str:
 
     if not checkpoint.on_hub:
         return f"embedded in {hub.locate(checkpoint)}"
-    with tqdm(total=100, unit="%", desc=label, bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}") as bar:
-        folder = hub.fetch(checkpoint, lambda fraction: _advance(bar, fraction))
+    with tqdm(unit="B", unit_scale=True, desc=label) as bar:
+
+        def show(progress: hub.Progress) -> None:
+            bar.total = progress.total or checkpoint.size
+            bar.set_postfix_str(progress.note, refresh=False)
+            bar.update(progress.done - bar.n)
+
+        folder = hub.fetch(checkpoint, show)
     return f"on disk in {folder}"
-
-
-def _advance(bar: Any, fraction: float) -> None:
-    bar.update(round(100 * fraction) - bar.n)
 
 
 def _space(args: argparse.Namespace) -> int:

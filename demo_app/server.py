@@ -213,7 +213,7 @@ class _Gate:
             self.server.unqueued.discard(answer)
 
     def _reworded(self, answer: _Answer) -> Send:
-        """Gradio itself decides that the queue is full (a check of ours could only race with it); the words are ours."""
+        """Gradio decides that the queue is full (a check of ours could only race with it); the words are ours."""
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 503:
