@@ -1,6 +1,6 @@
-"""demo-app run | plugins | check | download | space. Also `python -m demo_app`.
+"""demo-app run | plugins | check | download | selfcheck | space. Also `python -m demo_app`.
 
-Exit codes: 0 all is well, 1 something failed and was named, 2 the command line was wrong.
+Exit codes: 0 all is well, 1 something failed and was named, 2 the command line was wrong, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, DemoError, PluginError) as error:
         sys.stderr.write(f"demo-app: {error}\n")
         return 2 if isinstance(error, SettingsError) else 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\ndemo-app: stopped; what was fetched whole is kept.\n")
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,6 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     download = command("download", _download, "Fetch checkpoints from the Hub; 1 if one could not be had.")
     download.add_argument("target", nargs="*", metavar="DEMO[/CHECKPOINT]")
     download.add_argument("--all", action="store_true", help="every checkpoint of every demo")
+
+    selfcheck = command("selfcheck", _selfcheck, "Compare models with their published outputs; 1 if one differs.")
+    selfcheck.add_argument("target", nargs="*", metavar="DEMO[/CHECKPOINT]", help="default: all")
+    selfcheck.add_argument("--hub", action="store_true", help="fetch what is not on this disk")
 
     space = command("space", _space, "Write requirements.txt and the README's Space header from the plugins.")
     space.add_argument("folder", nargs="?", type=Path, default=Path(), help="the checkout; default: here")
@@ -161,13 +168,10 @@ def _check(args: argparse.Namespace) -> int:
 
 def _download(args: argparse.Namespace) -> int:
     prepare_environment()
-    demos = {
-        d.name: d for plugin in load_plugins(Settings.from_env(plugins_dir=args.plugins_dir)) for d in plugin.demos
-    }
     if not args.target and not args.all:
         raise SettingsError("name what to fetch, as in text_classifier/sst2, or say --all.")
     failed = 0
-    for demo, checkpoint in _wanted(args.target or list(demos), demos):
+    for demo, checkpoint in _wanted(args.target, Settings.from_env(plugins_dir=args.plugins_dir)):
         label = f"{demo.name}/{checkpoint.name}"
         try:
             sys.stdout.write(f"{label}: {_fetch(checkpoint, label)}\n")
@@ -177,9 +181,11 @@ def _download(args: argparse.Namespace) -> int:
     return failed > 0
 
 
-def _wanted(targets: Sequence[str], demos: dict[str, Demo[Any]]) -> list[tuple[Demo[Any], Checkpoint]]:
+def _wanted(targets: Sequence[str], settings: Settings) -> list[tuple[Demo[Any], Checkpoint]]:
+    """The checkpoints that are named as DEMO or DEMO/CHECKPOINT; all of them where none is."""
+    demos = {demo.name: demo for plugin in load_plugins(settings) for demo in plugin.demos}
     wanted: list[tuple[Demo[Any], Checkpoint]] = []
-    for target in targets:
+    for target in targets or demos:
         name, _, one = target.partition("/")
         if name not in demos:
             raise SettingsError(f"there is no demo {name!r}; there are: {', '.join(sorted(demos)) or 'none'}.")
@@ -204,6 +210,17 @@ def _fetch(checkpoint: Checkpoint, label: str) -> str:
 
         folder = hub.fetch(checkpoint, show)
     return f"on disk in {folder}"
+
+
+def _selfcheck(args: argparse.Namespace) -> int:
+    settings = Settings.from_env(plugins_dir=args.plugins_dir)
+    prepare_environment(settings.threads)
+    from demo_app import selfcheck
+    from demo_app.models import Models
+
+    rows = list(selfcheck.compare(Models(settings), _wanted(args.target, settings), fetch=args.hub))
+    sys.stdout.write(selfcheck.table(rows))
+    return any(row.failed for row in rows)
 
 
 def _space(args: argparse.Namespace) -> int:
