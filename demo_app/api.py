@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -101,7 +102,8 @@ class Comparison:
         """The largest absolute difference; `None` where texts, or unlike shapes, are compared."""
         if isinstance(self.expected, str) or isinstance(self.found, str) or len(self.expected) != len(self.found):
             return None
-        return max((abs(a - b) for a, b in zip(self.expected, self.found, strict=True)), default=0.0)
+        differences = [abs(a - b) for a, b in zip(self.expected, self.found, strict=True)]
+        return max(differences, key=lambda d: (math.isnan(d), d), default=0.0)  # NaN is the worst of all
 
     @property
     def ok(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from demo_app import Checkpoint, Demo, DemoError, InputError
+from demo_app import Checkpoint, Comparison, Demo, DemoError, InputError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -28,6 +28,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
         ({"folder": Path("x"), "files": ("../secret",)}, "inside the checkpoint's folder"),
         ({"folder": Path("x"), "files": ("/etc/passwd",)}, "inside the checkpoint's folder"),
         ({"folder": Path("x"), "size": -1}, "bytes to fetch"),
+        ({"folder": Path("x"), "sha256": {"config.json": "abc"}}, "64 hex digits"),
+        ({"folder": Path("x"), "sha256": {"other.json": "0" * 64}}, "not among files"),
         ({"folder": Path("x"), "name": "a b"}, "rename it"),
         ({"folder": Path("x"), "title": " "}, "title is empty"),
     ],
@@ -47,6 +49,7 @@ def test_a_checkpoint_that_cannot_be_is_refused(fields: dict[str, Any], said: st
         ({"summary": " "}, "summary is empty"),
         ({"load": None}, "load must be a function"),
         ({"checkpoints": ("tiny",)}, "demo_app.Checkpoint"),
+        ({"selfcheck": "logits"}, "selfcheck must be a function"),
     ],
 )
 def test_a_demo_that_cannot_be_is_refused(fields: dict[str, Any], said: str) -> None:
@@ -78,3 +81,23 @@ def test_importing_the_package_imports_neither_gradio_nor_torch() -> None:
     code = "import sys, demo_app; sys.exit(', '.join({'gradio', 'torch', 'numpy'} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "ok"),
+    [
+        ((1.0, 2.0), (1.0, 2.0009), True),
+        ((1.0, 2.0), (1.0, 2.002), False),
+        ((1.0, 2.0), (1.0,), False),
+        ((1.0, 2.0), (1.0, float("nan")), False),
+        ("Paris", "Paris", True),
+        ("Paris", "paris", False),
+    ],
+)
+def test_a_comparison_holds_within_its_tolerance(expected: Any, found: Any, ok: bool) -> None:
+    assert Comparison(what="w", source="s", expected=expected, found=found, tolerance=1e-3).ok is ok
+
+
+def test_a_checkpoint_with_hashes_can_still_be_a_key() -> None:
+    one = Checkpoint(name="tiny", title="Tiny", folder=Path("x"), sha256={"config.json": "0" * 64})
+    assert {one: 1}[one] == 1

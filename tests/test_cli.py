@@ -125,6 +125,72 @@ def test_download_of_what_the_hub_cannot_give_fails_with_1(plugins: Any) -> None
     assert "Traceback" not in done.stdout + done.stderr
 
 
+COMMIT = "5" * 40
+
+
+def add_pinned(plugins: Any) -> None:
+    """A plugin whose checkpoints are on the Hub, and that says what was published of them."""
+    plugins.add(
+        "pinned",
+        f"""
+        from demo_app import Checkpoint, Comparison, Demo, hookimpl
+        def far(name, repo_id):
+            return Checkpoint(name=name, title=name, repo_id=repo_id, revision="{COMMIT}", license="mit", size=9)
+        def selfcheck(model, checkpoint):
+            yield Comparison(what="its number", source="a paper", expected=(1.5,), found=(model,), tolerance=1e-3)
+        @hookimpl
+        def register_demos():
+            yield Demo(name="pinned", title="t", summary="s", build=lambda handle: None, selfcheck=selfcheck,
+                       load=lambda folder, device: float((folder / "model.safetensors").read_text()),
+                       checkpoints=(far("one", "some/one"), far("two", "some/two")))
+        """,
+    )
+
+
+def add_repo(hub: Any, repo_id: str, number: str) -> None:
+    hub.add(repo_id, {"config.json": b"{}", "model.safetensors": number.encode()}, sha=COMMIT)
+
+
+def test_download_fetches_what_is_missing_and_only_that(plugins: Any, hub: Any) -> None:
+    add_pinned(plugins)
+    add_repo(hub, "some/one", "1.5")
+    done = demo_app("download", "pinned", "--plugins-dir", plugins.path)
+    assert done.returncode == 1  # the second one is not there
+    assert "pinned/one: on disk in" in done.stdout
+    assert "pinned/two: failed: The Hub has no repository some/two" in done.stdout
+    add_repo(hub, "some/two", "2.5")
+    hub.log.clear()
+    done = demo_app("download", "--all", "--plugins-dir", plugins.path)
+    assert done.returncode == 0, done.stdout
+    assert hub.log
+    assert all("/some/one/" not in path for _, path, *_ in hub.log)
+    hub.log.clear()
+    assert demo_app("download", "--all", "--plugins-dir", plugins.path).returncode == 0
+    assert hub.log == []
+
+
+def test_selfcheck_prints_published_beside_found_and_fails_where_they_differ(plugins: Any, hub: Any) -> None:
+    add_pinned(plugins)
+    add_repo(hub, "some/one", "1.5004")
+    add_repo(hub, "some/two", "2.5")
+    away = demo_app("selfcheck", "--plugins-dir", plugins.path)
+    assert (away.returncode, away.stdout.count("not on this disk; --hub fetches it")) == (0, 2)
+    assert hub.log == []
+    fetched = demo_app("selfcheck", "--hub", "--plugins-dir", plugins.path)
+    assert fetched.returncode == 1
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in fetched.stdout.splitlines()[2:]]
+    assert rows[0] == ["pinned/one", "ok", "its number", "1.5", "1.5004", "4.0e-04 of 1e-03", "a paper"]
+    assert rows[1][:5] == ["pinned/two", "FAILED", "its number", "1.5", "2.5"]
+    assert demo_app("selfcheck", "pinned/one", "--plugins-dir", plugins.path).returncode == 0
+
+
+def test_selfcheck_of_what_cannot_be_fetched_fails_with_the_reason(plugins: Any, hub: Any) -> None:
+    add_pinned(plugins)
+    done = demo_app("selfcheck", "pinned/one", "--hub", "--plugins-dir", plugins.path)
+    assert done.returncode == 1
+    assert "no repository some/one" in done.stdout
+
+
 def test_wrong_words_exit_with_2(plugins: Any) -> None:
     assert demo_app("plugin").returncode == 2
     assert demo_app("download").returncode == 2
