@@ -12,11 +12,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ CONNECT = 3.0  # seconds for a connection, and for the answer to a HEAD
 READ = 5.0  # seconds between two pieces of a body; then huggingface_hub resumes
 SILENT = 4.5  # seconds without an answer, name lookup included, that has no limit of its own
 STALLED = 15.0  # seconds without a byte, tries to resume included
+TRIES = 2  # in a row that bring nothing new: a body is resumed at a multiple of 10 MiB, so bytes alone prove little
 PAUSES = (0.5, 1.0)  # seconds before a request is sent again that the Hub answered with an error of its own
 SPARE = 2**20  # bytes that stay free
 
@@ -71,6 +73,11 @@ class Download:
         self._before = 0  # bytes of the files before this one
         self._asked: float | None = None  # when the request was sent that waits for its answer
         self._heard = time.monotonic()  # the last byte
+        self._furthest = 0  # bytes, at the best of all tries
+        self._fruitless = 0  # requests for a body since then
+        self._body: httpx.Response | None = None  # that is coming in
+        self._lock: FileLock | None = None  # while it is held
+        self._letting_go = threading.Lock()
         self._history: deque[tuple[float, int]] = deque(maxlen=30)  # (when, bytes), of the last three seconds
 
     @property
@@ -94,6 +101,21 @@ class Download:
         if self._sending and now - self._heard > STALLED:
             raise HubBroken(f"The Hub stopped sending {self.file} of {self.name}; try again in a minute.")
 
+    def stop(self) -> None:
+        """Abandon the worker: it ends at its next step, and whoever asks for the same files does not wait for that."""
+        self.stopped = True
+        self._unlock()
+        body = self._body
+        if body is not None and (stream := body.extensions.get("network_stream")) is not None:
+            with suppress(OSError):  # wakes the worker where it reads; closing alone would not
+                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    def _unlock(self) -> None:
+        with self._letting_go:
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
     @property
     def _sending(self) -> bool:
         return self.file != "" and self.note == ""
@@ -108,7 +130,7 @@ class Download:
     def lock(self, path: Path) -> Iterator[None]:
         """One download of a repository at a time on this machine; huggingface_hub's own locks cannot be left."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+        lock = FileLock(path, thread_local=False)  # `stop` releases it from another thread
         while True:
             try:
                 lock.acquire(timeout=0.1)
@@ -116,10 +138,12 @@ class Download:
             except Timeout:
                 self.check_stopped()
                 self.note = "waiting for another download of the same files"
+        self._lock = lock
         try:
+            self.check_stopped()
             yield
         finally:
-            lock.release()
+            self._unlock()
 
     def files(self, files: Sequence[str]) -> None:
         """Bring the files into the cache. Raises `HubError`, and whatever `explain` knows."""
@@ -134,7 +158,7 @@ class Download:
 
     def _fetch(self, files: Sequence[str]) -> None:
         revision = self.checkpoint.revision
-        self.note, self.done, self._before = "asking the Hub", 0, 0
+        self.note, self.done, self._before, self._furthest = "asking the Hub", 0, 0, 0
         sizes = {}
         for self.file in files:  # also the preflight: a Hub that is not there is found out here, without retries
             url = hf_hub_url(self.name, self.file, revision=revision, endpoint=self.endpoint)
@@ -143,7 +167,7 @@ class Download:
         self._check_room(self.total)
         where: dict[str, Any] = {"revision": revision, "endpoint": self.endpoint, "cache_dir": self.cache}
         for self.file in files:
-            self.note, self._heard = "", time.monotonic()
+            self.note, self._heard, self._fruitless = "", time.monotonic(), 0
             hf_hub_download(self.name, self.file, **where, tqdm_class=_Silent)  # type: ignore[arg-type]
             self._before += sizes[self.file]
             self.done = self._before
@@ -157,6 +181,12 @@ class Download:
     def send(self, request: httpx.Request, send: Callable[[], httpx.Response]) -> httpx.Response:
         """Send a request of huggingface_hub's with our patience. Raises what it would otherwise try again for long."""
         head = request.method == "HEAD"
+        if not head:
+            self._fruitless += 1
+            if self._fruitless > TRIES:
+                raise HubBroken(
+                    f"The Hub keeps breaking off while sending {self.file} of {self.name}; try again later."
+                )
         _shorten(request, connect=CONNECT, pool=CONNECT, read=CONNECT if head else READ)
         pauses = iter(PAUSES)
         while True:
@@ -183,18 +213,27 @@ class Download:
         if not head:
             start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
             self.done = self._before + (int(start) if start.isdecimal() else 0)
-            self._heard = time.monotonic()
+            self._heard, self._body = time.monotonic(), response
         return response
 
     def received(self, count: int) -> None:
         self.check_stopped()
         self.done += count
         self._heard = time.monotonic()
+        if self.done > self._furthest:
+            self._furthest, self._fruitless = self.done, 0
+
+    def received_all(self) -> None:
+        self._body = None
 
     def explain(self, error: BaseException) -> BaseException:
         """The `HubError` that says what happened; other errors that are no fault of the Hub's stay as they are."""
         if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
             error = error.__cause__  # it hides what the Hub said
+        if isinstance(error, UnicodeEncodeError) and "Bearer " in error.object:  # the token: not shown as the cause
+            return HubError(
+                "HF_TOKEN has a character that no token has; copy the token again, whole, and set HF_TOKEN."
+            )
         found = error if isinstance(error, HubError) or not isinstance(error, Exception) else self._as_ours(error)
         if found is not error:
             found.__cause__ = error
@@ -244,6 +283,10 @@ class Download:
         return Offline(f"The Hub ({host}) {what}; check the network, then try again.")
 
     def _broken(self, status: int | None) -> HubBroken:
+        if status is not None and status < 500:
+            return HubBroken(
+                f"The Hub refuses {self.name} ({status}); see its page there, then try again.", status=status
+            )
         return HubBroken(f"The Hub answered with an error of its own ({status}); try again in a minute.", status=status)
 
     def _gated(self, status: int | None) -> Gated:
@@ -321,6 +364,7 @@ class _Counted(httpx.SyncByteStream):
             yield chunk
 
     def close(self) -> None:
+        self._download.received_all()
         self._stream.close()
 
 

@@ -126,7 +126,7 @@ def fetch(
     Threads and processes that ask for the same files fetch them once. `progress` is called about ten times a second,
     by the thread that called `fetch`. What is on disk and was checked before costs no request and no second reading.
 
-    Raises `HubError`; the subclass says what went wrong. Where nothing arrives that is within 5 s, 15 s once a file
+    Raises `HubError`; the subclass says what went wrong. Where nothing arrives that is within 5 s, 20 s once a file
     was on its way. After `cancel` is set, `Cancelled` is raised at once, whatever the network does.
     """
     folder = locate(checkpoint)
@@ -159,7 +159,7 @@ def fetch(
             if progress is not None:
                 progress(download.progress())
     finally:
-        download.stopped = True  # the worker, if it still runs, ends at the next byte or when its socket times out
+        download.stop()
     if isinstance(done[0], BaseException):
         raise done[0]
     return done[0]
@@ -178,6 +178,7 @@ def _pull(checkpoint: Checkpoint, download: Download) -> Path:
             bad = [file for file in checkpoint.files if not _proved(checkpoint, file, download)]
             if not bad:
                 return folder
+            download.check_stopped()
             log.warning("%s: %s differ from what was published and are removed", checkpoint.repo_id, ", ".join(bad))
             for file in bad:
                 (folder / file).resolve().unlink(missing_ok=True)
