@@ -125,9 +125,10 @@ class Hub:
         if handler.command == "HEAD":
             return
         for start in range(0, len(body), BLOCK):
-            handler.wfile.write(body[start : start + BLOCK])
-            if self.throttle and self._closed.wait(BLOCK / self.throttle):
+            block = body[start : start + BLOCK]
+            if self.throttle and self._closed.wait(len(block) / self.throttle):
                 return
+            handler.wfile.write(block)
 
     def error(
         self,
@@ -358,22 +359,26 @@ def _counter(times: float) -> Callable[[], bool]:
 
 @pytest.fixture
 def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty Hub cache of our own, with no token and no leave to stay offline."""
+    """An empty Hub cache of our own, and no token."""
     from huggingface_hub import constants
 
     folder = tmp_path / "hub"
     monkeypatch.setenv("HF_HUB_CACHE", str(folder))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # it read the environment when it was imported
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))  # it read HF_HOME when it was imported
     return folder
 
 
 @pytest.fixture
 def hub(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A Hub of our own, empty, which this process and its children fetch from."""
+    from huggingface_hub import constants
+
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     with Hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         yield hub

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_server import Hub
 
 from demo_app import Checkpoint, Demo
 from demo_app.hub import HubError, fetch, locate
 from demo_app.models import default_checkpoint, where
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty Hub cache of our own."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    return tmp_path
 
 
 def snapshot(cache: Path, *files: str) -> Path:
@@ -35,28 +30,63 @@ def far(**fields: Any) -> Checkpoint:
     return Checkpoint(name="far", title="Far", repo_id="some/model", revision=COMMIT, **fields)
 
 
-def test_a_cached_checkpoint_is_found_without_a_request(cache: Path) -> None:
-    folder = snapshot(cache, "config.json", "model.safetensors", "onnx/model.onnx")
+def test_a_cached_checkpoint_is_found_without_a_request(hub_cache: Path) -> None:
+    folder = snapshot(hub_cache, "config.json", "model.safetensors", "onnx/model.onnx")
     checkpoint = far(files=("config.json", "model.safetensors", "onnx/model.onnx"))
     assert locate(checkpoint) == folder
     assert fetch(checkpoint) == folder
     assert where(checkpoint) == "on disk"
 
 
-def test_half_a_checkpoint_is_none(cache: Path) -> None:
-    snapshot(cache, "config.json")
+def test_half_a_checkpoint_is_none(hub_cache: Path) -> None:
+    snapshot(hub_cache, "config.json")
     assert locate(far()) is None
     assert where(far()) == "to be fetched"
 
 
-def test_what_cannot_be_fetched_says_what_to_do(cache: Path) -> None:
-    with pytest.raises(HubError, match="check the network, then retry"):
-        fetch(far())
+def test_a_link_to_a_file_that_was_removed_is_none(hub_cache: Path) -> None:
+    folder = snapshot(hub_cache, "config.json")
+    (folder / "model.safetensors").symlink_to("../../blobs/gone")
+    assert locate(far()) is None
 
 
-def test_the_default_is_what_is_on_disk_then_what_is_embedded(cache: Path, tmp_path: Path) -> None:
+def test_an_embedded_checkpoint_that_lacks_a_file_says_which(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    near = Checkpoint(name="near", title="Near", folder=tmp_path)
+    assert locate(near) is None
+    with pytest.raises(HubError, match=r"near lacks model\.safetensors; reinstall the plugin\."):
+        fetch(near)
+
+
+def test_a_file_is_read_once_and_again_when_it_changes(hub: Hub) -> None:
+    hub.add("some/model", {"model.safetensors": b"published"}, sha=COMMIT)
+    checkpoint = far(files=("model.safetensors",))
+    file = fetch(checkpoint) / "model.safetensors"
+    before = file.stat()
+    file.write_bytes(b"scribbled")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert fetch(checkpoint) == file.parent
+    assert file.read_bytes() == b"scribbled", "a file with the time and size of the checked one was read again"
+    os.utime(file)
+    assert fetch(checkpoint) == file.parent
+    assert file.read_bytes() == b"published"
+
+
+def test_looking_for_a_checkpoint_loads_no_client(hub_cache: Path) -> None:
+    """huggingface_hub takes a third of a second to import; a start with all weights on disk does without."""
+    folder = snapshot(hub_cache, "config.json")
+    code = (
+        "import sys; from demo_app.hub import locate; from demo_app.api import Checkpoint; "
+        f"c = Checkpoint(name='far', title='Far', repo_id='some/model', revision='{COMMIT}', files=('config.json',)); "
+        "print(locate(c), 'huggingface_hub' in sys.modules)"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.split() == [str(folder), "False"]
+
+
+def test_the_default_is_what_is_on_disk_then_what_is_embedded(hub_cache: Path, tmp_path: Path) -> None:
     near = Checkpoint(name="near", title="Near", folder=tmp_path / "near", files=("config.json",))
     demo = Demo(name="e", title="E", summary="s", load=lambda f, d: 1, build=lambda h: None, checkpoints=(far(), near))
     assert default_checkpoint(demo) is near
-    snapshot(cache, "config.json", "model.safetensors")
+    snapshot(hub_cache, "config.json", "model.safetensors")
     assert default_checkpoint(demo) == far()
