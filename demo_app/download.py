@@ -325,9 +325,14 @@ _installed = False
 
 
 def _install_client() -> None:
-    """Give huggingface_hub our client, once: setting it closes the one in use."""
+    """Give huggingface_hub our client, once: setting it closes the one in use. Nothing else then asks the Hub.
+
+    Gradio imports huggingface_hub, so its variables may have been read before `prepare_environment` set them. Through
+    Xet no byte would be counted, no time limit kept and nothing cancelled.
+    """
     global _installed
     with _installing:
+        constants.HF_HUB_DISABLE_XET = constants.HF_HUB_DISABLE_TELEMETRY = True
         if not _installed:
             set_client_factory(lambda: _Client(event_hooks={"request": [hf_request_event_hook]}))
             _installed = True

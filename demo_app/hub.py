@@ -184,7 +184,7 @@ def _pull(checkpoint: Checkpoint, download: Download) -> Path:
                 (folder / file).resolve().unlink(missing_ok=True)
                 (folder / file).unlink(missing_ok=True)
     raise Corrupt(
-        f"{', '.join(bad)} of {checkpoint.repo_id} arrived damaged twice and was removed: something on the way changes "
+        f"{checkpoint.repo_id} arrived damaged twice ({', '.join(bad)}) and was removed: something on the way changes "
         "it, or the plugin's sha256 is wrong; try another network, then tell the plugin's author."
     )
 
