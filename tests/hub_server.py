@@ -63,6 +63,9 @@ class Hub:
         self.log: list[Request] = []
         self.fault: Fault | None = None
         self.throttle: float | None = None  # bytes a second of each body
+        self.xet = (
+            True  # offer large files through Xet too, as the real Hub does: a client that we want to watch declines
+        )
         self._closed = threading.Event()
         self._connections: set[socket.socket] = set()
         self._server = _serve(self)
@@ -104,6 +107,10 @@ class Hub:
     def paths(self, method: str) -> list[str]:
         """The paths asked for with `method`, in order."""
         return [request.path for request in list(self.log) if request.method == method]
+
+    def bodies(self) -> list[str]:
+        """The paths of the files that were asked for, in order; redirects to them left out."""
+        return [path for path in self.paths("GET") if self.content(path) is not None]
 
     def content(self, path: str) -> bytes | None:
         """The bytes that `GET path` gives; `None` where it gives an error or a redirect."""
@@ -182,9 +189,11 @@ class Hub:
             blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
             return self.send_file(handler, data, ETag=f'"{blob}"', X_Repo_Commit=repo.sha)
         digest = hashlib.sha256(data).hexdigest()
+        xet = {"X_Xet_Hash": digest, "X_Xet_Refresh_Route": f"{self.url}/api/xet-read-token"} if self.xet else {}
         self.send(
             handler,
             302,
+            **xet,
             Location=f"{self.store_url}/stored/{digest}",
             X_Linked_Etag=f'"{digest}"',
             X_Linked_Size=str(len(data)),

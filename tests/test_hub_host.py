@@ -60,7 +60,7 @@ def test_a_download_that_hangs_keeps_no_other_tab_waiting(hub: Hub, url: str) ->
         assert_others_work(url)
         assert not any(visitor.done() for visitor in visitors)
         assert [visitor.result().json()["data"] for visitor in visitors] == [['{"width": 8}']] * 3
-    assert len(hub.paths("GET")) == 3, "two files, and one of them a second time after it stalled"
+    assert len(hub.bodies()) == 3, "two files, and one of them a second time after it stalled"
 
 
 def test_a_hub_that_refuses_is_told_to_who_asked_and_the_next_click_tries_again(hub: Hub, url: str) -> None:
