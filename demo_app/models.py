@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from demo_app import hub, machine
 from demo_app.api import Checkpoint, Demo, DemoError
+from demo_app.fetches import Fetches
 from demo_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ Status = Literal["absent", "fetching", "loading", "ready", "failed"]
 
 class LoadError(DemoError):
     """A model could not be loaded; the sentence says why and what to do. The next use tries again."""
+
+
+class NotFetched(DemoError):
+    """A checkpoint's files are on the Hub and not on this disk; the sentence says how to get them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,7 @@ class Models:
         self.patience = patience  # seconds to wait for memory that running requests hold
         self.loads = 0
         self.evictions = 0
+        self.fetches = Fetches()
         self._slots: dict[tuple[str, str | None], _Slot] = {}
         self._changed = threading.Condition()
         self._loading = threading.Lock()
@@ -82,10 +88,21 @@ class Models:
 
     def states(self) -> list[tuple[Demo[Any], Checkpoint | None, State]]:
         with self._changed:
-            return [(slot.demo, slot.checkpoint, slot.state) for slot in self._slots.values()]
+            slots = list(self._slots.values())
+        return [(slot.demo, slot.checkpoint, self._state(slot)) for slot in slots]
 
     def state(self, demo: Demo[Any], name: str | None = None) -> State:
-        return self._slot(demo, demo.checkpoint(name)).state
+        return self._state(self._slot(demo, demo.checkpoint(name)))
+
+    def _state(self, slot: _Slot) -> State:
+        """The slot's own, or that of the download of its files."""
+        if slot.checkpoint is None or not slot.checkpoint.on_hub or slot.state.status != "absent":
+            return slot.state
+        progress = self.fetches.progress(slot.checkpoint)
+        if progress is not None:
+            return State(status="fetching", fraction=progress.fraction)
+        reason = self.fetches.failure(slot.checkpoint)
+        return State(status="failed", reason=reason) if reason else slot.state
 
     @property
     def bytes(self) -> int:
@@ -97,8 +114,9 @@ class Models:
     def use(self, demo: Demo[M], name: str | None = None) -> Iterator[M]:
         """Lease the model: it is loaded if need be, and stays loaded until the `with` ends.
 
-        Concurrent first uses load it once; the others wait. Raises `DemoError`: no such checkpoint, cannot be
-        fetched, does not fit, `load` failed. A failure is not remembered: the next use tries again.
+        Concurrent first uses load it once; the others wait. Nobody waits for the network: raises `NotFetched` where
+        the files are not on this disk, and `DemoError` also for no such checkpoint, a damaged file, a model that does
+        not fit, a `load` that failed. A failure is not remembered: the next use tries again.
         """
         slot = self._slot(demo, demo.checkpoint(name) if name is not None else default_checkpoint(demo))
         model = self._lease(slot)
@@ -138,7 +156,7 @@ class Models:
     def _load(self, slot: _Slot, attempt: Future[None]) -> None:
         error: BaseException | None = None
         try:
-            folder = self._fetch(slot)
+            folder = self._folder(slot)
             with self._loading:
                 self._load_from(slot, folder)
         except DemoError as caught:
@@ -153,26 +171,32 @@ class Models:
         with self._changed:
             slot.attempt = None
             if error is not None:
-                slot.state = State(status="failed", reason=str(error))
+                absent = isinstance(error, NotFetched)
+                slot.state = State() if absent else State(status="failed", reason=str(error))
             self._changed.notify_all()
         if error is None:
             attempt.set_result(None)
         else:
             attempt.set_exception(error)
 
-    def _fetch(self, slot: _Slot) -> Path | None:
-        if slot.checkpoint is None:
+    def _folder(self, slot: _Slot) -> Path | None:
+        """Where the checkpoint's files are, each checked once against its hash."""
+        checkpoint = slot.checkpoint
+        if checkpoint is None:
             return None
-
-        def report(fraction: float) -> None:
-            slot.state = State(status="fetching", fraction=fraction)
-
-        return hub.fetch(slot.checkpoint, report)
+        if checkpoint.on_hub and hub.locate(checkpoint) is None:
+            size = f" ({size_text(checkpoint.size)})" if checkpoint.size else ""
+            raise NotFetched(
+                f"{slot.label} is not on this disk yet{size}: press Fetch below the picker, or run "
+                f"demo-app download {slot.demo.name}/{checkpoint.name}."
+            )
+        return hub.fetch(checkpoint)
 
     def _load_from(self, slot: _Slot, folder: Path | None) -> None:
         """Load into `slot`, before and after which the budget holds. Files tell the least it can take."""
         slot.state = State(status="loading")
-        self._make_room(slot, hub.size_on_disk(folder) if folder is not None else 0)
+        files = slot.checkpoint.files if slot.checkpoint is not None else ()
+        self._make_room(slot, hub.size_on_disk(folder, files) if folder is not None else 0)
         started = time.perf_counter()
         model = slot.demo.load(folder, self.device)
         if model is None:
@@ -249,12 +273,13 @@ class ModelHandle(Generic[M]):
         return [(_label(checkpoint), checkpoint.name) for checkpoint in self.demo.checkpoints]
 
     def picker(self, **kwargs: Any) -> gr.Dropdown:
-        """A dropdown of the demo's checkpoints, for use inside `build`; its value is the checkpoint's name."""
-        import gradio as gr
+        """A dropdown of the demo's checkpoints, for use inside `build`; its value is the checkpoint's name.
 
-        default = default_checkpoint(self.demo)
-        options = {"label": "Checkpoint", "value": default.name if default else None} | kwargs
-        return gr.Dropdown(choices=self.choices(), **options)
+        Below it, while the chosen one is on the Hub and not on this disk: its size, a Fetch button, progress, Cancel.
+        """
+        from demo_app import picker
+
+        return picker.build(self, **kwargs)
 
 
 def default_checkpoint(demo: Demo[Any]) -> Checkpoint | None:

@@ -22,11 +22,11 @@ def load(folder, device):
 def build(handle):
     import gradio as gr
 
-    def read(text):
-        with handle.use("far") as model:
+    def read(checkpoint):
+        with handle.use(checkpoint) as model:
             return model()
 
-    gr.Button("Read").click(read, gr.Textbox(), gr.Textbox(), api_name="read", queue=False)
+    gr.Button("Read").click(read, handle.picker(), gr.Textbox(), api_name="read", queue=False)
 
 @hookimpl
 def register_demos():
@@ -36,10 +36,14 @@ def register_demos():
 """
 
 
+def publish(hub: Hub) -> None:
+    hub.add("some/model", {"config.json": b'{"width": 8}', "model.safetensors": bytes(300_000)}, sha=COMMIT)
+
+
 @pytest.fixture
 def url(hub: Hub, plugins: Plugins, host: Callable[..., Any]) -> str:
     """Two demos: `good` needs nothing, `far` reads a checkpoint that is on the Hub alone."""
-    hub.add("some/model", {"config.json": b'{"width": 8}', "model.safetensors": bytes(300_000)}, sha=COMMIT)
+    publish(hub)
     plugins.add_good()
     plugins.add("far", FAR)
     return str(host().url)
@@ -50,24 +54,49 @@ def assert_others_work(url: str) -> None:
     assert wire.call(url, "good_shout_queued", "hello") == ("complete", ["HELLO"])
 
 
-def test_a_download_that_hangs_keeps_no_other_tab_waiting(hub: Hub, url: str) -> None:
-    assert hub.log == [], "the page itself asked the Hub"
+def fetch(url: str) -> tuple[str, Any]:
+    """Press Fetch and wait for the end: "complete" or "error", and what the page then shows."""
+    return wire.call(url, "far_fetch", "far")
+
+
+def test_a_click_never_waits_for_the_network(hub: Hub, url: str) -> None:
+    refused = wire.run(url, "far_read", "far")
+    assert refused.status_code == 500
+    assert "Far: Far is not on this disk yet (300.0 kB): press Fetch below the picker" in refused.json()["error"]
+    assert "demo-app download far/far" in refused.json()["error"]
+    assert hub.log == []
+
+
+def test_visitors_share_one_download_and_it_keeps_no_other_tab_waiting(hub: Hub, url: str) -> None:
     stalled = threading.Event()
     hub.fault = stall_body(hub, at=100_000, times=1, stalled=stalled)
     with ThreadPoolExecutor() as pool:
-        visitors = [pool.submit(wire.run, url, "far_read", "") for _ in range(3)]
+        visitors = [pool.submit(fetch, url) for _ in range(3)]
         assert stalled.wait(10)
         assert_others_work(url)
         assert not any(visitor.done() for visitor in visitors)
-        assert [visitor.result().json()["data"] for visitor in visitors] == [['{"width": 8}']] * 3
+        assert [visitor.result()[0] for visitor in visitors] == ["complete"] * 3
     assert len(hub.bodies()) == 3, "two files, and one of them a second time after it stalled"
+    assert wire.run(url, "far_read", "far").json()["data"] == ['{"width": 8}']
 
 
 def test_a_hub_that_refuses_is_told_to_who_asked_and_the_next_click_tries_again(hub: Hub, url: str) -> None:
     hub.fault = refuse(hub, 401)
-    refusal = wire.run(url, "far_read", "")
-    assert refusal.status_code == 500
-    assert "set HF_TOKEN" in refusal.json()["error"]
+    outcome, said = fetch(url)
+    assert outcome == "error"
+    assert "set HF_TOKEN" in str(said)
     assert_others_work(url)
     hub.fault = None
-    assert wire.run(url, "far_read", "").json()["data"] == ['{"width": 8}']
+    assert fetch(url)[0] == "complete"
+    assert wire.run(url, "far_read", "far").json()["data"] == ['{"width": 8}']
+
+
+def test_a_restart_finds_what_was_fetched_and_asks_nothing(hub: Hub, plugins: Plugins, host: Callable[..., Any]) -> None:
+    publish(hub)
+    plugins.add("far", FAR)
+    assert fetch(str(host().url))[0] == "complete"
+    hub.log.clear()
+    again = host()
+    assert wire.run(again.url, "far_read", "far").json()["data"] == ['{"width": 8}']
+    assert "on disk" in wire.text_of(again.url)
+    assert hub.log == []

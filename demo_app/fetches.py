@@ -1,0 +1,106 @@
+"""Downloads that visitors wait for together: one for a checkpoint, however many ask."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from demo_app import hub
+from demo_app.api import Checkpoint
+
+log = logging.getLogger(__name__)
+
+LOOK = 0.2  # seconds between two looks of a visitor
+
+
+@dataclass(eq=False)
+class Fetch:
+    """One download and who waits for it. `visitors` is guarded by `Fetches._lock`."""
+
+    checkpoint: Checkpoint
+    progress: hub.Progress = field(default_factory=lambda: hub.Progress(note="asking the Hub"))
+    visitors: dict[str, threading.Event] = field(default_factory=dict)  # set: this one no longer wants it
+    cancel: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            hub.fetch(self.checkpoint, self._report, self.cancel)
+        except BaseException as error:
+            self.error = error
+            if not isinstance(error, hub.HubError):
+                log.exception("fetching %s failed", self.checkpoint.repo_id)
+        self.over.set()
+
+    def _report(self, progress: hub.Progress) -> None:
+        self.progress = progress
+
+
+class Fetches:
+    """All downloads of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[Checkpoint, Fetch] = {}
+        self._failed: dict[Checkpoint, str] = {}
+
+    def progress(self, checkpoint: Checkpoint) -> hub.Progress | None:
+        """How far it is, while it runs."""
+        with self._lock:
+            fetch = self._running.get(checkpoint)
+        return fetch.progress if fetch is not None and not fetch.over.is_set() else None
+
+    def failure(self, checkpoint: Checkpoint) -> str:
+        """Why the last one failed; empty where it did not, or where another runs."""
+        with self._lock:
+            return self._failed.get(checkpoint, "")
+
+    def follow(self, checkpoint: Checkpoint, visitor: str) -> Iterator[hub.Progress]:
+        """Start the download, or join the one that runs; how far it is, five times a second, until it is done.
+
+        Raises what `hub.fetch` raises. Whoever stops following only leaves: the download goes on without them.
+        """
+        fetch, gone = self._join(checkpoint, visitor)
+        try:
+            while not fetch.over.wait(LOOK) and not gone.is_set():
+                yield fetch.progress
+        finally:
+            with self._lock:
+                fetch.visitors.pop(visitor, None)
+        if fetch.over.is_set() and fetch.error is not None:
+            raise fetch.error
+        if not fetch.over.is_set():
+            raise hub.Cancelled(f"You no longer wait for {checkpoint.title}; others do, and it goes on for them.")
+        yield fetch.progress
+
+    def cancel(self, checkpoint: Checkpoint, visitor: str) -> bool:
+        """This visitor no longer wants it; it is stopped unless another waits. Whether the visitor had waited."""
+        with self._lock:
+            fetch = self._running.get(checkpoint)
+            if fetch is None or visitor not in fetch.visitors:
+                return False
+            if all(gone.is_set() for other, gone in fetch.visitors.items() if other != visitor):
+                fetch.cancel.set()
+            else:
+                fetch.visitors[visitor].set()
+            return True
+
+    def _join(self, checkpoint: Checkpoint, visitor: str) -> tuple[Fetch, threading.Event]:
+        with self._lock:
+            fetch = self._running.get(checkpoint)
+            if fetch is None or fetch.over.is_set() or fetch.cancel.is_set():
+                fetch = self._running[checkpoint] = Fetch(checkpoint)
+                self._failed.pop(checkpoint, None)
+                threading.Thread(target=self._run, args=(fetch,), name="fetch", daemon=True).start()
+            return fetch, fetch.visitors.setdefault(visitor, threading.Event())
+
+    def _run(self, fetch: Fetch) -> None:
+        fetch.run()
+        with self._lock:
+            if self._running.get(fetch.checkpoint) is fetch:
+                del self._running[fetch.checkpoint]
+                if fetch.error is not None and not isinstance(fetch.error, hub.Cancelled):
+                    self._failed[fetch.checkpoint] = str(fetch.error)
