@@ -268,6 +268,11 @@ class ModelHandle(Generic[M]):
         with self.models.use(self.demo, name) as model:
             yield model
 
+    def folder(self, name: str) -> Path | None:
+        """Where the checkpoint's files are, or `None` while they are on the Hub alone. Loads and fetches nothing."""
+        checkpoint = self.demo.checkpoint(name)
+        return hub.locate(checkpoint) if checkpoint is not None else None
+
     def choices(self) -> list[tuple[str, str]]:
         """(label, name) of each checkpoint; the label says size, licence and where the files are."""
         return [(_label(checkpoint), checkpoint.name) for checkpoint in self.demo.checkpoints]

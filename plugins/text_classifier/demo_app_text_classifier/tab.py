@@ -10,15 +10,16 @@ import csv
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from gradio.context import Context
 
-from demo_app import Checkpoint, InputError, viz
+from demo_app import InputError, viz
 from demo_app.together import Together
 from demo_app_text_classifier.example import TEXT, example
 from demo_app_text_classifier.explain import SHOWN, WORDS, Occlusion, Seen, best, choose, look, occlude, received
@@ -114,17 +115,15 @@ CAVEATS = {
 def build(handle: ModelHandle[Classifier]) -> None:
     """Lay out the tab and wire its events. Called once, inside the host's `gr.Blocks`."""
     actions, limit = Actions(handle), handle.settings.max_text
-    configs = embedded_configs(handle.demo.checkpoints)
-    layers, heads, tokens = (max(config[key] for config in configs) for key in ("layers", "heads", "max_tokens"))
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
-            picker, text, button, lessons = input_panel(handle, tokens)
+            picker, text, button, lessons = input_panel(handle)
         with gr.Column(scale=6, min_width=300):
             answer, method, words = answer_panel()
     gr.Markdown("### Look inside")
     with gr.Tabs(overflow_behavior="wrap"):
         with gr.Tab("Attention heads"):
-            layer, head, attention = attention_panel(layers, heads)
+            layer, head, attention = attention_panel()
         with gr.Tab("Take a word away"):
             occlusion_panel(actions, text, picker)
         with gr.Tab("Compare two"):
@@ -147,12 +146,16 @@ def build(handle: ModelHandle[Classifier]) -> None:
     gr.on(pick, actions.attention, [seen, *how], [words, attention], api_name="attention", **at_once)
     opened = [layer, head, words, attention]
     attention.click(actions.open_head, [seen, method], opened, api_visibility="private", **at_once)
+    assert Context.root_block is not None
+    chosen = [picker.change, Context.root_block.load]  # checkpoints have different numbers of layers and heads
+    fitted = [layer, head, text]
+    gr.on(chosen, actions.fit, [picker, layer, head], fitted, api_visibility="private", **at_once)
 
 
-def input_panel(handle: ModelHandle[Classifier], tokens: int) -> tuple[gr.Dropdown, gr.Textbox, gr.Button, gr.Dataset]:
+def input_panel(handle: ModelHandle[Classifier]) -> tuple[gr.Dropdown, gr.Textbox, gr.Button, gr.Dataset]:
     limit = handle.settings.max_text
     picker = handle.picker()
-    info = f"Up to {limit:,} characters, of which the model reads at most {tokens} tokens. Enter classifies."
+    info = Shape.of(handle.folder(str(picker.value))).info(limit)
     text = gr.Textbox(TEXT, label="Text", info=info, max_lines=6, max_length=limit)
     button = gr.Button("Classify", variant="primary")
     lessons = gr.Dataset(
@@ -173,10 +176,11 @@ def answer_panel() -> tuple[gr.Label, gr.Radio, gr.HTML]:
     return answer, method, picture("Words", words_view(example(), "gradient", None, None))
 
 
-def attention_panel(layers: int, heads: int) -> tuple[gr.Radio, gr.Radio, gr.HTML]:
+def attention_panel() -> tuple[gr.Radio, gr.Radio, gr.HTML]:
+    """Built with all that any checkpoint has, for clients; a page's start leaves what the chosen one has."""
     with gr.Row():
-        layer = gr.Radio([AVERAGE, *map(str, range(1, layers + 1))], value=AVERAGE, label="Layer", min_width=300)
-        head = gr.Radio([AVERAGE, *map(str, range(1, heads + 1))], value=AVERAGE, label="Head", min_width=300)
+        layer = gr.Radio(numbers(Shape().layers), value=AVERAGE, label="Layer", min_width=300)
+        head = gr.Radio(numbers(Shape().heads), value=AVERAGE, label="Head", min_width=300)
     return layer, head, picture("Heads", heads_view(example(), None, None), js_on_load=viz.script())
 
 
@@ -227,10 +231,33 @@ def picture(label: str, value: str, js_on_load: str | None = None) -> gr.HTML:
     return gr.HTML(value, label=label, js_on_load=js_on_load, container=True, apply_default_css=False)
 
 
-def embedded_configs(checkpoints: Iterable[Checkpoint]) -> list[dict[str, Any]]:
-    """config.json of each embedded checkpoint: what the pickers offer, without loading a model."""
-    files = [checkpoint.folder / "config.json" for checkpoint in checkpoints if checkpoint.folder is not None]
-    return [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
+def numbers(count: int) -> list[str]:
+    """What a picker of layers or heads offers."""
+    return [AVERAGE, *map(str, range(1, count + 1))]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the page must know of a checkpoint before it is loaded."""
+
+    layers: int = 6  # as DistilBERT, the largest one
+    heads: int = 12
+    max_tokens: int = 512
+
+    @classmethod
+    def of(cls, folder: Path | None) -> Shape:
+        """By config.json, ours or a published one; the largest where the files are away."""
+        if folder is None:
+            return cls()
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        if "n_layers" in config:
+            return cls(config["n_layers"], config["n_heads"], config["max_position_embeddings"])
+        return cls(config["layers"], config["heads"], config["max_tokens"])
+
+    def info(self, limit: int) -> str:
+        return (
+            f"Up to {limit:,} characters, of which the model reads at most {self.max_tokens} tokens. Enter classifies."
+        )
 
 
 class Actions:
@@ -245,7 +272,7 @@ class Actions:
 
         Args:
             text: what to classify; the model reads its first words, up to the checkpoint's limit of tokens.
-            checkpoint: sst2, emotion or zh_reviews.
+            checkpoint: its name, such as sst2, emotion or zh_reviews.
             method: what colours the words in the picture: gradient or attention.
             layer: whose attention is drawn: average, or the layer's number from 1.
             head: average, or the head's number from 1.
@@ -278,12 +305,27 @@ class Actions:
         lesson = LESSONS[number]
         with self.handle.use(lesson.checkpoint) as classifier:
             seen = self._looks[lesson.checkpoint]((classifier, lesson.text))
-        scores, words, *rest = self._answer(seen, method, layer, head)
+        layers, heads = (numbers(count) for count in seen.attention.shape[:2])
+        shown = (
+            layer if layer in layers else AVERAGE,
+            head if head in heads else AVERAGE,
+        )  # it brings its own checkpoint
+        scores, words, *rest = self._answer(seen, method, *shown)
         return lesson.text, lesson.checkpoint, scores, viz.note(lesson.lesson, kind="lesson") + words, *rest
 
     def _answer(self, seen: Seen, method: str, layer: str, head: str) -> tuple[Any, ...]:
         chosen = index(layer, seen.attention.shape[0]), index(head, seen.attention.shape[1])
         return seen.scores(), words_view(seen, method, *chosen), heads_view(seen, *chosen), seen
+
+    def fit(self, checkpoint: str, layer: str, head: str) -> tuple[Any, Any, Any]:
+        """The pickers of layers and heads for the chosen checkpoint; what it does not have becomes the average."""
+        shape = Shape.of(self.handle.folder(checkpoint))
+        layers, heads = numbers(shape.layers), numbers(shape.heads)
+        return (
+            gr.update(choices=layers, value=layer if layer in layers else AVERAGE),
+            gr.update(choices=heads, value=head if head in heads else AVERAGE),
+            gr.update(info=shape.info(self.handle.settings.max_text)),
+        )
 
     def colour(self, seen: Seen | None, method: str, layer: str, head: str) -> str:
         """Draw the words of the text classified last in this session (before that: of the page's example) again.
@@ -326,7 +368,7 @@ class Actions:
 
         Args:
             text: what to classify.
-            checkpoint: sst2, emotion or zh_reviews.
+            checkpoint: its name, such as sst2, emotion or zh_reviews.
 
         Returns:
             The words and what each adds to the answer's probability, as HTML.
@@ -343,7 +385,7 @@ class Actions:
         Args:
             a: a text.
             b: another, for example the same with one word changed.
-            checkpoint: sst2, emotion or zh_reviews.
+            checkpoint: its name, such as sst2, emotion or zh_reviews.
 
         Returns:
             The probabilities for A; for B; the differences and the words of both, coloured, as HTML.
@@ -364,7 +406,7 @@ class Actions:
 
         Args:
             file: a CSV file with a column `text`, at most as many rows as the page says.
-            checkpoint: sst2, emotion or zh_reviews.
+            checkpoint: its name, such as sst2, emotion or zh_reviews.
 
         Returns:
             The file with the columns label and probability added; how many rows got which label, as HTML.
