@@ -37,7 +37,7 @@ class _Panel:
         with gr.Column(visible=_away(chosen), elem_classes="demo-fetch") as column:
             text = gr.HTML(offer(chosen) if chosen else "", padding=False, container=False)
             with gr.Row():
-                button = gr.Button(_label(chosen), variant="secondary", size="sm", min_width=120)
+                button = gr.Button(_label(chosen), variant="primary", size="sm", min_width=120)
                 stop = gr.Button("Cancel", size="sm", visible=False, min_width=120)
         panel = [column, text, button, stop]
         quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden"}

@@ -91,7 +91,9 @@ def test_a_hub_that_refuses_is_told_to_who_asked_and_the_next_click_tries_again(
     assert wire.run(url, "far_read", "far").json()["data"] == ['{"width": 8}']
 
 
-def test_a_restart_finds_what_was_fetched_and_asks_nothing(hub: Hub, plugins: Plugins, host: Callable[..., Any]) -> None:
+def test_a_restart_finds_what_was_fetched_and_asks_nothing(
+    hub: Hub, plugins: Plugins, host: Callable[..., Any]
+) -> None:
     publish(hub)
     plugins.add("far", FAR)
     assert fetch(str(host().url))[0] == "complete"
