@@ -31,7 +31,14 @@ class SinusoidalPositions(nn.Module):
 
     def __init__(self, max_tokens: int, width: int) -> None:
         super().__init__()
-        self.register_buffer("table", sinusoids(max_tokens, width), persistent=False)
+        self.max_tokens = max_tokens
+        self.width = width
+        self.register_buffer("table", self.tables()["table"], persistent=False)
+
+    def tables(self) -> dict[str, Tensor]:
+        """The buffer's value: on the CPU, also for a network that was made on the meta device."""
+        with torch.device("cpu"):
+            return {"table": sinusoids(self.max_tokens, self.width)}
 
     def forward(self, tokens: int) -> Tensor:
         """(T, D) for the first `tokens` places; raises `ValueError` past the table's end."""

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from demo_app import DemoError
+from demo_app.nn import weights
+from demo_app_text_classifier import published
 from demo_app_text_classifier.model import Config, TextClassifier
 
 V = TypeVar("V")
@@ -47,20 +49,23 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path, device: str) -> Classifier:
-        """From config.json, model.safetensors (half precision, computed with in single) and tokenizer.json.
+        """From config.json, model.safetensors and tokenizer.json (or vocab.txt), ours or published ones.
 
-        Raises `DemoError` when a file is missing, damaged, or belongs to another network.
+        Weights are mapped from disk as they are; those in half precision are widened. Raises `DemoError` when a file
+        is missing, damaged, or belongs to another network.
         """
-        config = _read(folder / "config.json", read_config)
-        tokenizer = _read(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
-        tensors = _read(folder / "model.safetensors", lambda path: load_file(path))
-        network = TextClassifier(config)
-        try:
-            network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-        except RuntimeError as error:
-            raise DemoError(
-                f"model.safetensors in {folder.name} does not fit its config.json; fetch or train the checkpoint again."
-            ) from error
+        fields = _read(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
+        tensors = _read(folder / "model.safetensors", weights.read)
+        if published.is_published(fields):
+            config = _read(folder / "config.json", lambda _: published.config_of(fields))
+            tokenizer = _read(folder, published.tokenizer_of)
+            tensors = published.renamed(tensors, fields["model_type"])
+        else:
+            config = _read(folder / "config.json", read_config)
+            tokenizer = _read(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
+        with torch.device("meta"):  # no memory and no random numbers for what is replaced at once
+            network = TextClassifier(config)
+        weights.fill(network, tensors, f"model.safetensors in {folder.name}")
         return cls(network.to(device), tokenizer)
 
     def save(self, folder: Path) -> None:
@@ -111,10 +116,12 @@ def read_config(path: Path) -> Config:
 
 
 def _read(path: Path, reader: Callable[[Path], V]) -> V:
-    if not path.is_file():
+    if not path.exists():
         raise DemoError(f"{path.name} is missing in {path.parent}; fetch or train the checkpoint again.")
     try:
         return reader(path)
+    except DemoError:
+        raise
     except Exception as error:  # json, safetensors and tokenizers each raise their own, tokenizers a bare Exception
         raise DemoError(
             f"{path.name} in {path.parent.name} cannot be read; fetch or train the checkpoint again."

@@ -1,8 +1,9 @@
 """The text classifier: token embedding, positions, Transformer encoder, pooling, head.
 
 With `norm="post", pooling="first"`, a norm on the embeddings and a hidden layer in the head this is BERT's classifier
-(Devlin et al. 2018, https://arxiv.org/abs/1810.04805) as DistilBERT has it; the embedded checkpoints are small
-pre-norm networks.
+(Devlin et al. 2018, https://arxiv.org/abs/1810.04805) as DistilBERT has it (Sanh et al. 2019,
+https://arxiv.org/abs/1910.01108); `published.py` reads such checkpoints. The embedded ones are small pre-norm networks.
+Without labels there is no head, and `encode` gives each token's vector.
 """
 
 # B batch, T tokens, H heads, D width, C classes, L layers, P = D or 2 D what pooling returns
@@ -24,7 +25,7 @@ POOLINGS = ("first", "mean", "max", "mean_max")
 class Config:
     """What config.json holds: all that is needed to build the network."""
 
-    labels: tuple[str, ...]  # name of each class, in the order of the logits
+    labels: tuple[str, ...]  # name of each class, in the order of the logits; none: an encoder without a head
     vocab_size: int
     max_tokens: int = 128  # longer texts are cut
     width: int = 128  # D
@@ -43,8 +44,8 @@ class Config:
     head_hidden: bool = False  # a ReLU layer of width D before the last linear map, as in DistilBERT
 
     def __post_init__(self) -> None:
-        if len(self.labels) < 2:
-            raise ValueError("labels must name at least two classes.")
+        if len(self.labels) == 1:
+            raise ValueError("labels must name at least two classes, or none.")
         for field, known in (("positions", ("learned", "sinusoidal", "none")), ("pooling", POOLINGS)):
             if getattr(self, field) not in known:
                 raise ValueError(f"{field} {getattr(self, field)!r} is unknown; choose one of: {', '.join(known)}.")
@@ -62,7 +63,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Output:
-    logits: Tensor  # (B, C)
+    logits: Tensor  # (B, C); (B, P), what pooling gave, of an encoder without a head
     trace: Trace | None = None
 
 
@@ -119,15 +120,42 @@ class TextClassifier(nn.Module):
         self.final_norm = nn.LayerNorm(config.width, config.norm_eps) if normed else nn.Identity()
         pooled = config.width * (2 if config.pooling == "mean_max" else 1)
         self.head_hidden = nn.Linear(pooled, config.width) if config.head_hidden else None
-        self.head = nn.Linear(config.width if config.head_hidden else pooled, len(config.labels))
+        inner = config.width if config.head_hidden else pooled
+        self.head = nn.Linear(inner, len(config.labels)) if config.labels else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         nn.init.normal_(self.token_embedding.weight, std=0.02 if config.final_norm else 0.1)
+
+    @classmethod
+    def hollow(cls, config: Config) -> TextClassifier:
+        """A network whose parameters have shapes and no memory (torch's "meta" device), for `load_state_dict(assign=True)`.
+
+        Nothing is drawn at random, nothing is written twice. Fixed tables, which no checkpoint holds, are real.
+        """
+        with torch.device("meta"):
+            network = cls(config)
+        if config.positions == "sinusoidal":
+            network.positions = SinusoidalPositions(config.max_tokens, config.width)
+        return network
 
     def forward(self, ids: Tensor, mask: Tensor, *, trace: bool = False) -> Output:
         """ids (B, T) int64, mask (B, T) bool, True = a token, False = padding; returns logits (B, C).
 
         With `trace`, also the token embeddings and every layer's attention; `torch.autograd.grad` of a logit by
-        `trace.embeddings` works for frozen networks too. Raises `ValueError` when T exceeds `config.max_tokens`.
+        `trace.embeddings` works for frozen networks too. Raises `ValueError` when T exceeds `config.max_tokens`, or
+        without labels.
+        """
+        if self.head is None:
+            raise ValueError("this network has no labels and gives no logits; call encode.")
+        x, seen = self.encode(ids, mask, trace=trace)  # (B, T, D)
+        pooled = self.dropout(pool(x, mask, self.config.pooling))  # (B, P)
+        if self.head_hidden is not None:
+            pooled = self.dropout(F.relu(self.head_hidden(pooled)))  # (B, D)
+        return Output(self.head(pooled), seen)
+
+    def encode(self, ids: Tensor, mask: Tensor, *, trace: bool = False) -> tuple[Tensor, Trace | None]:
+        """The encoder alone: ids and mask (B, T) as for `forward`; returns one vector a token, (B, T, D), and the trace.
+
+        Vectors of padding mean nothing. Raises `ValueError` when T exceeds `config.max_tokens`.
         """
         embeddings = self.token_embedding(ids)  # (B, T, D)
         if trace and torch.is_grad_enabled() and not embeddings.requires_grad:
@@ -141,7 +169,4 @@ class TextClassifier(nn.Module):
         for layer in self.layers:
             x, weights = layer(x, padded, need_weights=trace)  # (B, T, D), (B, H, T, T)
             attention += [weights] if trace else []
-        pooled = self.dropout(pool(self.final_norm(x), mask, self.config.pooling))  # (B, P)
-        if self.head_hidden is not None:
-            pooled = self.dropout(F.relu(self.head_hidden(pooled)))  # (B, D)
-        return Output(self.head(pooled), Trace(embeddings, tuple(attention)) if trace else None)
+        return self.final_norm(x), Trace(embeddings, tuple(attention)) if trace else None

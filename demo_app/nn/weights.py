@@ -1,0 +1,62 @@
+"""Weights from files into networks: mapped from disk, without a second copy, every slot filled exactly once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from demo_app.api import DemoError
+
+# What published files hold beside weights: masks and counters that a network computes itself
+COMPUTED = re.compile(r"(^|\.)(attn\.bias|attn\.masked_bias|position_ids|num_batches_tracked)$")
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A module with tables that are computed and never stored, such as sinusoids."""
+
+    def tables(self) -> dict[str, Tensor]:
+        """Name of each non-persistent buffer -> its value."""
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Name -> tensor of a safetensors file, or of a pickled state dict (`weights_only`, so that no code runs).
+
+    The tensors are windows on the file: pages are read when they are first used, and may be shared by processes.
+    """
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    tensors: dict[str, Tensor] = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
+    return tensors
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Give a network that was made on the meta device its weights and tables.
+
+    Tensors in single precision are taken as they are, without a copy; halves are widened. Afterwards no slot is empty.
+    Raises `DemoError` naming what is missing, left over, or of another shape; `source` says where the tensors are from.
+    """
+    slots = network.state_dict()
+    given = {name: tensor for name, tensor in tensors.items() if name in slots or not COMPUTED.search(name)}
+    problems = [f"lacks {name}" for name in slots if name not in given]
+    problems += [f"has {name}, which nothing takes" for name in given if name not in slots]
+    problems += [
+        f"has {name} of shape {tuple(tensor.shape)} and not {tuple(slots[name].shape)}"
+        for name, tensor in given.items()
+        if name in slots and tensor.shape != slots[name].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more such" if len(problems) > 3 else ""
+        raise DemoError(f"{source} {', '.join(problems[:3])}{more}; it does not fit its config.json: fetch it again.")
+    widened = {name: t.float() if t.is_floating_point() else t for name, t in given.items()}
+    network.load_state_dict(widened, assign=True)
+    for module in network.modules():
+        if isinstance(module, Tabled):
+            for name, table in module.tables().items():
+                module.register_buffer(name, table, persistent=False)
