@@ -3,7 +3,7 @@
 With `norm="post", pooling="first"`, a norm on the embeddings and a hidden layer in the head this is BERT's classifier
 (Devlin et al. 2018, https://arxiv.org/abs/1810.04805) as DistilBERT has it (Sanh et al. 2019,
 https://arxiv.org/abs/1910.01108); `published.py` reads such checkpoints. The embedded ones are small pre-norm networks.
-Without labels there is no head, and `encode` gives each token's vector.
+Without labels there is no head: the logits are what pooling gave.
 """
 
 # B batch, T tokens, H heads, D width, C classes, L layers, P = D or 2 D what pooling returns
@@ -125,37 +125,11 @@ class TextClassifier(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         nn.init.normal_(self.token_embedding.weight, std=0.02 if config.final_norm else 0.1)
 
-    @classmethod
-    def hollow(cls, config: Config) -> TextClassifier:
-        """A network whose parameters have shapes and no memory (torch's "meta" device), for `load_state_dict(assign=True)`.
-
-        Nothing is drawn at random, nothing is written twice. Fixed tables, which no checkpoint holds, are real.
-        """
-        with torch.device("meta"):
-            network = cls(config)
-        if config.positions == "sinusoidal":
-            network.positions = SinusoidalPositions(config.max_tokens, config.width)
-        return network
-
     def forward(self, ids: Tensor, mask: Tensor, *, trace: bool = False) -> Output:
         """ids (B, T) int64, mask (B, T) bool, True = a token, False = padding; returns logits (B, C).
 
         With `trace`, also the token embeddings and every layer's attention; `torch.autograd.grad` of a logit by
-        `trace.embeddings` works for frozen networks too. Raises `ValueError` when T exceeds `config.max_tokens`, or
-        without labels.
-        """
-        if self.head is None:
-            raise ValueError("this network has no labels and gives no logits; call encode.")
-        x, seen = self.encode(ids, mask, trace=trace)  # (B, T, D)
-        pooled = self.dropout(pool(x, mask, self.config.pooling))  # (B, P)
-        if self.head_hidden is not None:
-            pooled = self.dropout(F.relu(self.head_hidden(pooled)))  # (B, D)
-        return Output(self.head(pooled), seen)
-
-    def encode(self, ids: Tensor, mask: Tensor, *, trace: bool = False) -> tuple[Tensor, Trace | None]:
-        """The encoder alone: ids and mask (B, T) as for `forward`; returns one vector a token, (B, T, D), and the trace.
-
-        Vectors of padding mean nothing. Raises `ValueError` when T exceeds `config.max_tokens`.
+        `trace.embeddings` works for frozen networks too. Raises `ValueError` when T exceeds `config.max_tokens`.
         """
         embeddings = self.token_embedding(ids)  # (B, T, D)
         if trace and torch.is_grad_enabled() and not embeddings.requires_grad:
@@ -169,4 +143,7 @@ class TextClassifier(nn.Module):
         for layer in self.layers:
             x, weights = layer(x, padded, need_weights=trace)  # (B, T, D), (B, H, T, T)
             attention += [weights] if trace else []
-        return self.final_norm(x), Trace(embeddings, tuple(attention)) if trace else None
+        pooled = self.dropout(pool(self.final_norm(x), mask, self.config.pooling))  # (B, P)
+        if self.head_hidden is not None:
+            pooled = self.dropout(F.relu(self.head_hidden(pooled)))  # (B, D)
+        return Output(self.head(pooled), Trace(embeddings, tuple(attention)) if trace else None)

@@ -105,27 +105,6 @@ def test_the_encoder_equals_torchs_transformer_encoder(norm: str) -> None:
     torch.testing.assert_close(ours(ids, mask).logits, ours.head(first), atol=1e-5, rtol=1e-4)
 
 
-def test_a_network_without_labels_is_an_encoder() -> None:
-    model, (ids, mask) = network(labels=(), head_hidden=True), batch()
-    assert not any(name.startswith("head") for name in model.state_dict())
-    x, trace = model.encode(ids, mask)
-    assert x.shape == (3, 9, 16)
-    assert trace is None
-    with pytest.raises(ValueError, match="no labels and gives no logits; call encode"):
-        model(ids, mask)
-
-
-@pytest.mark.parametrize("fields", VARIANTS)
-def test_a_hollow_network_needs_no_more_than_a_checkpoint_holds(fields: dict[str, object]) -> None:
-    model, (ids, mask) = network(**fields), batch()
-    before = torch.get_rng_state()
-    filled = TextClassifier.hollow(model.config).eval()
-    assert torch.equal(torch.get_rng_state(), before)
-    assert all(parameter.is_meta for parameter in filled.parameters())
-    filled.load_state_dict(model.state_dict(), assign=True)
-    torch.testing.assert_close(filled(ids, mask).logits, model(ids, mask).logits, atol=0, rtol=0)
-
-
 def test_pooling_ignores_padding() -> None:
     x = torch.tensor([[[1.0, -4.0], [3.0, -2.0], [100.0, 100.0]]])
     mask = torch.tensor([[True, True, False]])
