@@ -71,7 +71,7 @@ def readme(path: Path, plugins_dir: Path) -> str:
     ]
     _put(fields, "models", sorted({str(c.repo_id) for c in checkpoints}))
     _put(fields, "preload_from_hub", sorted(f"{c.repo_id} {','.join(c.files)} {c.revision}" for c in checkpoints))
-    return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=120)}---\n{body}"
+    return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=1000)}---\n{body}"
 
 
 def _put(fields: dict[str, object], name: str, values: Iterable[str]) -> None:

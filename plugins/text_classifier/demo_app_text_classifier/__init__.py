@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import demo_app
 from demo_app_text_classifier.checkpoints import CHECKPOINTS
+from demo_app_text_classifier.selfcheck import selfcheck
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
@@ -41,5 +42,6 @@ def register_demos() -> list[demo_app.Demo[Any]]:
             build=build,
             checkpoints=CHECKPOINTS,
             order=10,
+            selfcheck=selfcheck,
         )
     ]
