@@ -63,7 +63,8 @@ def selfcheck(classifier: Classifier, checkpoint: Checkpoint) -> Iterator[Compar
                 what=f"logits of {text!r}", source=source, expected=expected, found=tuple(found), tolerance=2e-4
             )
     for source, text, label, probability, tolerance in ANSWERS.get(checkpoint.name, ()):
-        shares = classifier.predict([text])[0]  # (C,)
+        encoded = classifier.encode([text])
+        shares = classifier.network(encoded.ids, encoded.mask).logits[0].softmax(-1)  # (C,), in single precision
         found = shares[classifier.labels.index(label)].item()
         yield Comparison(
             what=f"{label}: {text!r}", source=source, expected=(probability,), found=(found,), tolerance=tolerance

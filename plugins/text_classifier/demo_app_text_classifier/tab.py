@@ -272,7 +272,7 @@ class Actions:
 
         Args:
             text: what to classify; the model reads its first words, up to the checkpoint's limit of tokens.
-            checkpoint: its name, such as sst2, emotion or zh_reviews.
+            checkpoint: its name, such as sst2, emotion, zh_reviews or distilbert_sst2.
             method: what colours the words in the picture: gradient or attention.
             layer: whose attention is drawn: average, or the layer's number from 1.
             head: average, or the head's number from 1.
@@ -305,12 +305,7 @@ class Actions:
         lesson = LESSONS[number]
         with self.handle.use(lesson.checkpoint) as classifier:
             seen = self._looks[lesson.checkpoint]((classifier, lesson.text))
-        layers, heads = (numbers(count) for count in seen.attention.shape[:2])
-        shown = (
-            layer if layer in layers else AVERAGE,
-            head if head in heads else AVERAGE,
-        )  # it brings its own checkpoint
-        scores, words, *rest = self._answer(seen, method, *shown)
+        scores, words, *rest = self._answer(seen, method, layer, head)
         return lesson.text, lesson.checkpoint, scores, viz.note(lesson.lesson, kind="lesson") + words, *rest
 
     def _answer(self, seen: Seen, method: str, layer: str, head: str) -> tuple[Any, ...]:
@@ -358,17 +353,19 @@ class Actions:
         chosen = index(layer, seen.attention.shape[0]), index(head, seen.attention.shape[1])
         return words_view(seen, method, *chosen), heads_view(seen, *chosen)
 
-    def open_head(self, seen: Seen | None, method: str, event: gr.EventData) -> tuple[str, str, str, str]:
-        """A click on a thumbnail: `attention` with that layer and head."""
+    def open_head(self, seen: Seen | None, method: str, event: gr.EventData) -> tuple[Any, Any, str, str]:
+        """A click on a thumbnail: `attention` with that layer and head, which the pickers then offer."""
+        layers, heads = (seen or example()).attention.shape[:2]
         layer, head = str(int(event.layer) + 1), str(int(event.head) + 1)
-        return layer, head, *self.attention(seen, method, layer, head)
+        chosen = gr.update(choices=numbers(layers), value=layer), gr.update(choices=numbers(heads), value=head)
+        return *chosen, *self.attention(seen, method, layer, head)
 
     def occlude(self, text: str, checkpoint: str) -> str:
         """Take each word of the text away, one at a time, and see what becomes of the answer.
 
         Args:
             text: what to classify.
-            checkpoint: its name, such as sst2, emotion or zh_reviews.
+            checkpoint: its name, such as sst2, emotion, zh_reviews or distilbert_sst2.
 
         Returns:
             The words and what each adds to the answer's probability, as HTML.
@@ -385,7 +382,7 @@ class Actions:
         Args:
             a: a text.
             b: another, for example the same with one word changed.
-            checkpoint: its name, such as sst2, emotion or zh_reviews.
+            checkpoint: its name, such as sst2, emotion, zh_reviews or distilbert_sst2.
 
         Returns:
             The probabilities for A; for B; the differences and the words of both, coloured, as HTML.
@@ -406,7 +403,7 @@ class Actions:
 
         Args:
             file: a CSV file with a column `text`, at most as many rows as the page says.
-            checkpoint: its name, such as sst2, emotion or zh_reviews.
+            checkpoint: its name, such as sst2, emotion, zh_reviews or distilbert_sst2.
 
         Returns:
             The file with the columns label and probability added; how many rows got which label, as HTML.
@@ -460,12 +457,16 @@ def check(seen: Seen) -> None:
 
 
 def index(choice: str, count: int) -> int | None:
-    """From a picker's number, from 1, to an index; `None` for the average."""
+    """From a picker's number, from 1, to an index; `None` for the average, also where the model has fewer.
+
+    >>> index("2", 6), index("average", 6), index("5", 2)
+    (1, None, None)
+    """
     if choice == AVERAGE:
         return None
-    if not str(choice).isdecimal() or not 1 <= int(choice) <= count:
+    if not str(choice).isdecimal() or int(choice) < 1:
         raise InputError(f"There is no {choice}; choose {AVERAGE}, or a number from 1 to {count}.")
-    return int(choice) - 1
+    return int(choice) - 1 if int(choice) <= count else None
 
 
 def words_view(seen: Seen, method: str, layer: int | None, head: int | None) -> str:

@@ -48,11 +48,33 @@ text_classifier = "tiny_text_classifier_plugin"
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path, chinese: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The host with this plugin's tab, and tiny models under the names of the embedded ones."""
+def deep(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with as many layers and heads as DistilBERT."""
+    import torch
+    from demo_app_text_classifier.model import Config, TextClassifier
+
+    tokenizer = Classifier.load(folder, "cpu").tokenizer
+    torch.manual_seed(0)
+    config = Config(
+        labels=("negative", "positive"),
+        vocab_size=tokenizer.get_vocab_size(),
+        width=24,
+        heads=12,
+        layers=6,
+        feed_forward=24,
+        max_tokens=512,
+    )
+    path = tmp_path_factory.mktemp("checkpoint") / "deep"
+    Classifier(TextClassifier(config), tokenizer).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, chinese: Path, deep: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The host with this plugin's tab, and tiny models under the names of its own."""
     plugin = tmp_path_factory.mktemp("plugins") / "tiny"
     plugin.mkdir()
-    folders = {"sst2": str(folder), "emotion": str(folder), "zh_reviews": str(chinese)}
+    folders = {"sst2": str(folder), "emotion": str(folder), "zh_reviews": str(chinese), "distilbert_sst2": str(deep)}
     (plugin / "pyproject.toml").write_text(PYPROJECT)
     (plugin / "tiny_text_classifier_plugin.py").write_text(PLUGIN.replace("{folders!r}", repr(folders)))
     with serve(plugins_dir=plugin.parent, only=("text_classifier",), max_text=MAX_TEXT, max_rows=MAX_ROWS) as running:
@@ -76,7 +98,7 @@ def test_every_action_has_a_name_and_says_what_it_takes_and_returns(server: Serv
     fns = [fn for fn in server.app.blocks.fns.values() if str(fn.api_name).startswith("text_classifier_")]
     public = {fn.api_name.removeprefix("text_classifier_"): fn for fn in fns if fn.api_visibility == "public"}
     own = {"classify", "example", "colour", "attention", "occlude", "compare", "classify_file"}
-    assert set(public) == own | {"fetch", "cancel_fetch"}
+    assert set(public) == own
     for fn in public.values():
         assert "Args:" in fn.fn.__doc__
         assert "Returns:" in fn.fn.__doc__
@@ -103,6 +125,14 @@ def test_the_pickers_redraw_the_text_classified_last(client: Client, classifier:
     words, heads = call(client, "attention", "gradient", "1", "average")
     assert ">boring</span>" in words
     assert "layer 1, all heads, averaged" in heads
+
+
+def test_a_layer_that_the_model_does_not_have_is_the_average(client: Client) -> None:
+    call(client, "classify", "boring story", "sst2", layer="6", head="12")
+    assert "all layers, all heads, averaged" in call(client, "attention", "gradient", "6", "12")[1]
+    assert "layer 2, all heads, averaged" in call(client, "attention", "gradient", "2", "12")[1]
+    call(client, "classify", "boring story", "distilbert_sst2")
+    assert "layer 6, head 12" in call(client, "attention", "gradient", "6", "12")[1]
 
 
 def test_before_the_first_click_the_pickers_redraw_the_pages_example(server: Server) -> None:
@@ -262,9 +292,10 @@ def test_no_file_gets_a_sentence(client: Client) -> None:
         call(client, "classify_file", None, "sst2")
 
 
-def test_a_head_that_the_model_does_not_have_gets_a_sentence() -> None:
+@pytest.mark.parametrize("choice", ["0", "-1", "last", ""])
+def test_what_is_no_head_gets_a_sentence(choice: str) -> None:
     with pytest.raises(tab.InputError, match="a number from 1 to 4"):
-        tab.index("5", 4)
+        tab.index(choice, 4)
 
 
 def test_the_page_opens_with_what_the_real_model_says() -> None:
@@ -335,6 +366,35 @@ def test_a_head_opens_with_the_keyboard_and_its_weights_can_be_read(server: Serv
         page.locator(".viz-map").focus()
         page.keyboard.press("ArrowRight")
         page.get_by_text("[CLS] looks at The:").wait_for()
+
+
+@pytest.mark.browser
+def test_the_pickers_offer_the_layers_and_heads_of_the_chosen_checkpoint(server: Server) -> None:
+    from playwright.sync_api import expect
+
+    with browser_page(server, width=390) as page:
+        layer, head = (page.locator("fieldset", has=page.get_by_text(name, exact=True)) for name in ("Layer", "Head"))
+        layers, heads = layer.get_by_role("radio"), head.get_by_role("radio")
+        expect(layers).to_have_count(1 + 2)
+        page.get_by_label("Checkpoint").click()
+        page.get_by_role("option", name="distilbert_sst2").click()
+        expect(layers).to_have_count(1 + 6)
+        expect(heads).to_have_count(1 + 12)
+        layer.get_by_label("5").check()  # what is shown has two layers
+        page.get_by_text("all layers, all heads, averaged").wait_for()
+        page.get_by_role("button", name="Classify", exact=True).click()
+        page.get_by_role("button", name="Layer 6, head 12").click()
+        page.get_by_text("Who looks (row) at whom (column): layer 6, head 12").wait_for()
+        assert fits(page)
+        page.screenshot(path="/tmp/shots/deep390.png", full_page=True)
+        page.get_by_label("Checkpoint").click()
+        page.get_by_role("option", name="sst2", exact=False).first.click()
+        expect(layers).to_have_count(1 + 2)
+        expect(layer.get_by_label("average")).to_be_checked()
+        page.get_by_role("button", name="Layer 4, head 7").click()  # still the deep one's
+        page.get_by_text("Who looks (row) at whom (column): layer 4, head 7").wait_for()
+        head.get_by_label("9").check()
+        page.get_by_text("Who looks (row) at whom (column): layer 4, head 9").wait_for()
 
 
 @pytest.mark.browser
