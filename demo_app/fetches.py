@@ -16,24 +16,34 @@ LOOK = 0.2  # seconds between two looks of a visitor
 
 
 @dataclass(eq=False)
+class Waiter:
+    """One who waits: a visitor may wait twice, in two events of one page."""
+
+    visitor: str
+    gone: threading.Event = field(default_factory=threading.Event)  # set: no longer wants it
+
+
+@dataclass(eq=False)
 class Fetch:
-    """One download and who waits for it. `visitors` is guarded by `Fetches._lock`."""
+    """One download and who waits for it. `waiters` is guarded by `Fetches._lock`."""
 
     checkpoint: Checkpoint
     progress: hub.Progress = field(default_factory=lambda: hub.Progress(note="asking the Hub"))
-    visitors: dict[str, threading.Event] = field(default_factory=dict)  # set: this one no longer wants it
+    waiters: list[Waiter] = field(default_factory=list)
     cancel: threading.Event = field(default_factory=threading.Event)
-    over: threading.Event = field(default_factory=threading.Event)
-    error: BaseException | None = None
+    over: threading.Event = field(default_factory=threading.Event)  # set last, once `Fetches` knows how it ended
+    error: hub.HubError | None = None
 
     def run(self) -> None:
         try:
             hub.fetch(self.checkpoint, self._report, self.cancel)
-        except BaseException as error:
+        except hub.HubError as error:
             self.error = error
-            if not isinstance(error, hub.HubError):
-                log.exception("fetching %s failed", self.checkpoint.repo_id)
-        self.over.set()
+        except BaseException as error:
+            log.exception("fetching %s failed", self.checkpoint.repo_id)
+            said = f"{self.checkpoint.title} could not be fetched ({type(error).__name__}); the log says more."
+            self.error = hub.HubError(said)
+            self.error.__cause__ = error
 
     def _report(self, progress: hub.Progress) -> None:
         self.progress = progress
@@ -51,51 +61,61 @@ class Fetches:
         """How far it is, while it runs."""
         with self._lock:
             fetch = self._running.get(checkpoint)
-        return fetch.progress if fetch is not None and not fetch.over.is_set() else None
+        return fetch.progress if fetch is not None and not fetch.cancel.is_set() else None
 
     def failure(self, checkpoint: Checkpoint) -> str:
         """Why the last one failed; empty where it did not, or where another runs."""
         with self._lock:
             return self._failed.get(checkpoint, "")
 
+    def awaited_by(self, checkpoint: Checkpoint, visitor: str) -> bool:
+        """Whether this visitor waits for it."""
+        with self._lock:
+            fetch = self._running.get(checkpoint)
+            return fetch is not None and any(w.visitor == visitor and not w.gone.is_set() for w in fetch.waiters)
+
     def follow(self, checkpoint: Checkpoint, visitor: str) -> Iterator[hub.Progress]:
         """Start the download, or join the one that runs; how far it is, five times a second, until it is done.
 
         Raises what `hub.fetch` raises. Whoever stops following only leaves: the download goes on without them.
         """
-        fetch, gone = self._join(checkpoint, visitor)
+        waiter = Waiter(visitor)
+        fetch = self._join(checkpoint, waiter)
         try:
-            while not fetch.over.wait(LOOK) and not gone.is_set():
+            while not fetch.over.wait(LOOK) and not waiter.gone.is_set():
                 yield fetch.progress
         finally:
             with self._lock:
-                fetch.visitors.pop(visitor, None)
-        if fetch.over.is_set() and fetch.error is not None:
-            raise fetch.error
+                fetch.waiters.remove(waiter)
         if not fetch.over.is_set():
             raise hub.Cancelled(f"You no longer wait for {checkpoint.title}; others do, and it goes on for them.")
+        if fetch.error is not None:
+            raise fetch.error
         yield fetch.progress
 
     def cancel(self, checkpoint: Checkpoint, visitor: str) -> bool:
         """This visitor no longer wants it; it is stopped unless another waits. Whether the visitor had waited."""
         with self._lock:
             fetch = self._running.get(checkpoint)
-            if fetch is None or visitor not in fetch.visitors:
+            mine = [waiter for waiter in fetch.waiters if waiter.visitor == visitor] if fetch is not None else []
+            if fetch is None or not mine:
                 return False
-            if all(gone.is_set() for other, gone in fetch.visitors.items() if other != visitor):
-                fetch.cancel.set()
+            if any(waiter.visitor != visitor and not waiter.gone.is_set() for waiter in fetch.waiters):
+                for waiter in mine:
+                    waiter.gone.set()
             else:
-                fetch.visitors[visitor].set()
+                fetch.cancel.set()
             return True
 
-    def _join(self, checkpoint: Checkpoint, visitor: str) -> tuple[Fetch, threading.Event]:
+    def _join(self, checkpoint: Checkpoint, waiter: Waiter) -> Fetch:
         with self._lock:
             fetch = self._running.get(checkpoint)
-            if fetch is None or fetch.over.is_set() or fetch.cancel.is_set():
+            if fetch is None or fetch.cancel.is_set():
                 fetch = self._running[checkpoint] = Fetch(checkpoint)
                 self._failed.pop(checkpoint, None)
                 threading.Thread(target=self._run, args=(fetch,), name="fetch", daemon=True).start()
-            return fetch, fetch.visitors.setdefault(visitor, threading.Event())
+            fetch.waiters.append(waiter)
+            return fetch
 
     def _run(self, fetch: Fetch) -> None:
         fetch.run()
@@ -104,3 +124,4 @@ class Fetches:
                 del self._running[fetch.checkpoint]
                 if fetch.error is not None and not isinstance(fetch.error, hub.Cancelled):
                     self._failed[fetch.checkpoint] = str(fetch.error)
+        fetch.over.set()

@@ -102,7 +102,9 @@ class Models:
         if progress is not None:
             return State(status="fetching", fraction=progress.fraction)
         reason = self.fetches.failure(slot.checkpoint)
-        return State(status="failed", reason=reason) if reason else slot.state
+        if reason and hub.locate(slot.checkpoint) is None:
+            return State(status="failed", reason=reason)
+        return slot.state
 
     @property
     def bytes(self) -> int:
@@ -128,6 +130,20 @@ class Models:
                 slot.leases -= 1
                 self._touch(slot)
                 self._changed.notify_all()
+
+    def fetch(self, demo: Demo[Any], name: str, visitor: str) -> Iterator[hub.Progress]:
+        """Pull a checkpoint's files from the Hub, together with all who want them: how far it is, until it is done.
+
+        Raises what `hub.fetch` raises, to all of them; the next call tries again. Whoever stops iterating only leaves.
+        """
+        checkpoint = demo.checkpoint(name)
+        if checkpoint is not None and checkpoint.on_hub and hub.locate(checkpoint) is None:
+            yield from self.fetches.follow(checkpoint, visitor)
+
+    def cancel(self, demo: Demo[Any], name: str, visitor: str) -> bool:
+        """This visitor no longer waits for the files, and if nobody else does they are no longer pulled."""
+        checkpoint = demo.checkpoint(name)
+        return checkpoint is not None and self.fetches.cancel(checkpoint, visitor)
 
     def unload(self, demo: Demo[Any], name: str | None = None) -> bool:
         """Forget a loaded model that nobody uses; whether that was done."""
@@ -305,7 +321,7 @@ def where(checkpoint: Checkpoint) -> str:
 def _label(checkpoint: Checkpoint) -> str:
     size = checkpoint.size
     if size is None and checkpoint.folder is not None and checkpoint.folder.is_dir():
-        size = hub.size_on_disk(checkpoint.folder)
+        size = hub.size_on_disk(checkpoint.folder, checkpoint.files)
     notes: Iterable[str | None] = (size_text(size) if size else None, checkpoint.license, where(checkpoint))
     return f"{checkpoint.title} ({', '.join(note for note in notes if note)})"
 

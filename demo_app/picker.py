@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -16,90 +17,108 @@ from demo_app.models import default_checkpoint, size_text
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
 
+Updates = tuple[Any, ...]  # of the panel's column, text, button and Cancel
+
 
 def build(handle: ModelHandle[Any], **kwargs: Any) -> gr.Dropdown:
     """The dropdown and, where the demo has checkpoints on the Hub, the panel below it."""
     default = default_checkpoint(handle.demo)
-    options = {"label": "Checkpoint", "value": default.name if default else None} | kwargs
+    value = default.name if default else None
+    options = {"label": "Checkpoint", "value": value, "elem_classes": "demo-picker"} | kwargs
     dropdown = gr.Dropdown(choices=handle.choices(), **options)
     if any(checkpoint.on_hub for checkpoint in handle.demo.checkpoints):
         _Panel(handle, dropdown)
     return dropdown
 
 
+@dataclass
+class _Look:
+    """What a visitor looks at, kept by the session: a fetch that is under way draws only where it is looked at."""
+
+    name: str | None = None
+
+
 class _Panel:
     """What stands below the dropdown while the chosen checkpoint is not on this disk."""
 
     def __init__(self, handle: ModelHandle[Any], dropdown: gr.Dropdown) -> None:
-        self.handle = handle
-        self.fetches = handle.models.fetches
-        chosen = default_checkpoint(handle.demo)
+        self.handle, self.models = handle, handle.models
+        chosen = handle.demo.checkpoint(dropdown.value) if isinstance(dropdown.value, str) else None
         with gr.Column(visible=_away(chosen), elem_classes="demo-fetch") as column:
-            text = gr.HTML(offer(chosen) if chosen else "", padding=False, container=False)
+            text = gr.HTML(offer(chosen) if chosen else "", label="Progress", padding=False, container=False)
             with gr.Row():
-                button = gr.Button(_label(chosen), variant="primary", size="sm", min_width=120)
-                stop = gr.Button("Cancel", size="sm", visible=False, min_width=120)
+                button = gr.Button(_label(chosen), variant="primary", size="sm", scale=0, min_width=160)
+                stop = gr.Button("Cancel", size="sm", visible=False, scale=0, min_width=160)
+        look = gr.State(_Look())
         panel = [column, text, button, stop]
         quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
-        dropdown.change(self.show, dropdown, panel, api_visibility="private", **quiet)
-        button.click(
+        private: dict[str, Any] = {"api_visibility": "private", **quiet}
+        assert Context.root_block is not None
+        Context.root_block.load(self.open, [dropdown, look], [dropdown, *panel], **private)
+        dropdown.change(self.show, [dropdown, look], panel, **private)
+        fetched = button.click(
             self.fetch,
-            dropdown,
-            [dropdown, *panel],
+            [dropdown, look],
+            panel,
             api_name="fetch",
             show_progress="hidden",
+            trigger_mode="multiple",  # while one is on its way another may be chosen and fetched
             concurrency_id="fetch",  # whoever waits for the Hub takes nobody's place
             concurrency_limit=32,
         )
+        fetched.success(self.relabel, None, dropdown, **private)
         stop.click(self.cancel, dropdown, None, api_name="cancel_fetch", **quiet)
-        assert Context.root_block is not None
-        Context.root_block.load(self.refresh, dropdown, [dropdown, *panel], api_visibility="private", **quiet)
 
-    def show(self, name: str) -> tuple[Any, ...]:
-        """The panel for the checkpoint that was chosen."""
-        checkpoint = self._checkpoint(name)
-        progress = self.fetches.progress(checkpoint)
-        text = offer(checkpoint)
-        if progress is not None:
-            text += f"<p>Another visitor is fetching it: {progress.fraction:.0%} so far.</p>"
-        return (
-            gr.update(visible=_away(checkpoint)),
-            gr.update(value=text),
-            gr.update(visible=True, value="Wait for it" if progress is not None else _label(checkpoint)),
-            gr.update(visible=False),
-        )
-
-    def refresh(self, name: str) -> tuple[Any, ...]:
+    def open(self, name: str, look: _Look, request: gr.Request) -> tuple[Any, ...]:
         """At a page's start: others may have fetched something since the host started."""
-        return gr.update(choices=self.handle.choices()), *self.show(name)
+        return self.relabel(), *self.show(name, look, request)
 
-    def fetch(self, checkpoint: str, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def relabel(self) -> Any:
+        """The labels say where each checkpoint is now."""
+        return gr.update(choices=self.handle.choices())
+
+    def show(self, name: str, look: _Look, request: gr.Request) -> Updates:
+        """The panel for the checkpoint that was chosen."""
+        look.name = name
+        checkpoint = self.handle.demo.checkpoint(name)
+        if checkpoint is None or not _away(checkpoint):
+            return gr.update(visible=False), gr.skip(), gr.skip(), gr.skip()
+        progress = self.models.fetches.progress(checkpoint)
+        if progress is None:
+            return _panel(offer(checkpoint), _label(checkpoint))
+        if self.models.fetches.awaited_by(checkpoint, _visitor(request)):
+            return _panel(meter(checkpoint, progress))
+        under_way = f'<p role="status">It is being fetched already: {progress.fraction:.0%} so far.</p>'
+        return _panel(offer(checkpoint) + under_way, "Wait for it")
+
+    def fetch(self, checkpoint: str, look: _Look, request: gr.Request) -> Iterator[Updates]:
         """Pull a checkpoint's files from the Hugging Face Hub, so that it can be used.
 
         Args:
             checkpoint: its name.
+            look: kept by the session.
 
         Returns:
             How far it is, as HTML, until it is on this disk; an error says what to do.
         """
-        wanted = self._checkpoint(checkpoint)
+        look.name = checkpoint
+        wanted = self.handle.demo.checkpoint(checkpoint)
+        assert wanted is not None
+        unseen: Updates = (gr.skip(),) * 4
         try:
-            if _away(wanted):
-                for progress in self.fetches.follow(wanted, _visitor(request)):
-                    yield (
-                        gr.skip(),
-                        gr.skip(),
-                        meter(wanted, progress),
-                        gr.update(visible=False),
-                        gr.update(visible=True),
-                    )
+            for progress in self.models.fetch(self.handle.demo, checkpoint, _visitor(request)):
+                yield _panel(meter(wanted, progress)) if look.name == checkpoint else unseen
         except hub.Cancelled as cancelled:
-            yield self._stopped(wanted, str(cancelled), kind="status")
+            said = _panel(_told(cancelled, "status") + offer(wanted), _label(wanted))
+            yield said if look.name == checkpoint else unseen
         except hub.HubError as error:
-            yield self._stopped(wanted, str(error), kind="alert")
+            said = _panel(_told(error, "alert") + offer(wanted), "Try again")
+            yield said if look.name == checkpoint else unseen
             raise
         else:
-            yield gr.update(choices=self.handle.choices()), *self.show(checkpoint)
+            ready = f"<p>{html.escape(wanted.title)} is on this disk.</p>"
+            done = (gr.update(visible=False), ready, gr.skip(), gr.skip())
+            yield done if look.name == checkpoint else unseen
 
     def cancel(self, checkpoint: str, request: gr.Request) -> None:
         """No longer wait for a checkpoint that is being fetched; if nobody else does, it is stopped.
@@ -107,23 +126,7 @@ class _Panel:
         Args:
             checkpoint: its name.
         """
-        self.fetches.cancel(self._checkpoint(checkpoint), _visitor(request))
-
-    def _stopped(self, checkpoint: Checkpoint, reason: str, *, kind: str) -> tuple[Any, ...]:
-        text = f'<p class="{kind}" role="{kind}">{html.escape(reason)}</p>' + offer(checkpoint)
-        again = "Fetch" if kind == "status" else "Try again"
-        return (
-            gr.update(choices=self.handle.choices()),
-            gr.update(visible=True),
-            gr.update(value=text),
-            gr.update(visible=True, value=again),
-            gr.update(visible=False),
-        )
-
-    def _checkpoint(self, name: str) -> Checkpoint:
-        checkpoint = self.handle.demo.checkpoint(name)
-        assert checkpoint is not None  # raises for a name that it does not have
-        return checkpoint
+        self.models.cancel(self.handle.demo, checkpoint, _visitor(request))
 
 
 def _away(checkpoint: Checkpoint | None) -> bool:
@@ -138,11 +141,28 @@ def _label(checkpoint: Checkpoint | None) -> str:
     return f"Fetch {size_text(checkpoint.size)}" if checkpoint is not None and checkpoint.size else "Fetch"
 
 
+def _panel(text: str, button: str = "") -> Updates:
+    """What the panel shows: a button to fetch or, where it has no words, one to cancel."""
+    return (
+        gr.update(visible=True),
+        text,
+        gr.update(visible=bool(button), value=button),
+        gr.update(visible=not button),
+    )
+
+
+def _told(error: hub.HubError, role: str) -> str:
+    return f'<p class="{role}" role="{role}">{html.escape(str(error))}</p>'
+
+
 def offer(checkpoint: Checkpoint) -> str:
     """What would be fetched, as HTML."""
     size = size_text(checkpoint.size) if checkpoint.size else "size unknown"
-    what = f"{checkpoint.repo_id} at {str(checkpoint.revision)[:7]}, {size}, licence {checkpoint.license or 'unknown'}"
-    return f"<p>Not on this disk yet. From the Hugging Face Hub: {html.escape(what)}.</p>"
+    source = f"{checkpoint.repo_id} at {str(checkpoint.revision)[:7]}, licence {checkpoint.license or 'unknown'}"
+    return (
+        f"<p><b>Not on this disk yet: {size} to fetch</b></p>"
+        f'<p class="source">From the Hugging Face Hub: {html.escape(source)}</p>'
+    )
 
 
 def meter(checkpoint: Checkpoint, progress: hub.Progress) -> str:
@@ -152,8 +172,9 @@ def meter(checkpoint: Checkpoint, progress: hub.Progress) -> str:
     parts = [f"{progress.done / 1e6:,.1f} of {total / 1e6:,.1f} MB" if total else f"{progress.done / 1e6:,.1f} MB"]
     if progress.rate > 0 and not progress.note:
         parts.append(f"{progress.rate / 1e6:,.1f} MB/s")
-        left = (total - progress.done) / progress.rate
-        parts.append(f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left")
+        left = max(0.0, total - progress.done) / progress.rate
+        if total:
+            parts.append(f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left")
     if progress.note:
         parts.append(progress.note)
     return (

@@ -92,7 +92,7 @@ def _checkpoint_row(title: str, checkpoint: Checkpoint | None, state: State) -> 
     if checkpoint is not None:
         place, folder = where(checkpoint), hub.locate(checkpoint)
         if folder is not None:
-            files = size_text(hub.size_on_disk(folder))
+            files = size_text(hub.size_on_disk(folder, checkpoint.files))
         elif checkpoint.size:
             files = f"{size_text(checkpoint.size)} to fetch"
     return [

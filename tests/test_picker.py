@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import random
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import wire
 from conftest import Plugins
-from hub_server import Hub, refuse
+from hub_server import Hub, refuse, stall_body
 from playwright.sync_api import expect
 
 from demo_app import Checkpoint
@@ -49,15 +52,18 @@ def register_demos():
     near = Checkpoint(name="near", title="Near", folder=Path(__file__).parent / "near", files=files, license="mit")
     far = Checkpoint(name="far", title="Far & <b>away</b>", repo_id="some/model", revision="{COMMIT}", files=files,
                      size={6 * MB + 2}, license="apache-2.0")
+    off = Checkpoint(name="off", title="Off", repo_id="other/model", revision="{COMMIT}", files=files,
+                     size={6 * MB + 2})
     return [Demo(name="reader", title="Reader", summary="Reads weights.", load=load, build=build,
-                 checkpoints=(near, far))]
+                 checkpoints=(near, far, off))]
 """
 
 
 @pytest.fixture
 def start(hub: Hub, plugins: Plugins, host: Callable[..., Any]) -> Callable[[], str]:
-    """Start the host with two demos: `good`, and `reader` with one checkpoint embedded and one on the Hub."""
+    """Start the host with two demos: `good`, and `reader` with one checkpoint embedded and two on the Hub."""
     hub.add("some/model", FILES, sha=COMMIT)
+    hub.add("other/model", FILES, sha=COMMIT)
     plugins.add_good()
     plugins.add("reader", READER)
     near = next(path.parent for path in plugins.path.rglob("*.py") if "Reads weights" in path.read_text()) / "near"
@@ -65,6 +71,10 @@ def start(hub: Hub, plugins: Plugins, host: Callable[..., Any]) -> Callable[[], 
     for name in FILES:
         (near / name).write_bytes(b"{}")
     return lambda: str(host().url)
+
+
+FAR = "Far & <b>away</b>"
+ON_DISK = f"{FAR} (6.0 MB, apache-2.0, on disk)"
 
 
 def choose(visit: Visit, label: str) -> None:
@@ -79,57 +89,123 @@ def open_far(start: Callable[[], str], visit: Visits, **look: Any) -> Visit:
     return seen
 
 
+def measure(visit: Visit, expected: int) -> None:
+    visit.page.get_by_role("button", name="Measure").click()
+    expect(visit.page.get_by_label("Size")).to_have_value(f"{expected} bytes")
+
+
+def moves(visit: Visit) -> None:
+    """Wait until the bar has moved."""
+    bar = visit.page.get_by_role("progressbar", name=FAR)
+    expect(bar).to_be_visible()
+    visit.page.wait_for_function(
+        "before => document.querySelector('.demo-fetch [role=progressbar]')?.getAttribute('aria-valuenow') > before",
+        arg=int(bar.get_attribute("aria-valuenow") or 0),
+    )
+
+
 @pytest.mark.browser
 def test_size_first_then_a_bar_with_speed_while_the_rest_of_the_page_answers(
     hub: Hub, start: Callable[[], str], visit: Visits
 ) -> None:
     seen = open_far(start, visit)
     page = seen.page
-    expect(page.get_by_text(f"some/model at {COMMIT[:7]}, 6.0 MB, licence apache-2.0")).to_be_visible()
+    expect(page.get_by_text("Not on this disk yet: 6.0 MB to fetch")).to_be_visible()
+    expect(page.get_by_text(f"some/model at {COMMIT[:7]}, licence apache-2.0")).to_be_visible()
+    page.get_by_role("button", name="Measure").click()
+    expect(page.get_by_text("press Fetch below the picker")).to_be_visible()
     assert hub.log == []
-    hub.throttle = 1.5 * MB
+    hub.throttle = 0.5 * MB
     page.get_by_role("button", name="Fetch 6.0 MB").click()
-    bar = page.get_by_role("progressbar", name="Far & <b>away</b>")
-    expect(bar).to_be_visible()
     expect(page.get_by_text("MB/s").first).to_be_visible()
-    before = int(bar.get_attribute("aria-valuenow") or 0)
-    page.wait_for_function(
-        "before => document.querySelector('.demo-fetch [role=progressbar]')?.getAttribute('aria-valuenow') > before",
-        arg=before,
-    )
-    choose(seen, "Near")
-    page.get_by_role("button", name="Measure").click()
-    expect(page.get_by_label("Size")).to_have_value("2 bytes")
+    moves(seen)
     seen.open("Good")
-    page.get_by_label("text").first.fill("hello")
-    hub.throttle = None
+    page.get_by_label("Text").fill("hello")
+    page.get_by_role("button", name="Shout in the queue").click()
+    expect(page.get_by_label("Louder")).to_have_value("HELLO")
+    seen.open("Status")
+    expect(page.get_by_text("fetching")).to_be_visible()
     seen.open("Reader")
-    choose(seen, "Far")
-    expect(page.get_by_label("Weights")).to_have_value(
-        "Far & <b>away</b> (6.0 MB, apache-2.0, on disk)", timeout=30_000
-    )
-    page.get_by_role("button", name="Measure").click()
-    expect(page.get_by_label("Size")).to_have_value(f"{6 * MB} bytes")
+    choose(seen, "Near")
     expect(page.locator(".demo-fetch")).to_be_hidden()
-    assert not seen.complaints
+    measure(seen, 2)
+    choose(seen, "Far")
+    moves(seen)
+    hub.throttle = None
+    expect(page.get_by_label("Weights")).to_have_value(ON_DISK)
+    expect(page.locator(".demo-fetch")).to_be_hidden()
+    measure(seen, 6 * MB)
+    assert not [said for said in seen.complaints if "500" not in said], "but for the Measure that was refused"
 
 
 @pytest.mark.browser
 def test_cancel_stops_the_download_and_the_tab_works_on(hub: Hub, start: Callable[[], str], visit: Visits) -> None:
+    stalled = threading.Event()
+    hub.fault = stall_body(hub, at=MB, stalled=stalled)
     seen = open_far(start, visit)
     page = seen.page
-    hub.throttle = 0.2 * MB
     page.get_by_role("button", name="Fetch 6.0 MB").click()
-    expect(page.get_by_text("MB/s").first).to_be_visible()
+    assert stalled.wait(30)
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".demo-fetch").get_by_role("status")).to_contain_text("was cancelled", timeout=3_000)
     choose(seen, "Near")
-    page.get_by_role("button", name="Measure").click()
-    expect(page.get_by_label("Size")).to_have_value("2 bytes")
-    hub.throttle = None
+    measure(seen, 2)
+    hub.fault = None
     choose(seen, "Far")
     page.get_by_role("button", name="Fetch 6.0 MB").click()
-    expect(page.locator(".demo-fetch")).to_be_hidden(timeout=30_000)
+    expect(page.get_by_label("Weights")).to_have_value(ON_DISK)
+    assert not seen.complaints
+
+
+@pytest.mark.browser
+def test_two_checkpoints_are_fetched_at_once_and_each_shows_its_own(
+    hub: Hub, start: Callable[[], str], visit: Visits
+) -> None:
+    seen = open_far(start, visit)
+    page = seen.page
+    hub.throttle = 0.3 * MB
+    page.get_by_role("button", name="Fetch 6.0 MB").click()
+    moves(seen)
+    choose(seen, "Off")
+    expect(page.get_by_text("other/model")).to_be_visible()
+    hub.throttle = 2 * MB
+    page.get_by_role("button", name="Fetch 6.0 MB").click()
+    expect(page.get_by_role("progressbar", name="Off")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".demo-fetch").get_by_role("status")).to_contain_text("other/model was cancelled")
+    choose(seen, "Far")
+    moves(seen)
+    choose(seen, "Off")
+    hub.throttle = None
+    seen.page.get_by_label("Weights").click()
+    expect(page.get_by_role("option", name="on disk")).to_be_visible()
+    expect(page.get_by_text("other/model")).to_be_visible()
+
+
+@pytest.mark.browser
+def test_who_comes_later_sees_that_it_is_fetched_and_finds_it_there(
+    hub: Hub, start: Callable[[], str], visit: Visits
+) -> None:
+    url = start()
+    one, other = (visit(url, query="demo=reader") for _ in range(2))
+    hub.throttle = 0.3 * MB
+    choose(one, "Far")
+    one.page.get_by_role("button", name="Fetch 6.0 MB").click()
+    moves(one)
+    choose(other, "Far")
+    expect(other.page.locator(".demo-fetch").get_by_role("status")).to_contain_text("It is being fetched already")
+    other.page.get_by_role("button", name="Wait for it").click()
+    moves(other)
+    one.page.get_by_role("button", name="Cancel").click()
+    expect(one.page.locator(".demo-fetch").get_by_role("status")).to_contain_text("others do")
+    one.page.close()
+    hub.throttle = None
+    expect(other.page.get_by_label("Weights")).to_have_value(ON_DISK)
+    assert len(hub.bodies()) == 2, "each of two files once"
+    late = visit(url, query="demo=reader")
+    choose(late, f"{FAR} (6.0 MB, apache-2.0, on disk)")
+    expect(late.page.locator(".demo-fetch")).to_be_hidden()
+    measure(late, 6 * MB)
 
 
 @pytest.mark.browser
@@ -140,45 +216,14 @@ def test_a_failure_says_why_and_the_next_click_tries_again(hub: Hub, start: Call
     page.get_by_role("button", name="Fetch 6.0 MB").click()
     expect(page.locator(".demo-fetch").get_by_role("alert")).to_contain_text("try again in 90 s")
     assert seen.overflow() <= 0
+    choose(seen, "Near")
+    measure(seen, 2)
+    choose(seen, "Far")
+    page.get_by_role("button", name="Fetch 6.0 MB").click()
+    expect(page.locator(".demo-fetch").get_by_role("alert")).to_contain_text("try again in 90 s")
     hub.fault = None
     page.get_by_role("button", name="Try again").click()
     expect(page.locator(".demo-fetch")).to_be_hidden(timeout=30_000)
-
-
-def test_a_visitor_who_cancels_leaves_the_download_to_the_others(hub: Hub, start: Callable[[], str]) -> None:
-    from demo_app.fetches import Fetches
-    from demo_app.hub import Cancelled, locate
-
-    hub.add("some/model", FILES, sha=COMMIT)
-    far = Checkpoint(name="far", title="Far", repo_id="some/model", revision=COMMIT, files=tuple(FILES))
-    fetches = Fetches()
-    hub.throttle = 2 * MB
-    one, other = fetches.follow(far, "one"), fetches.follow(far, "other")
-    next(one), next(other)
-    assert fetches.cancel(far, "one")
-    with pytest.raises(Cancelled, match="others do"):
-        list(one)
-    hub.throttle = None
-    assert list(other)[-1].done == sum(map(len, FILES.values()))
-    assert locate(far) is not None
-    assert len(hub.bodies()) == 2
-    assert not fetches.cancel(far, "other")
-
-
-def test_a_visitor_who_closes_the_page_leaves_and_the_download_goes_on(hub: Hub, hub_cache: Any) -> None:
-    from demo_app.fetches import Fetches
-    from demo_app.hub import locate
-
-    hub.add("some/model", FILES, sha=COMMIT)
-    far = Checkpoint(name="far", title="Far", repo_id="some/model", revision=COMMIT, files=tuple(FILES))
-    fetches = Fetches()
-    hub.throttle = 3 * MB
-    only = fetches.follow(far, "only")
-    next(only)
-    only.close()
-    list(fetches.follow(far, "next"))  # joins what still runs
-    assert locate(far) is not None
-    assert len(hub.bodies()) == 2
 
 
 def test_what_the_page_says_of_a_download_is_escaped_and_never_past_the_end() -> None:
@@ -193,6 +238,11 @@ def test_what_the_page_says_of_a_download_is_escaped_and_never_past_the_end() ->
 
 
 def test_the_fetch_has_a_name_and_says_what_it_takes(start: Callable[[], str]) -> None:
-    info = httpx.get(f"{start()}gradio_api/info").json()["named_endpoints"]
+    url = start()
+    info = httpx.get(f"{url}gradio_api/info").json()["named_endpoints"]
     assert {"/reader_fetch", "/reader_cancel_fetch"} <= set(info)
     assert "Hugging Face Hub" in info["/reader_fetch"]["description"]
+    assert [taken["parameter_name"] for taken in info["/reader_fetch"]["parameters"]] == ["checkpoint"]
+    outcome, said = wire.call(url, "reader_fetch", "far")
+    assert (outcome, said[1]) == ("complete", f"<p>{html.escape(FAR)} is on this disk.</p>")
+    assert wire.call(url, "reader_fetch", "near")[0] == "complete"
