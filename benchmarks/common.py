@@ -345,12 +345,12 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def report(title: str, results: Sequence[Result], *remarks: str) -> int:
+def report(title: str, results: Sequence[Result], *remarks: str, peer: str = "bare Gradio") -> int:
     """Write the table and, as the last line, JSON. The exit code: 1 if a target is missed by more than the noise."""
     lines = [
         f"## {title}",
         "",
-        "| what | host | bare Gradio | ratio (± noise) | to reach | |",
+        f"| what | host | {peer} | ratio (± noise) | to reach | |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for r in results:
