@@ -197,7 +197,7 @@ def test_dropout_acts_in_training_only_and_in_attention_too() -> None:
 def test_unknown_norm_and_activation_are_refused() -> None:
     with pytest.raises(ValueError, match="choose one of: pre, post"):
         EncoderLayer(D, H, D, norm="middle")
-    with pytest.raises(ValueError, match="choose one of: gelu, relu"):
+    with pytest.raises(ValueError, match="choose one of: gelu, gelu_tanh, relu"):
         FeedForward(D, D, activation="tanh")
 
 

@@ -8,6 +8,7 @@ https://arxiv.org/abs/2002.04745, which trains without a warm-up and wants one m
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch.nn.functional as F
@@ -16,16 +17,17 @@ from torch import Tensor, nn
 from demo_app.nn.attention import MultiHeadAttention
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
+    "gelu": F.gelu,  # exact, with erf
+    "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),  # as GPT-2 has it
     "relu": F.relu,
-}  # GELU in its exact form, with erf
+}
 
 
 class FeedForward(nn.Module):
     """Two linear maps with a bend between, applied to every token alone."""
 
     def __init__(self, width: int, inner: int, *, activation: str = "gelu", dropout: float = 0.0) -> None:
-        """Raises `ValueError` for an activation other than gelu and relu."""
+        """Raises `ValueError` for an activation that `ACTIVATIONS` does not have."""
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation {activation!r} is unknown; choose one of: {', '.join(ACTIVATIONS)}.")

@@ -1,0 +1,107 @@
+"""Keys and values of the tokens read so far, so that a decoder reads each token once.
+
+A cache belongs to the texts that are being written, never to the network: it is an argument of `forward`, and many
+generations share one set of weights. Each row has a length of its own, so texts may join and leave a batch.
+"""
+
+# L layers, B rows, T new tokens, S places in the cache, H key-value heads, K width of one head
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where T new tokens of each row go, and what they may look at. Made once a pass, used by every layer."""
+
+    positions: Tensor  # (B, T) int64: place of each new token in its text
+    start: int | None  # the place of the first new token, where it is the same in all rows
+    stop: int  # places that this pass looks at: the longest row after it
+    mask: Tensor | None  # (B, 1, T, stop) bool, True = may look; None where every new token may look at all of them
+    causal: bool  # the pass starts at place 0 in all rows: the mask is a plain triangle, and `mask` is None
+
+
+class KeyValueCache:
+    """Room for `max_tokens` tokens of B texts in every layer, allocated once."""
+
+    def __init__(self, keys: Tensor, values: Tensor, lengths: Tensor) -> None:
+        """keys and values (L, B, H, S, K), lengths (B,) int64 on the CPU: tokens that each row holds."""
+        self.keys = keys
+        self.values = values
+        self.lengths = lengths
+
+    @classmethod
+    def empty(
+        cls,
+        layers: int,
+        rows: int,
+        heads: int,
+        max_tokens: int,
+        head_width: int,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> KeyValueCache:
+        shape = (layers, rows, heads, max_tokens, head_width)
+        keys, values = (torch.zeros(shape, dtype=dtype, device=device) for _ in range(2))
+        return cls(keys, values, torch.zeros(rows, dtype=torch.int64))
+
+    @property
+    def rows(self) -> int:
+        return self.keys.shape[1]
+
+    @property
+    def max_tokens(self) -> int:
+        return self.keys.shape[3]
+
+    def view(self, start: int, stop: int) -> KeyValueCache:
+        """The rows from `start` to before `stop`; what is written there is written here."""
+        return KeyValueCache(self.keys[:, start:stop], self.values[:, start:stop], self.lengths[start:stop])
+
+    def move(self, source: int, target: int) -> None:
+        """Copy a row over another, so that the rows in use stay side by side."""
+        length = int(self.lengths[source])
+        self.keys[:, target, :, :length] = self.keys[:, source, :, :length]
+        self.values[:, target, :, :length] = self.values[:, source, :, :length]
+        self.lengths[target] = length
+
+    def step(self, tokens: int) -> Step:
+        """For the next `tokens` tokens of every row. Raises `ValueError` where they do not fit."""
+        starts = self.lengths.tolist()
+        first, last = min(starts), max(starts)
+        stop = last + tokens
+        if stop > self.max_tokens:
+            raise ValueError(f"{stop} tokens do not fit the {self.max_tokens} places of the cache; cut the text.")
+        positions = self.lengths[:, None] + torch.arange(tokens)  # (B, T)
+        mask = None
+        if first != last or (tokens > 1 and first > 0):
+            mask = (torch.arange(stop) <= positions[..., None]).unsqueeze(1)  # (B, 1, T, stop)
+        device = self.keys.device
+        return Step(
+            positions=positions.to(device),
+            start=first if first == last else None,
+            stop=stop,
+            mask=mask if mask is None else mask.to(device),
+            causal=last == 0 and tokens > 1,
+        )
+
+    def write(self, layer: int, keys: Tensor, values: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        """Put the new keys and values (B, H, T, K) in their places; returns all that is looked at, (B, H, S, K)."""
+        for store, new in ((self.keys[layer], keys), (self.values[layer], values)):
+            if step.start is not None:
+                store[:, :, step.start : step.stop] = new
+            else:
+                rows = torch.arange(self.rows, device=new.device)[:, None]  # (B, 1)
+                store[rows, :, step.positions] = new.transpose(1, 2)  # indices on both sides of a slice come first
+        return self.keys[layer, :, :, : step.stop], self.values[layer, :, :, : step.stop]
+
+    def advance(self, tokens: int | Tensor) -> None:
+        """Count the tokens of a finished pass: one number, or (B,) where rows were padded on the right.
+
+        What stands behind a row's length is never looked at, and the next pass writes over it.
+        """
+        self.lengths += tokens
