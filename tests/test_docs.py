@@ -31,6 +31,13 @@ def test_the_smallest_plugin_is_a_tab(page: str, plugins: Plugins, host: Any) ->
     assert wire.call(server.url, "echo_shout", "hello") == ("complete", ["HELLO"])
 
 
+def test_the_checkpoints_of_the_docs_are_valid() -> None:
+    code = code_of(ROOT / "docs" / "plugins.md", "python", "CHECKPOINTS = (")
+    names: dict[str, Any] = {"__file__": __file__}
+    exec(code, names)
+    assert [checkpoint.on_hub for checkpoint in names["CHECKPOINTS"]] == [False, True]
+
+
 def test_the_readmes_header_is_one_that_a_space_takes() -> None:
     header = yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
     known = {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license"}

@@ -386,6 +386,8 @@ def test_the_pickers_offer_the_layers_and_heads_of_the_chosen_checkpoint(server:
         page.get_by_role("button", name="Layer 6, head 12").click()
         page.get_by_text("Who looks (row) at whom (column): layer 6, head 12").wait_for()
         assert fits(page)
+        grid = page.locator(".viz-scroll").filter(has=page.locator(".viz-heads"))
+        assert grid.evaluate("box => box.scrollWidth <= box.clientWidth")  # all 72 heads are in sight
         page.get_by_label("Checkpoint").click()
         page.get_by_role("option", name="sst2", exact=False).first.click()
         expect(layers).to_have_count(1 + 2)
