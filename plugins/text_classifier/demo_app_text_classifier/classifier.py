@@ -65,7 +65,7 @@ class Classifier:
         else:
             config = _read(folder / "config.json", read_config)
             tokenizer = _read(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
-        with torch.device("meta"):  # no memory and no random numbers for what is replaced at once
+        with weights.hollow():
             network = TextClassifier(config)
         weights.fill(network, tensors, f"model.safetensors in {folder.name}")
         return cls(network.to(device), tokenizer)

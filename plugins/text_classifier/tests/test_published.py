@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,6 +143,18 @@ def test_weights_are_windows_on_the_file_and_nothing_is_left_empty(pair: tuple[n
     assert not any(tensor.is_meta or tensor.requires_grad for tensor in tensors)
     stored = {tensor.untyped_storage().data_ptr() for tensor in ours.network.parameters()}
     assert len(stored) <= len(list(ours.network.parameters()))
+
+
+def test_loading_imports_neither_torchs_compiler_nor_transformers() -> None:
+    """Each costs seconds and more than 100 MB before the first answer; random numbers on the meta device bring one."""
+    script = (
+        "import sys; from demo_app_text_classifier import checkpoints, load;"
+        "load(checkpoints.WEIGHTS / 'sst2', 'cpu').predict(['good']);"
+        "print(*{'torch._dynamo', 'sympy', 'torchvision', 'transformers', 'gradio'} & set(sys.modules))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 @pytest.fixture
