@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,12 @@ class KeyValueCache:
         self.keys[:, target, :, :length] = self.keys[:, source, :, :length]
         self.values[:, target, :, :length] = self.values[:, source, :, :length]
         self.lengths[target] = length
+
+    def grow(self, places: int) -> None:
+        """Make room for so many tokens a row, where there is less; what is held is copied."""
+        if places > self.max_tokens:
+            more = (0, 0, 0, places - self.max_tokens)  # of the last two dimensions: K, S
+            self.keys, self.values = (nn.functional.pad(store, more) for store in (self.keys, self.values))
 
     def step(self, tokens: int) -> Step:
         """For the next `tokens` tokens of every row. Raises `ValueError` where they do not fit."""

@@ -1,0 +1,229 @@
+"""One decode loop for all visitors of a checkpoint: texts join and leave a running batch between its steps.
+
+A step reads all weights once, however many texts it goes on with, and reading weights is what a step costs: eight
+visitors get nearly eight times the tokens of one (continuous batching: Yu et al. 2022, Orca, OSDI).
+"""
+
+# B rows in the batch, V vocabulary
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from demo_app import DemoError, InputError
+from demo_app_decoder_generator.model import Decoder
+from demo_app_decoder_generator.sampling import Sampling, draw
+
+log = logging.getLogger(__name__)
+
+PLACES = 256  # tokens a row has room for at first; doubled when a text needs more
+CHUNK = 128  # tokens of a prompt that are read between two steps of the batch, so that a long one holds up nobody
+IDLE = 5.0  # seconds without work after which the loop ends and gives its cache back
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    """What one step gave one text."""
+
+    id: int
+    logits: Tensor  # (V,) that it was drawn from
+    waited: float  # seconds since it was asked for, of the first; since the one before, of others
+
+
+@dataclass(eq=False)
+class Text:
+    """A text that is being written. Iterate over it for its tokens; `stop` from any thread."""
+
+    prompt: tuple[int, ...]
+    most: int  # tokens to write
+    sampling: Sampling
+    stop_ids: tuple[int, ...]
+    written: list[int] = field(default_factory=list)
+    stopped: bool = False
+    _tokens: queue.SimpleQueue[Token | BaseException | None] = field(default_factory=queue.SimpleQueue)
+    _generator: torch.Generator = field(default_factory=torch.Generator)
+    _last: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        if self.sampling.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(self.sampling.seed)
+
+    def stop(self) -> None:
+        """Leave the batch within one step."""
+        self.stopped = True
+
+    def __iter__(self) -> Iterator[Token]:
+        """Tokens as they come. Who leaves this loop early, in whatever way, leaves the batch too."""
+        try:
+            while (token := self._tokens.get()) is not None:
+                if isinstance(token, BaseException):
+                    raise token
+                yield token
+        finally:
+            self.stop()
+
+    def take(self, logits: Tensor) -> bool:
+        """Draw the next token from logits (V,); whether the text goes on. Called by the engine."""
+        token = draw(logits, self.sampling, self._generator, (*self.prompt, *self.written))
+        now = time.perf_counter()
+        self.written.append(token)
+        self._tokens.put(Token(id=token, logits=logits, waited=now - self._last))
+        self._last = now
+        return token not in self.stop_ids and len(self.written) < self.most and not self.stopped
+
+    def end(self, error: BaseException | None = None) -> None:
+        """No more tokens, or none because of an error. Called by the engine."""
+        self._tokens.put(error)
+
+
+class Engine:
+    """Writes the texts of all who ask: at most `rows` at once, at most `waiting` others in line."""
+
+    def __init__(self, network: Decoder, *, rows: int = 8, waiting: int = 64) -> None:
+        self.network = network
+        self.rows = rows
+        self.waiting = waiting
+        self._line: deque[Text] = deque()
+        self._changed = threading.Condition()  # guards the line and `_thread`
+        self._thread: threading.Thread | None = None
+
+    def write(self, prompt: Sequence[int], most: int, sampling: Sampling, stop_ids: Sequence[int] = ()) -> Text:
+        """Ask for a text of at most `most` tokens after `prompt`, which is cut from the left where both do not fit.
+
+        Raises `InputError` for an empty prompt or no tokens to write, `DemoError` where too many wait.
+        """
+        if not prompt:
+            raise InputError("The prompt is empty; write at least one character.")
+        if most < 1:
+            raise InputError(f"{most} tokens cannot be written; ask for at least one.")
+        most = min(most, self.network.config.context - 1)
+        kept = tuple(prompt[-(self.network.config.context - most) :])
+        text = Text(kept, most, sampling, tuple(stop_ids))
+        with self._changed:
+            if len(self._line) >= self.waiting:
+                raise DemoError(f"{self.waiting} others are waiting to write; please try again in a minute.")
+            self._line.append(text)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        return text
+
+    def place(self, text: Text) -> int:
+        """How many are before this one in the line; 0 for one that is being written, or next."""
+        with self._changed:
+            return self._line.index(text) if text in self._line else 0
+
+    def _run(self) -> None:
+        batch = _Batch(self.network, self.rows)
+        try:
+            with torch.inference_mode():
+                while self._admit(batch):
+                    batch.step()
+        except BaseException as error:
+            log.exception("the decode loop failed")
+            with self._changed:
+                self._thread = None
+                texts = [*batch.texts, *self._line]
+                self._line.clear()
+            for text in texts:
+                text.end(error)
+
+    def _admit(self, batch: _Batch) -> bool:
+        """Let the next in line join where there is a row; `False` once nobody has asked for a while."""
+        with self._changed:
+            if not batch.texts and not self._changed.wait_for(lambda: self._line, IDLE):
+                self._thread = None
+                return False
+            while self._line and batch.free:
+                text = self._line.popleft()
+                if text.stopped:
+                    text.end()
+                else:
+                    batch.join(text)
+            return True
+
+
+class _Batch:
+    """Texts that are written now; row i of the cache is that of text i, and the one that reads its prompt is last."""
+
+    def __init__(self, network: Decoder, rows: int) -> None:
+        self.network = network
+        self.rows = rows
+        self.cache = network.new_cache(rows, PLACES)
+        self.writing: list[Text] = []
+        self.reading: Text | None = None  # its prompt is read in pieces, in the row after those that write
+
+    @property
+    def texts(self) -> list[Text]:
+        return [*self.writing, *([self.reading] if self.reading is not None else [])]
+
+    @property
+    def free(self) -> bool:
+        return self.reading is None and len(self.writing) < self.rows
+
+    def join(self, text: Text) -> None:
+        self.reading = text
+        self.cache.lengths[len(self.writing)] = 0
+
+    def step(self) -> None:
+        """A piece of one prompt, then one token for everybody."""
+        for row in reversed(range(len(self.writing))):
+            if self.writing[row].stopped:
+                self._leave(row)
+        if self.reading is not None:
+            self._read(self.reading)
+        if self.writing:
+            self._write()
+
+    def _read(self, text: Text) -> None:
+        """The next piece of the prompt, and the first token where that was the last piece."""
+        row = len(self.writing)
+        begin = int(self.cache.lengths[row])
+        piece = text.prompt[begin : begin + CHUNK]
+        self._make_room(begin + len(piece))
+        ids = torch.tensor([piece], device=self.cache.keys.device)  # (1, T)
+        logits = self.network(ids, self.cache.view(row, row + 1), last_only=True).logits[0].cpu()  # (V,)
+        if not text.stopped and begin + len(piece) < len(text.prompt):
+            return
+        self.reading = None
+        if not text.stopped and text.take(logits):
+            self.writing.append(text)
+        else:
+            text.end()
+
+    def _write(self) -> None:
+        rows = len(self.writing)
+        self._make_room(int(self.cache.lengths[:rows].max()) + 1)
+        last = [[text.written[-1]] for text in self.writing]
+        ids = torch.tensor(last, device=self.cache.keys.device)  # (B, 1)
+        logits = self.network(ids, self.cache.view(0, rows), last_only=True).logits.cpu()  # (B, V)
+        for row in reversed(range(rows)):
+            if not self.writing[row].take(logits[row]):
+                self._leave(row)
+
+    def _leave(self, row: int) -> None:
+        """Give the row to the last one that writes, and its row to the one that reads."""
+        last = len(self.writing) - 1
+        self.writing[row].end()
+        if row != last:
+            self.cache.move(last, row)
+            self.writing[row] = self.writing[last]
+        self.writing.pop()
+        if self.reading is not None:
+            self.cache.move(last + 1, last)
+
+    def _make_room(self, places: int) -> None:
+        if places > self.cache.max_tokens:
+            self.cache.grow(min(max(places, 2 * self.cache.max_tokens), self.network.config.context))

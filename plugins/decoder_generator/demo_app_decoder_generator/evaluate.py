@@ -1,0 +1,97 @@
+"""Score a checkpoint on a text or on poems.
+
+python -m demo_app_decoder_generator.evaluate --checkpoint NAME_OR_FOLDER --data FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from demo_app import DemoError
+from demo_app_decoder_generator.checkpoints import WEIGHTS
+from demo_app_decoder_generator.sampling import Sampling, draw
+from demo_app_decoder_generator.texts import EOS, Poem, form_of, is_poems, poem_ids, prompt, read_poems, read_text
+from demo_app_decoder_generator.writer import Writer
+
+POEMS = 200  # that are written to see whether the form is kept
+SAMPLING = Sampling(temperature=0.8, top_p=0.95)
+
+
+def folder_of(checkpoint: str) -> Path:
+    """An embedded checkpoint's folder by its name, or a folder. Raises `DemoError` for neither."""
+    for folder in (WEIGHTS / checkpoint, Path(checkpoint)):
+        if (folder / "config.json").is_file():
+            return folder
+    known = ", ".join(sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir()))
+    raise DemoError(f"{checkpoint!r} is neither a folder with a config.json nor one of: {known}.")
+
+
+def evaluate(writer: Writer, text: str, *, stride: int | None = None, seed: int = 0) -> dict[str, float]:
+    """Nats of every token after a row's first; of poems also how many of those written for their titles keep the form.
+
+    A text is one row; each poem is one, whose head (form and title) is given and not scored.
+    """
+    if not is_poems(text):
+        return _scores([(writer.tokenizer.encode(text).ids, 0)], writer, stride)
+    poems = read_poems(text)
+    rows = [(poem_ids(writer.tokenizer, poem), len(prompt(writer.tokenizer, poem.title, poem.form))) for poem in poems]
+    return _scores(rows, writer, stride) | {"form_kept": form_kept(writer, poems, seed)}
+
+
+def _scores(rows: Sequence[tuple[list[int], int]], writer: Writer, stride: int | None) -> dict[str, float]:
+    total, count = 0.0, 0
+    for ids, given in tqdm(rows, file=sys.stderr, leave=False, disable=len(rows) < 2):
+        nats = writer.surprise(ids, stride=stride)[max(0, given - 1) :]
+        total, count = total + float(nats.double().sum()), count + len(nats)
+    mean = total / max(1, count)
+    return {"nats_per_token": round(mean, 4), "perplexity": round(math.exp(mean), 3), "tokens": count}
+
+
+@torch.inference_mode()
+def form_kept(writer: Writer, poems: Sequence[Poem], seed: int) -> float:
+    """Share of poems, written for titles of regular ones, that keep the form that was asked for."""
+    titled = [poem for poem in poems if poem.form][:: max(1, sum(bool(p.form) for p in poems) // POEMS)][:POEMS]
+    stop = writer.tokenizer.token_to_id(EOS)
+    generator = torch.Generator().manual_seed(seed)
+    kept = 0
+    for poem in tqdm(titled, desc="poems", file=sys.stderr, leave=False):
+        ids = prompt(writer.tokenizer, poem.title, poem.form)[-64:]
+        cache, written = writer.network.new_cache(1), []
+        logits = writer.network(torch.tensor([ids]), cache, last_only=True).logits[0]
+        while len(ids) + len(written) < writer.config.context:
+            token = draw(logits, SAMPLING, generator)
+            if token == stop:
+                break
+            written.append(token)
+            logits = writer.network(torch.tensor([[token]]), cache, last_only=True).logits[0]
+        kept += form_of(writer.tokenizer.decode(written, skip_special_tokens=False)) == poem.form
+    return round(kept / max(1, len(titled)), 4)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", required=True, metavar="NAME_OR_FOLDER")
+    parser.add_argument("--data", type=Path, required=True, help="a text, or poems as JSON lines; .gz too")
+    parser.add_argument("--stride", type=int, help="tokens the window slides by; default: a quarter of the context")
+    parser.add_argument("--seed", type=int, default=0, help="of the poems that are written")
+    options = parser.parse_args(arguments)
+    started = time.perf_counter()
+    try:
+        writer = Writer.load(folder_of(options.checkpoint), "cpu")
+        result = evaluate(writer, read_text(options.data), stride=options.stride, seed=options.seed)
+    except DemoError as error:
+        raise SystemExit(f"evaluate: {error}") from error
+    sys.stdout.write(json.dumps(result | {"seconds": round(time.perf_counter() - started, 1)}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

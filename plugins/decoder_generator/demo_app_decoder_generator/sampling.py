@@ -1,0 +1,104 @@
+"""From logits to the next token: each step a pure function on logits (B, V), and their composition.
+
+Temperature and top-k as in Fan et al. 2018 (https://arxiv.org/abs/1805.04833), top-p Holtzman et al. 2019
+(https://arxiv.org/abs/1904.09751), min-p Nguyen et al. 2024 (https://arxiv.org/abs/2407.01082), repetition penalty
+Keskar et al. 2019 (https://arxiv.org/abs/1909.05858).
+"""
+
+# B rows, V vocabulary
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from demo_app import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen. Temperature 0 is greedy: the likeliest, whatever the rest says."""
+
+    temperature: float = 0.8
+    top_k: int = 0  # 0: all
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        limits = (
+            ("temperature", 0.0, 100.0),
+            ("top_p", 0.0, 1.0),
+            ("min_p", 0.0, 1.0),
+            ("repetition_penalty", 0.01, 100.0),
+        )
+        for name, low, high in limits:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and low <= value <= high):
+                raise InputError(f"{name} is {value}; it must be a number from {low:g} to {high:g}.")
+        if self.top_k < 0:
+            raise InputError(f"top_k is {self.top_k}; it must be 0 (all tokens) or more.")
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise InputError(f"seed is {self.seed}; it must be a whole number from 0 up.")
+
+
+def penalise(logits: Tensor, seen: Sequence[int], penalty: float) -> Tensor:
+    """(V,): tokens that were seen become less likely: a positive logit is divided by the penalty, others times it."""
+    if penalty == 1.0 or not seen:
+        return logits
+    ids = torch.tensor(sorted(set(seen)), device=logits.device)
+    said = logits[ids]
+    return logits.index_copy(0, ids, torch.where(said > 0, said / penalty, said * penalty))
+
+
+def heat(logits: Tensor, temperature: float) -> Tensor:
+    """(..., V): below 1 the likely becomes likelier, above 1 all become alike. `temperature` > 0."""
+    return logits / temperature
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """(..., V): all but the k largest are -inf; ties with the k-th stay. k = 0 keeps all."""
+    if k <= 0 or k >= logits.shape[-1]:
+        return logits
+    least = logits.topk(k, dim=-1).values[..., -1:]
+    return logits.masked_fill(logits < least, -math.inf)
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """(..., V): the fewest tokens whose probabilities reach p stay, the likeliest always; the rest are -inf."""
+    if p >= 1.0:
+        return logits
+    ordered, places = logits.sort(dim=-1, descending=True)
+    shares = ordered.softmax(-1)
+    before = shares.cumsum(-1) - shares  # what the likelier ones have together
+    unwanted = before >= p
+    unwanted[..., 0] = False
+    return logits.masked_fill(unwanted.scatter(-1, places, unwanted), -math.inf)
+
+
+def keep_min_p(logits: Tensor, p: float) -> Tensor:
+    """(..., V): tokens with less than p times the probability of the likeliest are -inf."""
+    if p <= 0.0:
+        return logits
+    return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + math.log(p), -math.inf)
+
+
+def shape(logits: Tensor, sampling: Sampling, seen: Sequence[int] = ()) -> Tensor:
+    """(V,) as the network gave them to (V,) from which a token is drawn by softmax; at least one is not -inf."""
+    logits = penalise(logits.float(), seen, sampling.repetition_penalty)
+    if sampling.temperature == 0:
+        return torch.full_like(logits, -math.inf).index_fill(0, logits.argmax(-1, keepdim=True), 0.0)
+    logits = keep_top_k(heat(logits, sampling.temperature), sampling.top_k)
+    return keep_min_p(keep_top_p(logits, sampling.top_p), sampling.min_p)
+
+
+def draw(logits: Tensor, sampling: Sampling, generator: torch.Generator, seen: Sequence[int] = ()) -> int:
+    """The next token's id."""
+    if sampling.temperature == 0:
+        return int(penalise(logits.float(), seen, sampling.repetition_penalty).argmax())
+    return int(torch.multinomial(shape(logits, sampling, seen).softmax(-1), 1, generator=generator))

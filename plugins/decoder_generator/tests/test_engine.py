@@ -1,0 +1,144 @@
+"""Many visitors, one loop: everybody gets the text that they would get alone, and leaves when they like."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from demo_app_decoder_generator.engine import Engine
+from demo_app_decoder_generator.model import Config, Decoder
+from demo_app_decoder_generator.sampling import Sampling, draw
+
+from demo_app import DemoError, InputError
+
+GREEDY = Sampling(temperature=0)
+
+
+@pytest.fixture(scope="module")
+def network() -> Decoder:
+    torch.manual_seed(0)
+    network = Decoder(Config(vocab_size=50, context=600, width=24, layers=2, heads=4, kv_heads=2, feed_forward=32))
+    for parameter in network.parameters():
+        parameter.data = torch.randn(parameter.shape) * 0.3
+    return network.eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def alone(network: Decoder, prompt: list[int], most: int, sampling: Sampling, stop: tuple[int, ...] = ()) -> list[int]:
+    """Without a cache and without others: the whole text is read again for every token."""
+    ids = list(prompt)
+    generator = torch.Generator().manual_seed(sampling.seed or 0)
+    for _ in range(most):
+        ids.append(draw(network(torch.tensor([ids])).logits[0, -1], sampling, generator, ids))
+        if ids[-1] in stop:
+            break
+    return ids[len(prompt) :]
+
+
+def test_a_text_is_what_it_would_be_without_a_cache(network: Decoder) -> None:
+    text = Engine(network).write([1, 2, 3], 20, GREEDY)
+    assert [token.id for token in text] == alone(network, [1, 2, 3], 20, GREEDY)
+
+
+def test_everybody_gets_the_text_that_they_would_get_alone(network: Decoder) -> None:
+    engine, chance = Engine(network, rows=3), random.Random(0)
+    asked = []
+    for number in range(12):
+        prompt = [chance.randrange(50) for _ in range(chance.choice([1, 5, 150, 300]))]
+        sampling = GREEDY if number % 3 else Sampling(temperature=1.0, top_k=10, repetition_penalty=1.2, seed=number)
+        asked.append((prompt, chance.choice([1, 7, 30]), sampling, (7,)))
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(lambda ask: [token.id for token in engine.write(*ask)], asked))
+    assert found == [alone(network, *ask) for ask in asked]
+
+
+def test_a_stop_token_ends_the_text_and_is_its_last(network: Decoder) -> None:
+    whole = alone(network, [4], 30, GREEDY)
+    stop = whole[5]
+    found = [token.id for token in Engine(network).write([4], 30, GREEDY, (stop,))]
+    assert found == whole[: whole.index(stop) + 1]
+
+
+def test_who_leaves_makes_room_for_the_next(network: Decoder) -> None:
+    engine = Engine(network, rows=1)
+    first, second = engine.write([1], 590, GREEDY), engine.write([2], 5, GREEDY)
+    tokens = iter(first)
+    next(tokens)
+    assert engine.place(second) == 0
+    third = engine.write([3], 5, GREEDY)
+    assert engine.place(third) == 1
+    tokens.close()  # as Gradio does when the visitor presses Stop or is gone
+    assert [token.id for token in second] == alone(network, [2], 5, GREEDY)
+    assert [token.id for token in third] == alone(network, [3], 5, GREEDY)
+    assert len(first.written) < 590
+
+
+def test_who_is_gone_before_the_turn_comes_is_passed_over(network: Decoder) -> None:
+    engine = Engine(network, rows=1)
+    first, second, third = (engine.write([n], 40, GREEDY) for n in (1, 2, 3))
+    second.stop()
+    assert len(list(first)) == len(list(third)) == 40
+    assert list(second) == []
+
+
+def test_two_hundred_visitors_who_leave_early_leave_nothing_behind(network: Decoder) -> None:
+    engine = Engine(network, rows=4, waiting=300)
+
+    def visit(number: int) -> None:
+        for token in engine.write([number % 50], 500, GREEDY):
+            if token.id >= 0:
+                break
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(visit, range(200)))
+    assert [token.id for token in engine.write([1], 5, GREEDY)] == alone(network, [1], 5, GREEDY)
+    assert engine.place(engine.write([1], 1, GREEDY)) == 0
+
+
+def test_the_line_has_an_end(network: Decoder) -> None:
+    engine = Engine(network, rows=1, waiting=2)
+    texts = [engine.write([1], 500, GREEDY)]
+    next(iter(texts[0].__iter__()))
+    texts = [*texts, engine.write([1], 5, GREEDY), engine.write([1], 5, GREEDY)]
+    with pytest.raises(DemoError, match="2 others are waiting"):
+        engine.write([1], 5, GREEDY)
+    for text in texts:
+        text.stop()
+
+
+def test_a_prompt_that_is_too_long_loses_its_beginning(network: Decoder) -> None:
+    prompt = [number % 50 for number in range(900)]
+    text = Engine(network).write(prompt, 10, GREEDY)
+    assert text.prompt == tuple(prompt[-590:])
+    assert len(list(text)) == 10
+    assert Engine(network).write([1], 10_000, GREEDY).most == 599
+
+
+@pytest.mark.parametrize(("prompt", "most", "said"), [([], 5, "prompt is empty"), ([1], 0, "at least one")])
+def test_nothing_to_do_is_refused(network: Decoder, prompt: list[int], most: int, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Engine(network).write(prompt, most, GREEDY)
+
+
+def test_an_error_in_the_loop_reaches_everybody_and_the_next_starts_anew(network: Decoder) -> None:
+    engine = Engine(network)
+    started = threading.Event()
+    real = network.forward
+
+    def fails(*args: object, **kwargs: object) -> object:
+        started.wait(5)
+        raise MemoryError("no room")
+
+    network.forward = fails  # type: ignore[method-assign]
+    try:
+        texts = [engine.write([1], 5, GREEDY) for _ in range(3)]
+        started.set()
+        for text in texts:
+            with pytest.raises(MemoryError, match="no room"):
+                list(text)
+    finally:
+        network.forward = real  # type: ignore[method-assign]
+    assert len(list(engine.write([1], 5, GREEDY))) == 5
