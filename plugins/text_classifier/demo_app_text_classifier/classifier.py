@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,8 +22,21 @@ from demo_app.nn import precision, weights
 from demo_app_text_classifier import published
 from demo_app_text_classifier.model import Config, TextClassifier
 
+log = logging.getLogger(__name__)
+
 V = TypeVar("V")
 PAD = "[PAD]"
+MOVES = 0.01  # of a probability that a faster precision may change
+CALIBRATION = (
+    "A warm, funny and moving film.",
+    "The plot is thin and the jokes are old.",
+    "It is not bad, but I would not see it again.",
+    "Shares fell on Monday after the bank cut its forecast for the year.",
+    "The match ended two to one; the second goal came in the last minute.",
+    "Meh.",
+    "¿Quién lo habría pensado? Das war wirklich schön.",
+    "房间很干净,服务员也热情,下次还会再来。",
+)
 
 
 @dataclass(frozen=True)
@@ -114,15 +128,28 @@ class Classifier:
     def quick(self) -> nn.Module:
         """The network in the precision that is fastest on this processor; the one with gradients where that is fp32.
 
-        `DEMO_APP_TEXT_CLASSIFIER_PRECISION` set to fp32 or bf16 decides instead. Probabilities differ by under 0.01.
+        Where bfloat16 moves a probability of `CALIBRATION` by more than `MOVES`, it is fp32 too: a guard against a
+        network that it does not suit, no bound for every text. `DEMO_APP_TEXT_CLASSIFIER_PRECISION` set to fp32 or bf16
+        decides instead. Made at the first use.
         """
         if self._quick is None:
             wanted = os.environ.get("DEMO_APP_TEXT_CLASSIFIER_PRECISION", "auto")
             if wanted not in ("auto", *precision.PRECISIONS):
                 raise DemoError("DEMO_APP_TEXT_CLASSIFIER_PRECISION is none of auto, fp32 and bf16; set one of them.")
             chosen = precision.fastest(self.network) if wanted == "auto" else wanted
-            self._quick = precision.in_bfloat16(self.network) if chosen == "bf16" else self.network
+            quick = precision.in_bfloat16(self.network) if chosen == "bf16" else self.network
+            if wanted == "auto" and quick is not self.network and (moved := self._apart(quick)) > MOVES:
+                log.warning("bfloat16 moves probabilities by %.3f, so this network computes in single precision", moved)
+                quick = self.network
+            self._quick = quick
         return self._quick
+
+    @torch.inference_mode()
+    def _apart(self, other: nn.Module) -> float:
+        """The largest difference of a probability between the network and another, on `CALIBRATION`."""
+        encoded = self.encode(CALIBRATION)
+        a, b = (net(encoded.ids, encoded.mask).logits.softmax(dim=-1) for net in (self.network, other))  # (N, C)
+        return float((a - b).abs().max())
 
 
 def read_config(path: Path) -> Config:

@@ -12,10 +12,12 @@ import pytest
 import torch
 from demo_app_text_classifier.classifier import Classifier, read_config
 from demo_app_text_classifier.data import train_tokenizer
+from demo_app_text_classifier.explain import look
 from demo_app_text_classifier.model import Config, TextClassifier, pool
 from torch import Tensor, nn
 
 from demo_app import DemoError
+from demo_app.nn import precision
 
 SMALL = {"labels": ("bad", "good"), "vocab_size": 50, "max_tokens": 12, "width": 16, "heads": 2, "feed_forward": 24}
 TEXTS = ["a good film", "a bad film , and a long one", "", "good"]
@@ -144,6 +146,38 @@ def test_prediction_keeps_the_order_whatever_the_lengths_and_batches(classifier:
     torch.testing.assert_close(classifier.predict(texts, batch_size=3), alone, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(alone.sum(-1), torch.ones(20))
     assert classifier.predict([]).shape == (0, 2)
+
+
+def test_prediction_takes_the_precision_that_is_asked_for_or_fastest(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "LARGE", 0)  # this network is small
+    monkeypatch.setattr(precision, "fastest", lambda network: "bf16")
+    expected = classifier.predict(TEXTS)  # on any processor: oneDNN emulates what it lacks
+    assert classifier.quick is not classifier.network
+    for asked, same in (("fp32", True), ("bf16", False)):
+        monkeypatch.setenv("DEMO_APP_TEXT_CLASSIFIER_PRECISION", asked)
+        other = Classifier(classifier.network, classifier.tokenizer)
+        torch.testing.assert_close(other.predict(TEXTS), expected, atol=0.01, rtol=0)
+        assert (other.quick is other.network) == same
+    monkeypatch.setenv("DEMO_APP_TEXT_CLASSIFIER_PRECISION", "int4")
+    with pytest.raises(DemoError, match="none of auto, fp32 and bf16"):
+        Classifier(classifier.network, classifier.tokenizer).predict(TEXTS)
+
+
+def test_a_precision_that_moves_probabilities_too_far_is_not_used(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "LARGE", 0)
+    monkeypatch.setattr(precision, "fastest", lambda network: "bf16")
+    monkeypatch.setattr("demo_app_text_classifier.classifier.MOVES", 0.0)
+    classifier.predict(TEXTS)
+    assert classifier.quick is classifier.network
+
+
+def test_the_look_inside_stays_in_single_precision(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Classifier, "quick", None)  # whoever calls it fails
+    assert look(classifier, ["a good film"])[0].length == 4
 
 
 def test_offsets_point_into_the_text_as_it_was_given(classifier: Classifier) -> None:
