@@ -238,7 +238,9 @@ def test_the_plugins_folder_comes_last_on_the_path(plugins: Any) -> None:
     assert sys.path[-1] == str(folder.resolve())
 
 
-EXAMPLES = HOOK + """
+EXAMPLES = (
+    HOOK
+    + """
 def build(handle):
     import gradio as gr
     box, out = gr.Textbox(label="in"), gr.Textbox(label="out")
@@ -246,6 +248,7 @@ def build(handle):
 @hookimpl
 def register_demos(): return [Demo(name="{n}", title="{n}", summary="s", load=load, build=build)]
 """
+)
 
 
 def test_cached_examples_stay_with_their_demo_when_plugins_come_and_go(plugins: Any, tmp_path: Any) -> None:

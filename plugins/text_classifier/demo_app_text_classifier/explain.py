@@ -41,7 +41,7 @@ class Seen:
     tokens: tuple[str, ...]  # T <= SHOWN pieces of the text, as the visitor wrote them
     joined: tuple[bool, ...]  # (T,) no gap before the token
     special: tuple[bool, ...]  # (T,) put there by the tokenizer
-    saliency: Array  # (T,) gradient x input of the answer's logit, see `gradient_x_input`
+    saliency: Array  # (T,) gradient x input of the answer's log-odds, see `gradient_x_input`
     attention: Array  # (L, H, T, T) float16, row = query, column = key
     length: int  # tokens the model read
     truncated: bool  # it did not read all
@@ -96,17 +96,21 @@ def look(classifier: Classifier, texts: Sequence[str], *, checkpoint: str = "") 
 
 
 def gradient_x_input(logits: Tensor, embeddings: Tensor, mask: Tensor) -> Tensor:
-    """(B, C) and (B, T, D) in one graph, mask (B, T) -> (B, T): gradient of each row's largest logit, times the input.
+    """(B, C) and (B, T, D) in one graph, mask (B, T) -> (B, T): gradient of each answer's log-odds, times the input.
 
-    To first order, what the logit would lose if the token faded (Shrikumar et al. 2017, https://arxiv.org/abs/1605.01713;
-    for text Li et al. 2016, https://arxiv.org/abs/1506.01066). The input is counted from the text's average token, not
-    from zero: a layer norm hardly notices a vector that shrinks towards zero. On sentences of the validation files it
-    agrees better with what the logit loses when the token is removed (mean correlation 0.82 to 0.93) than counting from
-    zero does (0.74 to 0.78; checkpoints of November 2026).
+    To first order, what the log-odds of the answer would lose if the token faded (Shrikumar et al. 2017,
+    https://arxiv.org/abs/1605.01713; for text Li et al. 2016, https://arxiv.org/abs/1506.01066). Log-odds and not the
+    bare logit: what moves all logits alike moves no probability. The input is counted from the text's average token,
+    not from zero: a layer norm hardly notices a vector that shrinks towards zero. On 80 sentences of each validation
+    file it agrees better with what the log-odds lose when the token is removed (mean correlation 0.96, 0.75 and 0.89
+    for sst2, emotion and zh_reviews of November 2026) than counting from zero does (0.95, 0.70 and 0.75); the bare
+    logit gave 0.74 for sst2.
     """
     import torch
 
-    (gradient,) = torch.autograd.grad(logits.max(dim=-1).values.sum(), embeddings)  # rows do not see each other
+    best, answer = logits.max(dim=-1)
+    others = logits.scatter(-1, answer[:, None], -torch.inf).logsumexp(dim=-1)
+    (gradient,) = torch.autograd.grad((best - others).sum(), embeddings)  # rows do not see each other
     x = embeddings.detach()  # B T D
     keep = mask[..., None]  # B T 1
     average = (x * keep).sum(1, keepdim=True) / keep.sum(1, keepdim=True)  # B 1 D

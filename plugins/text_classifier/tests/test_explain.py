@@ -17,12 +17,23 @@ TEXT = "the plot is not very original, but the acting is wonderful."
 def test_gradient_x_input_of_a_linear_model_is_what_each_token_adds_to_the_average_token() -> None:
     torch.manual_seed(0)
     embeddings = torch.randn(2, 5, 4, requires_grad=True)  # B T D
-    weights = torch.randn(4, 3)
+    weights = torch.randn(4, 2)
     logits = (embeddings @ weights).sum(1)  # B C
-    added = (embeddings - embeddings.mean(1, keepdim=True)) @ weights
-    shares = added.detach().gather(2, logits.argmax(-1)[:, None, None].expand(2, 5, 1))[..., 0]
+    added = ((embeddings - embeddings.mean(1, keepdim=True)) @ weights).detach()  # B T C
+    sign = 1 - 2.0 * logits.argmax(-1)[:, None]  # two classes: the log-odds are the difference of the logits
     mask = torch.ones(2, 5, dtype=torch.bool)
+    shares = sign * (added[..., 0] - added[..., 1])
     torch.testing.assert_close(explain.gradient_x_input(logits, embeddings, mask), shares)
+
+
+def test_what_moves_all_logits_alike_is_no_reason() -> None:
+    torch.manual_seed(0)
+    embeddings = torch.randn(2, 5, 4, requires_grad=True, dtype=torch.float64)  # B T D
+    logits = embeddings.sum(1)  # B C
+    common = 10 * embeddings[:, :1].pow(2).sum((1, 2))[:, None]
+    mask = torch.ones(2, 5, dtype=torch.bool)
+    plain = explain.gradient_x_input(logits, embeddings, mask)
+    torch.testing.assert_close(explain.gradient_x_input(embeddings.sum(1) + common, embeddings, mask), plain)
 
 
 def test_gradient_x_input_is_the_slope_when_a_token_fades(classifier: Classifier) -> None:
@@ -31,19 +42,20 @@ def test_gradient_x_input_is_the_slope_when_a_token_fades(classifier: Classifier
     answer = int(seen.probabilities.argmax())
     embed, step = classifier.network.token_embedding, 1e-2
 
-    def logit(token: int, move: float) -> float:
+    def log_odds(token: int, move: float) -> float:
         def fade(module: torch.nn.Module, args: object, output: torch.Tensor) -> torch.Tensor:
             output[0, token] += move * (output[0, token] - output[0].mean(0))
             return output
 
         hook = embed.register_forward_hook(fade)
         try:
-            return float(classifier.network(encoded.ids, encoded.mask).logits[0, answer])
+            (logits,) = classifier.network(encoded.ids, encoded.mask).logits.detach()
+            return float(logits[answer] - logits[torch.arange(len(logits)) != answer].logsumexp(0))
         finally:
             hook.remove()
 
     for token in range(3):
-        slope = (logit(token, step) - logit(token, -step)) / (2 * step)
+        slope = (log_odds(token, step) - log_odds(token, -step)) / (2 * step)
         assert seen.saliency[token] == pytest.approx(slope, rel=0.05, abs=5e-3)
 
 
