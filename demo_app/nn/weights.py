@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from safetensors.torch import load_file
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from demo_app.api import DemoError
+
+V = TypeVar("V")
 
 # What published files hold beside weights: masks and counters that a network computes itself
 COMPUTED = re.compile(r"(^|\.)(attn\.bias|attn\.masked_bias|position_ids|num_batches_tracked)$")
@@ -46,6 +48,20 @@ def hollow() -> Iterator[None]:
     """
     with torch.device("meta"), _NoInit():
         yield
+
+
+def part(path: Path, reader: Callable[[Path], V]) -> V:
+    """What `reader` makes of a checkpoint's file or folder; whatever it raises becomes a `DemoError` that names it."""
+    if not path.exists():
+        raise DemoError(f"{path.name} is missing in {path.parent}; fetch or train the checkpoint again.")
+    try:
+        return reader(path)
+    except DemoError:
+        raise
+    except Exception as error:  # json, safetensors and tokenizers each raise their own, tokenizers a bare Exception
+        raise DemoError(
+            f"{path.name} in {path.parent.name} cannot be read; fetch or train the checkpoint again."
+        ) from error
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -115,17 +115,34 @@ class Engine:
                 raise DemoError(f"{self.waiting} others are waiting to write; please try again in a minute.")
             self._line.append(text)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, args=(torch.get_num_threads(),), name="decode", daemon=True
+                )
                 self._thread.start()
             self._changed.notify_all()
         return text
 
     def place(self, text: Text) -> int:
-        """How many are before this one in the line; 0 for one that is being written, or next."""
+        """Its place in the line, from 1; 0 for one that is being written or has ended."""
         with self._changed:
-            return self._line.index(text) if text in self._line else 0
+            return self._line.index(text) + 1 if text in self._line else 0
 
-    def _run(self) -> None:
+    def waiting_for(self, text: Text) -> Iterator[int]:
+        """This text's place in the line, from 1, whenever that changes, until it is being written."""
+        shown = 0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self.place(text) != shown, 1.0)
+                place = self.place(text)
+            if place == 0 or text.stopped:
+                return
+            if place != shown:
+                shown = place
+                yield place
+
+
+    def _run(self, threads: int) -> None:
+        torch.set_num_threads(threads)  # each thread has a number of its own; this is that of whoever asked first
         batch = _Batch(self.network, self.rows)
         try:
             with torch.inference_mode():
@@ -146,12 +163,12 @@ class Engine:
             if not batch.texts and not self._changed.wait_for(lambda: self._line, IDLE):
                 self._thread = None
                 return False
+            for text in [text for text in self._line if text.stopped]:
+                self._line.remove(text)
+                text.end()
             while self._line and batch.free:
-                text = self._line.popleft()
-                if text.stopped:
-                    text.end()
-                else:
-                    batch.join(text)
+                batch.join(self._line.popleft())
+            self._changed.notify_all()
             return True
 
 

@@ -1,14 +1,16 @@
-"""The network and its tokenizer, together: what the plugin's `load` returns, and what `train.py` saves."""
+"""The network, its tokenizer and its decode loop, together: what the plugin's `load` returns, what `train.py` saves."""
 
 # B rows, T tokens, V vocabulary
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import os
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
@@ -16,33 +18,67 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from demo_app import DemoError
-from demo_app.nn import weights
+from demo_app.nn import precision, weights
+from demo_app_decoder_generator import chat, published
+from demo_app_decoder_generator.engine import Engine
 from demo_app_decoder_generator.model import Config, Decoder
+from demo_app_decoder_generator.texts import ENDS, FORMS, UNKNOWN
+from demo_app_decoder_generator.texts import prompt as poem_prompt
 
-V = TypeVar("V")
+SENTENCES = re.compile("([。！？；]+)(?!\n)")
+Kind = Literal["text", "poems", "chat"]
+PRECISION = "DEMO_APP_DECODER_GENERATOR_PRECISION"
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
+ROWS = 8  # texts that are written at once
+LARGE = 20_000_000  # parameters from which reading them is what a token costs
+WAITING = 24  # others that may wait for one of those rows
 
 
 class Writer:
     """A decoder that reads and writes text. Its parameters are frozen; threads may share it."""
 
-    def __init__(self, network: Decoder, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, network: Decoder, tokenizer: Tokenizer, *, template: str | None = None, precision: str = "fp32"
+    ) -> None:
+        """`template` renders a conversation for a model that was tuned to chat; `precision` is said, not done."""
         self.network = network.eval().requires_grad_(False)
         self.config = network.config
         self.tokenizer = tokenizer
+        self.template = template
+        self.precision = precision
+        self.parameters = sum(p.numel() for p in network.parameters())
+        self.engine = Engine(network, rows=ROWS, waiting=WAITING)
+
+    @property
+    def kind(self) -> Kind:
+        """What is asked of it: to go on with a text, to write a poem of a form, or to answer in a conversation."""
+        if self.template is not None:
+            return "chat"
+        return "poems" if self.tokenizer.token_to_id(FORMS[5]) is not None else "text"
 
     @classmethod
     def load(cls, folder: Path, device: str) -> Writer:
-        """From config.json, model.safetensors (half precision, computed with in single) and tokenizer.json.
+        """From config.json, model.safetensors, tokenizer.json (or vocab.json and merges.txt), ours or published ones.
 
-        Raises `DemoError` when a file is missing, damaged, or belongs to another network.
+        Weights are mapped from disk as they are; those in half precision are widened. Raises `DemoError` when a file
+        is missing, damaged, or belongs to another network.
         """
-        config = _read(folder / "config.json", read_config)
-        tokenizer = _read(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
-        tensors = _read(folder / "model.safetensors", weights.read)
-        with torch.device("meta"):  # no memory and no random numbers for what is replaced at once
+        fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
+        tensors = weights.part(folder / "model.safetensors", weights.read)
+        template = None
+        if published.is_published(fields):
+            config = weights.part(folder / "config.json", lambda _: published.config_of(fields))
+            tokenizer = weights.part(folder, published.tokenizer_of)
+            tensors = published.renamed(tensors, fields["model_type"])
+            template = chat.template_of(folder)
+        else:
+            config = weights.part(folder / "config.json", read_config)
+            tokenizer = weights.part(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
+        with weights.hollow():
             network = Decoder(config)
         weights.fill(network, tensors, f"model.safetensors in {folder.name}")
-        return cls(network.to(device), tokenizer)
+        network, chosen = in_precision(network.to(device))
+        return cls(network, tokenizer, template=template, precision=chosen)
 
     def save(self, folder: Path) -> None:
         """Write the three files that `load` reads; weights in half precision."""
@@ -53,6 +89,61 @@ class Writer:
         text = json.dumps(asdict(self.config), indent=2, ensure_ascii=False) + "\n"
         (folder / "config.json").write_text(text, "utf-8")
         self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text as it stands; characters that the network has no token for are left out, see `unknown`."""
+        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+        missing = self.tokenizer.token_to_id(UNKNOWN)
+        return [i for i in ids if i != missing]
+
+    def prompt(self, text: str, form: int = 5) -> tuple[list[int], str]:
+        """Ids of what is to be gone on with, and how it is shown before what is written.
+
+        For poems the first line is the title and the rest begins the poem; a single line with a verse's punctuation
+        in it begins a poem without a title. `form` is that of a poem: characters a line, 0 for neither 5 nor 7.
+        """
+        if self.kind != "poems":
+            return self.encode(text), text
+        title, _, start = text.strip().partition("\n")
+        if not start and ENDS.search(title):
+            title, start = "", title
+        missing = self.tokenizer.token_to_id(UNKNOWN)
+        ids = [i for i in poem_prompt(self.tokenizer, title, form, start.strip()) if i != missing]
+        return ids, "\n".join(part for part in (title, self.printed(start.strip())) if part) + ("" if start else "\n")
+
+    def printed(self, written: str) -> str:
+        """What was written as it is shown: a poem with a line a sentence."""
+        return SENTENCES.sub(r"\1\n", written) if self.kind == "poems" else written
+
+    def conversation(self, turns: Sequence[tuple[str, str]], room: int) -> list[int]:
+        """Ids of (role, text) turns as the model's own template renders them, ready for its answer.
+
+        The oldest turns are dropped until `room` tokens suffice. Raises `DemoError` for a model without a template.
+        """
+        if self.template is None:
+            raise DemoError("This checkpoint was not tuned to chat; choose one that was.")
+        plain = [(role, self._without_special(text)) for role, text in turns]
+        while True:
+            text = chat.conversation(self.template, plain)
+            ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+            if len(ids) <= room or len(plain) == 1:
+                return ids[-room:]
+            plain = plain[1:]
+
+    def _without_special(self, text: str) -> str:
+        """What a visitor wrote must not end the visitor's turn: names of special tokens are taken out."""
+        for token in self.tokenizer.get_added_tokens_decoder().values():
+            text = text.replace(token.content, "") if token.special else text
+        return text
+
+    def unknown(self, text: str) -> str:
+        """The characters of the text that the network has no token for, each once."""
+        missing = self.tokenizer.token_to_id(UNKNOWN)
+        if missing is None:
+            return ""
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        spans = [span for i, span in zip(encoding.ids, encoding.offsets, strict=True) if i == missing]
+        return "".join(dict.fromkeys(text[a:b] for a, b in spans))
 
     @torch.inference_mode()
     def surprise(self, ids: Sequence[int], *, stride: int | None = None, batch_size: int = 16) -> Tensor:
@@ -89,12 +180,27 @@ def read_config(path: Path) -> Config:
     return Config(**{**fields, "stop_ids": tuple(fields.get("stop_ids", ()))})
 
 
-def _read(path: Path, reader: Callable[[Path], V]) -> V:
-    if not path.is_file():
-        raise DemoError(f"{path.name} is missing in {path.parent}; fetch or train the checkpoint again.")
-    try:
-        return reader(path)
-    except Exception as error:  # json, safetensors and tokenizers each raise their own, tokenizers a bare Exception
-        raise DemoError(
-            f"{path.name} in {path.parent.name} cannot be read; fetch or train the checkpoint again."
-        ) from error
+def in_precision(network: Decoder) -> tuple[Decoder, str]:
+    """The network in the precision that decodes fastest on this processor, and that precision's name.
+
+    Small networks stay in single precision, as do those on an accelerator. `DEMO_APP_DECODER_GENERATOR_PRECISION` set
+    to fp32, bf16 or int8 decides instead. Raises `DemoError` where it is set to anything else.
+    """
+    wanted = os.environ.get(PRECISION, "auto")
+    if wanted not in PRECISIONS:
+        raise DemoError(f"{PRECISION} is none of {', '.join(PRECISIONS)}; set one of them.")
+    device = network.token_embedding.weight.device.type
+    large = sum(p.numel() for p in network.parameters()) >= LARGE
+    if wanted == "auto" and (device != "cpu" or not large):
+        wanted = "fp32"
+    if wanted == "fp32":
+        return network, wanted
+    from demo_app.nn import int8
+
+    if wanted == "auto":
+        wanted = "int8" if int8.is_faster() else "fp32"
+    if wanted == "int8" and device == "cpu":
+        return int8.to_int8(network), "int8"
+    if wanted == "bf16":
+        return precision.in_bfloat16(network), "bf16"
+    return network, "fp32"

@@ -7,10 +7,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from safetensors.torch import save_file
@@ -24,7 +23,6 @@ from demo_app_text_classifier.model import Config, TextClassifier
 
 log = logging.getLogger(__name__)
 
-V = TypeVar("V")
 PAD = "[PAD]"
 MOVES = 0.01  # of a probability that a faster precision may change
 CALIBRATION = (
@@ -70,15 +68,15 @@ class Classifier:
         Weights are mapped from disk as they are; those in half precision are widened. Raises `DemoError` when a file
         is missing, damaged, or belongs to another network.
         """
-        fields = _read(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
-        tensors = _read(folder / "model.safetensors", weights.read)
+        fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
+        tensors = weights.part(folder / "model.safetensors", weights.read)
         if published.is_published(fields):
-            config = _read(folder / "config.json", lambda _: published.config_of(fields))
-            tokenizer = _read(folder, published.tokenizer_of)
+            config = weights.part(folder / "config.json", lambda _: published.config_of(fields))
+            tokenizer = weights.part(folder, published.tokenizer_of)
             tensors = published.renamed(tensors, fields["model_type"])
         else:
-            config = _read(folder / "config.json", read_config)
-            tokenizer = _read(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
+            config = weights.part(folder / "config.json", read_config)
+            tokenizer = weights.part(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
         with weights.hollow():
             network = TextClassifier(config)
         weights.fill(network, tensors, f"model.safetensors in {folder.name}")
@@ -156,16 +154,3 @@ def read_config(path: Path) -> Config:
     """The `Config` in a config.json; raises `ValueError` or `TypeError` for a field that is wrong or unknown."""
     fields = json.loads(path.read_text("utf-8"))
     return Config(**{**fields, "labels": tuple(fields["labels"])})
-
-
-def _read(path: Path, reader: Callable[[Path], V]) -> V:
-    if not path.exists():
-        raise DemoError(f"{path.name} is missing in {path.parent}; fetch or train the checkpoint again.")
-    try:
-        return reader(path)
-    except DemoError:
-        raise
-    except Exception as error:  # json, safetensors and tokenizers each raise their own, tokenizers a bare Exception
-        raise DemoError(
-            f"{path.name} in {path.parent.name} cannot be read; fetch or train the checkpoint again."
-        ) from error
