@@ -8,7 +8,7 @@ from __future__ import annotations
 # T tokens read, S <= T tokens that pictures show, P <= S positions of the lens, L layers, H heads, V vocabulary
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,7 +32,7 @@ LENS = 24  # positions of the logit lens at most, and at least
 LENS_LEAST = 8
 LENS_PRODUCTS = 12e9  # multiply-adds that a lens may cost: about a third of a second on two cores
 LIMIT = 2_000  # tokens of a text whose surprise is measured
-PIECE = 128  # tokens read at a time where all logits are wanted: (PIECE, V) is what they take
+PIECE = 64  # tokens read at a time where all logits are wanted: (PIECE, V) is what they take
 MARKS = str.maketrans({" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍", "\u3000": "□"})  # what would not be seen
 
 
@@ -108,7 +108,7 @@ class Surprise:
     @property
     def perplexity(self) -> float:
         """Between how many equally likely tokens the network wavered, on average; nan where none was scored."""
-        return math.exp(self.nats / self.tokens) if self.tokens else math.nan
+        return math.exp(min(700.0, self.nats / self.tokens)) if self.tokens else math.nan  # no float is larger
 
     @property
     def bits_per_character(self) -> float:
@@ -292,7 +292,7 @@ def scores(network: Decoder, ids: Sequence[int], *, seconds: float = math.inf) -
 
 def cache_timing(
     network: Decoder, ids: Sequence[int], most: int = 64, *, seconds: float = 6.0, every: float = 0.15
-) -> Iterator[Timing]:
+) -> Generator[Timing, None, None]:
     """Write up to `most` tokens after the ids, the likeliest each time, once with a cache and once without.
 
     Yields what was measured so far, about once in `every` seconds, and at the end with `done`. The end comes with the

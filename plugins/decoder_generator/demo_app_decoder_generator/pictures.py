@@ -18,10 +18,10 @@ import numpy as np
 
 from demo_app import viz
 from demo_app.viz import escape
-from demo_app_decoder_generator.explain import SHOWN, Candidate, Look, Piece, Surprise, Timing
+from demo_app_decoder_generator.explain import MARKS, SHOWN, Candidate, Look, Piece, Surprise, Timing
 
 STRONGEST = 6  # pieces that are named as the most surprising
-BEFORE = 12  # characters before such a piece
+BEFORE = 24  # characters before such a piece
 SINK = 0.3  # attention on the first token from which it is said so
 
 # A chosen candidate triggers the component's `click`; its gr.EventData has `token`, the id
@@ -64,7 +64,7 @@ def candidates_picture(candidates: Sequence[Candidate], chosen_id: int | None = 
             f'<li><button type="button" class="{kind}" data-token="{int(candidate.id)}" '
             f'aria-pressed="{"true" if chosen else "false"}" aria-label="{says}" title="{says}">'
             f'<span class="gen-name" dir="auto">{text}</span>{_two(before / full, after / full)}'
-            f'<span class="gen-number gen-before">{_percent(before)}</span>'
+            f'<span class="gen-number gen-quiet">{_percent(before)}</span>'
             f'<span class="gen-number">{_percent(after) if candidate.kept else "–"}</span></button></li>'
         )
     rest = [max(0.0, 1 - sum(values)) for values in zip(*shares, strict=True)]
@@ -74,13 +74,10 @@ def candidates_picture(candidates: Sequence[Candidate], chosen_id: int | None = 
         f'<span class="gen-number">{_percent(rest[0])}</span><span class="gen-number">{_percent(rest[1])}</span></li>'
     )
     label = "What may come next: choose one, and the text goes on with it"
-    head = (
-        '<div class="gen-row gen-head" aria-hidden="true"><span>token</span><span></span>'
-        f'<span class="gen-number gen-key">{_two(0.8, 0)} network</span>'
-        f'<span class="gen-number gen-key">{_two(0, 0.8)} drawn</span></div>'
-    )
     return (
-        f'<figure class="viz"><figcaption>{label}</figcaption>{head}'
+        f'<figure class="viz"><figcaption>{label}<span class="gen-keys" aria-hidden="true">'
+        '<span class="gen-key"><i class="gen-swatch gen-before"></i>by the network</span>'
+        '<span class="gen-key"><i class="gen-swatch gen-after"></i>as it is drawn</span></span></figcaption>'
         f'<ul class="gen-candidates" aria-label="{label}">{"".join(rows)}</ul></figure>'
     )
 
@@ -100,15 +97,7 @@ def surprise_strip(surprise: Surprise) -> str:
         f'<div class="gen-text" dir="auto" role="group" aria-label="{escape(f"{label}. Most: {spoken}")}">'
         f"{''.join(spans)}</div></figure>"
     )
-    bars = viz.bars(
-        [f"…{_before(surprise, i)}[{_visible(surprise.pieces[i].text)}]" for i in strongest],
-        [surprise.pieces[i].nats or 0.0 for i in strongest],
-        label="The most surprising, in nats (-log p)",
-        notes=[_expectation(surprise.pieces[i]) for i in strongest],
-        percent=False,
-        full=full,
-    )
-    return strip + viz.note(_measures(surprise), kind="card") + (bars if strongest else "")
+    return strip + viz.note(_measures(surprise), kind="card") + _most_surprising(surprise, strongest)
 
 
 def lens_table(look: Look) -> str:
@@ -121,7 +110,7 @@ def lens_table(look: Look) -> str:
     comes = [*look.ids[-positions:][1:].tolist(), None]  # after each position; not known after the last
     top = "".join(f'<th scope="col" title="{escape(name)}">{escape(name)}</th>' for name in columns)
     rows = []
-    for layer in range(layers):
+    for layer in reversed(range(layers)):  # as the network is drawn in books: the answer is on top
         said = "embedding" if layer == 0 else f"layer {layer}"
         cells = []
         for place, name in enumerate(columns):
@@ -154,7 +143,8 @@ def attention_of_last(look: Look, layer: int | None = None, head: int | None = N
     """Where the last token looks: one head, or an average (`None`); and all heads as stripes that are buttons."""
     weights = look.attention.astype(np.float32)  # (L, H, S)
     chosen = weights.mean(axis=0) if layer is None else weights[layer]  # (H, S)
-    scores = np.nan_to_num(chosen.mean(axis=0) if head is None else chosen[head])  # (S,)
+    scores = chosen.mean(axis=0) if head is None else chosen[head]  # (S,)
+    scores = np.clip(np.nan_to_num(scores, nan=0.0), 0, 1)
     where = "all layers" if layer is None else f"layer {layer + 1}"
     which = "all heads" if head is None else f"head {head + 1}"
     sink = look.length == len(look.tokens) > 2 and float(scores[0]) > SINK
@@ -185,7 +175,7 @@ def attention_of_last(look: Look, layer: int | None = None, head: int | None = N
         label="All heads, each a row of stripes from the first token to the last: choose one",
         selected=None if layer is None or head is None else (layer, head),
     )
-    return strip + "".join(viz.note(text) for text in notes) + grid
+    return f'{strip}{"".join(viz.note(text) for text in notes)}<div class="gen-stripes">{grid}</div>'
 
 
 def timing_plot(timing: Timing) -> str:
@@ -205,7 +195,7 @@ def timing_plot(timing: Timing) -> str:
     now = f"At {last} tokens: {ends[0]:.1f} ms with the cache, {ends[1]:.1f} ms without"
     more = f", {ends[1] / max(ends[0], 1e-6):.1f} times as long." if ends[1] > ends[0] else "."
     marks = [top, 0.75 * top, 0.5 * top, 0.25 * top, 0.0]
-    middle = f"<span>{(first + last) // 2}</span>" if last - first > 3 else ""
+    along = [first, (first + last) // 2] if last - first > 3 else [first] if first != last else []
     return (
         f'<figure class="viz"><figcaption>{label}<span class="gen-keys">'
         f"{_key('gen-cached', 'with the cache: one token is read')}"
@@ -214,9 +204,8 @@ def timing_plot(timing: Timing) -> str:
         f'<div class="gen-y" aria-hidden="true">{"".join(f"<span>{mark:g}</span>" for mark in marks)}</div>'
         f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
         f'aria-label="{label}. {now}{more}">{grid}{lines}</svg>'
-        f'<div class="gen-x"><span>{first}</span>{middle}<span>{last} tokens</span></div></div></figure>'
-        + viz.note(now + more)
-        + (_lesson() if timing.done else "")
+        f'<div class="gen-x">{"".join(f"<span>{mark}</span>" for mark in along)}<span>{last} tokens</span></div>'
+        "</div></figure>" + viz.note(now + more) + (_lesson() if timing.done else "")
     )
 
 
@@ -247,8 +236,8 @@ def why_decoder_only() -> str:
 
 def _two(before: float, after: float) -> str:
     return (
-        f'<span class="gen-two" aria-hidden="true"><i style="--v:{before:.3f}"></i>'
-        f'<b style="--v:{after:.3f}"></b></span>'
+        f'<span class="gen-two" aria-hidden="true"><i class="gen-before" style="--v:{before:.3f}"></i>'
+        f'<i class="gen-after" style="--v:{after:.3f}"></i></span>'
     )
 
 
@@ -283,14 +272,33 @@ def _expectation(piece: Piece) -> str:
     return f"likeliest: {piece.expected} {_percent(_share(piece.share))}"
 
 
-def _visible(text: str) -> str:
-    return text.replace("\n", "↵").replace(" ", "·")
+def _most_surprising(surprise: Surprise, strongest: Sequence[int]) -> str:
+    """The pieces that surprised most, with what was before them and what the network would rather have seen."""
+    if not strongest:
+        return ""
+    label = "The most surprising, in nats (-log p)"
+    full = max(surprise.pieces[i].nats or 0.0 for i in strongest) or 1.0
+    rows = []
+    for i in strongest:
+        piece = surprise.pieces[i]
+        nats = piece.nats or 0.0
+        rows.append(
+            f'<li><span class="gen-name" dir="auto">{escape(piece.text.translate(MARKS))}</span>'
+            f'<span class="viz-bar" style="--v:{min(1.0, max(0.0, nats / full)):.3f}" aria-hidden="true"><i></i></span>'
+            f'<span class="gen-number">{nats:.2f}</span>'
+            f'<span class="gen-why" dir="auto">after “{escape(_before(surprise, i))}”; '
+            f"{escape(_expectation(piece))}</span></li>"
+        )
+    return (
+        f'<figure class="viz"><figcaption>{label}</figcaption>'
+        f'<ul class="gen-strongest" aria-label="{label}">{"".join(rows)}</ul></figure>'
+    )
 
 
 def _before(surprise: Surprise, index: int) -> str:
     """The end of the text before a piece."""
     text = "".join(piece.text for piece in surprise.pieces[max(0, index - BEFORE) : index])
-    return text[-BEFORE:].replace("\n", "↵")
+    return ("…" + text[-BEFORE:] if len(text) > BEFORE else text).replace("\n", "↵")
 
 
 def _strongest(surprise: Surprise) -> list[int]:
