@@ -29,8 +29,8 @@ Ids = NDArray[np.int64]
 
 SHOWN = 64  # tokens that pictures show: the last ones
 LENS = 24  # positions of the logit lens at most, and at least
-LENS_LEAST = 8
-LENS_PRODUCTS = 12e9  # multiply-adds that a lens may cost: about a third of a second on two cores
+LENS_LEAST = 4
+LENS_PRODUCTS = 8e9  # multiply-adds that a lens may cost: a fifth of a second on two idle cores
 LIMIT = 2_000  # tokens of a text whose surprise is measured
 PIECE = 64  # tokens read at a time where all logits are wanted: (PIECE, V) is what they take
 MARKS = str.maketrans({" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍", "\u3000": "□"})  # what would not be seen
@@ -177,7 +177,7 @@ def lens_positions(layers: int, vocabulary: int, width: int) -> int:
     """How many positions the lens shows: each costs layers + 1 products with the output matrix.
 
     >>> lens_positions(6, 65, 256), lens_positions(12, 50257, 768), lens_positions(24, 151936, 896)
-    (24, 23, 8)
+    (24, 15, 4)
     """
     return max(LENS_LEAST, min(LENS, int(LENS_PRODUCTS / ((layers + 1) * vocabulary * width))))
 
