@@ -97,19 +97,19 @@ class Engine:
         self._line: deque[Text] = deque()
         self._changed = threading.Condition()  # guards the line and `_thread`
         self._thread: threading.Thread | None = None
+        self._batch: _Batch | None = None  # of that thread
 
     def write(self, prompt: Sequence[int], most: int, sampling: Sampling, stop_ids: Sequence[int] = ()) -> Text:
-        """Ask for a text of at most `most` tokens after `prompt`, which is cut from the left where both do not fit.
+        """Ask for a text of at most `most` tokens after `prompt`, which is cut from the left to fit the context.
 
-        Raises `InputError` for an empty prompt or no tokens to write, `DemoError` where too many wait.
+        A text that fills the context goes on from its last half, which is read again. Raises `InputError` for an empty
+        prompt or no tokens to write, `DemoError` where too many wait.
         """
         if not prompt:
             raise InputError("The prompt is empty; write at least one character.")
         if most < 1:
             raise InputError(f"{most} tokens cannot be written; ask for at least one.")
-        most = min(most, self.network.config.context - 1)
-        kept = tuple(prompt[-(self.network.config.context - most) :])
-        text = Text(kept, most, sampling, tuple(stop_ids))
+        text = Text(tuple(prompt[-self.room(most) :]), most, sampling, tuple(stop_ids))
         with self._changed:
             if len(self._line) >= self.waiting:
                 raise DemoError(f"{self.waiting} others are waiting to write; please try again in a minute.")
@@ -121,6 +121,16 @@ class Engine:
                 self._thread.start()
             self._changed.notify_all()
         return text
+
+    def room(self, most: int) -> int:
+        """Tokens of a prompt that are read where so many are to be written: at least half of the context."""
+        return self.network.config.context - min(most, self.network.config.context // 2)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody's text is being written or waits."""
+        with self._changed:
+            return bool(self._line) or (self._batch is not None and bool(self._batch.texts))
 
     def place(self, text: Text) -> int:
         """Its place in the line, from 1; 0 for one that is being written or has ended."""
@@ -140,10 +150,9 @@ class Engine:
                 shown = place
                 yield place
 
-
     def _run(self, threads: int) -> None:
         torch.set_num_threads(threads)  # each thread has a number of its own; this is that of whoever asked first
-        batch = _Batch(self.network, self.rows)
+        batch = self._batch = _Batch(self.network, self.rows)
         try:
             with torch.inference_mode():
                 while self._admit(batch):
@@ -151,7 +160,7 @@ class Engine:
         except BaseException as error:
             log.exception("the decode loop failed")
             with self._changed:
-                self._thread = None
+                self._thread = self._batch = None
                 texts = [*batch.texts, *self._line]
                 self._line.clear()
             for text in texts:
@@ -161,7 +170,7 @@ class Engine:
         """Let the next in line join where there is a row; `False` once nobody has asked for a while."""
         with self._changed:
             if not batch.texts and not self._changed.wait_for(lambda: self._line, IDLE):
-                self._thread = None
+                self._thread = self._batch = None
                 return False
             for text in [text for text in self._line if text.stopped]:
                 self._line.remove(text)
@@ -180,18 +189,22 @@ class _Batch:
         self.rows = rows
         self.cache = network.new_cache(rows, PLACES)
         self.writing: list[Text] = []
-        self.reading: Text | None = None  # its prompt is read in pieces, in the row after those that write
+        self.full: deque[Text] = deque()  # filled the context, and go on from their last half once that was read again
+        self.reading: Text | None = None  # what it goes on from is read in pieces, in the row after those that write
+        self.unread: tuple[int, ...] = ()  # all of that
 
     @property
     def texts(self) -> list[Text]:
-        return [*self.writing, *([self.reading] if self.reading is not None else [])]
+        return [*self.writing, *self.full, *([self.reading] if self.reading is not None else [])]
 
     @property
     def free(self) -> bool:
-        return self.reading is None and len(self.writing) < self.rows
+        return self.reading is None and not self.full and len(self.writing) < self.rows
 
-    def join(self, text: Text) -> None:
+    def join(self, text: Text, last: int | None = None) -> None:
+        """Read the text, or its `last` tokens, and then write on."""
         self.reading = text
+        self.unread = (*text.prompt, *text.written)[-last if last else None :]
         self.cache.lengths[len(self.writing)] = 0
 
     def step(self) -> None:
@@ -199,20 +212,26 @@ class _Batch:
         for row in reversed(range(len(self.writing))):
             if self.writing[row].stopped:
                 self._leave(row)
+        context = self.network.config.context
+        for row in reversed(range(len(self.writing))):
+            if int(self.cache.lengths[row]) == context:
+                self.full.append(self._take_out(row))
+        if self.reading is None and self.full:
+            self.join(self.full.popleft(), max(1, context // 2))
         if self.reading is not None:
             self._read(self.reading)
         if self.writing:
             self._write()
 
     def _read(self, text: Text) -> None:
-        """The next piece of the prompt, and the first token where that was the last piece."""
+        """The next piece of what it goes on from, and a token where that was the last piece."""
         row = len(self.writing)
         begin = int(self.cache.lengths[row])
-        piece = text.prompt[begin : begin + CHUNK]
+        piece = self.unread[begin : begin + CHUNK]
         self._make_room(begin + len(piece))
         ids = torch.tensor([piece], device=self.cache.keys.device)  # (1, T)
         logits = self.network(ids, self.cache.view(row, row + 1), last_only=True).logits[0].cpu()  # (V,)
-        if not text.stopped and begin + len(piece) < len(text.prompt):
+        if not text.stopped and begin + len(piece) < len(self.unread):
             return
         self.reading = None
         if not text.stopped and text.take(logits):
@@ -231,15 +250,19 @@ class _Batch:
                 self._leave(row)
 
     def _leave(self, row: int) -> None:
+        self._take_out(row).end()
+
+    def _take_out(self, row: int) -> Text:
         """Give the row to the last one that writes, and its row to the one that reads."""
         last = len(self.writing) - 1
-        self.writing[row].end()
+        text = self.writing[row]
         if row != last:
             self.cache.move(last, row)
             self.writing[row] = self.writing[last]
         self.writing.pop()
         if self.reading is not None:
             self.cache.move(last + 1, last)
+        return text
 
     def _make_room(self, places: int) -> None:
         if places > self.cache.max_tokens:

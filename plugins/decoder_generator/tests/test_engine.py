@@ -142,3 +142,18 @@ def test_an_error_in_the_loop_reaches_everybody_and_the_next_starts_anew(network
     finally:
         network.forward = real  # type: ignore[method-assign]
     assert len(list(engine.write([1], 5, GREEDY))) == 5
+
+
+def test_a_text_longer_than_the_context_goes_on_from_its_last_half(network: Decoder) -> None:
+    context = network.config.context
+    engine = Engine(network, rows=2)
+    beside = engine.write([3], 30, GREEDY)
+    long = engine.write([1, 2], 2 * context, GREEDY)
+    found = [token.id for token in long]
+    assert len(found) == 2 * context
+    fits = context - 1  # tokens that are written while the network sees all before them
+    assert found[:fits] == alone(network, [1, 2], fits, GREEDY)
+    half = [1, 2, *found[:fits]][-context // 2 :]
+    assert found[fits : fits + 5] == alone(network, half, 5, GREEDY)
+    assert [token.id for token in beside] == alone(network, [3], 30, GREEDY)
+    assert not engine.busy
