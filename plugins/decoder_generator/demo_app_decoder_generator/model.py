@@ -93,6 +93,7 @@ class Decoder(nn.Module):
         )
         make_norm = RMSNorm if config.norm == "rms" else nn.LayerNorm
         self.final_norm = make_norm(config.width, config.norm_eps)
+        self.output: nn.Module | None = None  # (..., D) to (..., V); none: by the embedding's matrix
         self.dropout = nn.Dropout(config.dropout)
 
     @torch.no_grad()
@@ -107,7 +108,7 @@ class Decoder(nn.Module):
 
     def new_cache(self, rows: int, max_tokens: int | None = None) -> KeyValueCache:
         """An empty cache for `rows` texts of at most `max_tokens` tokens each (none: the whole context)."""
-        config, weight = self.config, self.token_embedding.weight
+        config, weight = self.config, self.final_norm.weight
         return KeyValueCache.empty(
             config.layers,
             rows,
@@ -138,7 +139,7 @@ class Decoder(nn.Module):
         positions = step.positions if step is not None else torch.arange(T, device=ids.device).expand(B, T)
         if step is None and self.config.context < T:
             raise ValueError(f"{T} tokens do not fit the context of {self.config.context}; cut the text.")
-        x = self.token_embedding(ids)  # (B, T, D)
+        x = self.token_embedding(ids).to(self.final_norm.weight.dtype)  # (B, T, D); the table may be in half precision
         if self.positions is not None:
             x = x + self.positions.weight[positions]
         x = self.dropout(x)
@@ -157,4 +158,5 @@ class Decoder(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """(..., D) of the residual stream, after any layer, to (..., V): the last norm, then the output matrix."""
-        return F.linear(self.final_norm(x), self.token_embedding.weight)
+        x = self.final_norm(x)
+        return F.linear(x, self.token_embedding.weight) if self.output is None else self.output(x)
