@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +16,23 @@ import pytest
 import torch
 from demo_app_decoder_generator.model import Decoder
 from demo_app_decoder_generator.published import config_of, renamed, tokenizer_of
+from demo_app_decoder_generator.writer import PRECISION, Writer
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models
 from torch import Tensor, nn
 
 from demo_app import DemoError
-from demo_app.nn import weights
+from plugins.decoder_generator.tests.gguf_smollm2 import CONFIG as SMOLLM2
 
+# config.json of the Hub's repositories
 GPT2: dict[str, Any] = {
     "activation_function": "gelu_new",
     "architectures": ["GPT2LMHeadModel"],
+    "attn_pdrop": 0.1,
     "bos_token_id": 50256,
+    "embd_pdrop": 0.1,
     "eos_token_id": 50256,
+    "initializer_range": 0.02,
     "layer_norm_epsilon": 1e-05,
     "model_type": "gpt2",
     "n_ctx": 1024,
@@ -30,34 +40,24 @@ GPT2: dict[str, Any] = {
     "n_head": 12,
     "n_layer": 12,
     "n_positions": 1024,
+    "resid_pdrop": 0.1,
+    "summary_activation": None,
+    "summary_first_dropout": 0.1,
+    "summary_proj_to_labels": True,
+    "summary_type": "cls_index",
+    "summary_use_proj": True,
+    "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}},
     "vocab_size": 50257,
 }
-SMOLLM2: dict[str, Any] = {
-    "architectures": ["LlamaForCausalLM"],
-    "attention_bias": False,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "hidden_act": "silu",
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "max_position_embeddings": 8192,
-    "mlp_bias": False,
-    "model_type": "llama",
-    "num_attention_heads": 9,
-    "num_hidden_layers": 30,
-    "num_key_value_heads": 3,
-    "rms_norm_eps": 1e-05,
-    "rope_scaling": None,
-    "rope_theta": 100000,
-    "tie_word_embeddings": True,
-    "vocab_size": 49152,
-}
+DISTILGPT2 = {"_num_labels": 1, **GPT2, "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "n_layer": 6}
 QWEN: dict[str, Any] = {
     "architectures": ["Qwen2ForCausalLM"],
+    "attention_dropout": 0.0,
     "bos_token_id": 151643,
     "eos_token_id": 151645,
     "hidden_act": "silu",
     "hidden_size": 896,
+    "initializer_range": 0.02,
     "intermediate_size": 4864,
     "max_position_embeddings": 32768,
     "max_window_layers": 21,
@@ -69,68 +69,117 @@ QWEN: dict[str, Any] = {
     "rope_theta": 1000000.0,
     "sliding_window": 32768,
     "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.43.1",
+    "use_cache": True,
     "use_sliding_window": False,
     "vocab_size": 151936,
 }
-VOCABULARY = 999  # in place of the published one, which makes logits large and tests slow
-DEPTH = {"gpt2": "n_layer", "llama": "num_hidden_layers", "qwen2": "num_hidden_layers"}
 
 
-def reference(fields: dict[str, Any]) -> nn.Module:
-    """transformers' network for these fields, every parameter random and away from its start."""
-    import transformers
+@dataclass(frozen=True)
+class Repository:
+    """What the Hub has, and how much of it a test takes."""
 
-    kind = {"gpt2": "GPT2", "llama": "Llama", "qwen2": "Qwen2"}[fields["model_type"]]
-    arguments = {k: v for k, v in fields.items() if k not in ("architectures", "model_type", "rope_scaling")}
-    config = getattr(transformers, f"{kind}Config")(**arguments)
-    network = getattr(transformers, f"{kind}{'LMHeadModel' if kind == 'GPT2' else 'ForCausalLM'}")(config)
+    fields: dict[str, Any]
+    prefix: str = ""  # of GPT-2's names: the first repository has none, the distilled one has
+    size: int | None = None  # bytes of the published model.safetensors, where all of it is taken
+
+    @property
+    def kind(self) -> str:
+        return str(self.fields["model_type"])
+
+    def small(self, layers: int, **fields: Any) -> Repository:
+        depth = "n_layer" if self.kind == "gpt2" else "num_hidden_layers"
+        return replace(self, fields=self.fields | {depth: layers} | fields, size=None)
+
+
+REPOSITORIES = {
+    "gpt2": Repository(GPT2, size=548_105_171),
+    "distilgpt2": Repository(DISTILGPT2, prefix="transformer.", size=352_824_413),
+    "smollm2": Repository(SMOLLM2, size=269_060_552),
+    "qwen2_5": Repository(QWEN),
+}
+VOCABULARY = 999  # in place of the published one, where a test shall be quick
+
+
+def tensors_of(repository: Repository) -> dict[str, Tensor]:
+    """Random weights, none at its usual start, under the names, in the layout and type of the published file."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    fields = {name: value for name, value in repository.fields.items() if name not in ("torch_dtype", "rope_scaling")}
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(AutoConfig.for_model(**fields))
     generator = torch.Generator().manual_seed(0)
+    dtype = torch.float32 if repository.kind == "gpt2" else torch.bfloat16
+    tensors = {}
     for name, parameter in network.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
         norm = name.endswith("weight") and ("norm" in name or ".ln_" in name)
-        parameter.data = 1 + 0.1 * noise if norm else 0.05 * noise
-    return network.eval()
-
-
-def published(network: nn.Module, kind: str) -> dict[str, Tensor]:
-    """The names of the Hub's files: gpt2's have no prefix and hold masks; the embedding is stored once."""
-    tensors = {k: v for k, v in network.state_dict().items() if k != "lm_head.weight"}
-    if kind == "gpt2":
-        tensors = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
-        tensors |= {"h.0.attn.bias": torch.ones(1, 1, 8, 8).tril(), "h.0.attn.masked_bias": torch.tensor(-1e4)}
+        tensors[name] = (1 + 0.1 * noise if norm else 0.05 * noise).to(dtype)
+    tensors.pop("lm_head.weight", None)  # the embedding is stored once
+    if repository.kind == "gpt2":  # older files hold the masks too
+        context = repository.fields["n_ctx"]
+        tensors |= {
+            f"transformer.h.{layer}.attn.bias": torch.ones(1, 1, context, context).tril()
+            for layer in range(repository.fields["n_layer"])
+        }
+        tensors = {repository.prefix + name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
     return tensors
 
 
-def ours(fields: dict[str, Any], tensors: dict[str, Tensor]) -> Decoder:
-    with torch.device("meta"):
-        network = Decoder(config_of(fields))
-    weights.fill(network, renamed(tensors, fields["model_type"]), "the reference")
-    return network.eval().requires_grad_(False)
+def publish(folder: Path, repository: Repository) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(repository.fields, indent=2))
+    save_file(tensors_of(repository), folder / "model.safetensors", {"format": "pt"})
+    Tokenizer(models.BPE({"a": 0}, [])).save(str(folder / "tokenizer.json"))
+    return folder
 
 
-@pytest.fixture(scope="module", params=[GPT2, SMOLLM2, QWEN], ids=["gpt2", "smollm2", "qwen2.5"])
-def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, Decoder]:
-    fields = request.param | {"vocab_size": VOCABULARY, DEPTH[request.param["model_type"]]: 3}
-    theirs = reference(fields)
-    return theirs, ours(fields, published(theirs, fields["model_type"]))
+QUICK = {name: repository.small(3, vocab_size=VOCABULARY, eos_token_id=2) for name, repository in REPOSITORIES.items()}
+WHOLE = {**REPOSITORIES, "qwen2_5": REPOSITORIES["qwen2_5"].small(4)}  # all 24 layers take 6 GB
 
 
-def ids_of(rows: int, tokens: int) -> Tensor:
-    return torch.randint(VOCABULARY, (rows, tokens), generator=torch.Generator().manual_seed(1))
+@pytest.fixture(
+    scope="module",
+    params=[*QUICK.values(), *(pytest.param(repository, marks=pytest.mark.slow) for repository in WHOLE.values())],
+    ids=[*QUICK, *(f"{name} as published" for name in WHOLE)],
+)
+def pair(request: pytest.FixtureRequest) -> Iterator[tuple[nn.Module, Decoder]]:
+    """transformers' network and ours, from one folder in the Hub's layout."""
+    from transformers import AutoModelForCausalLM
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two that another process disturbs are slower than one
+    with tempfile.TemporaryDirectory() as made, pytest.MonkeyPatch.context() as patch:
+        folder = publish(Path(made), request.param)
+        if request.param.size is not None:
+            size = (folder / "model.safetensors").stat().st_size
+            assert size == pytest.approx(request.param.size, abs=64)  # the headers of older files end elsewhere
+        patch.setenv(PRECISION, "fp32")
+        theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        yield theirs, Writer.load(folder, "cpu").network
+    torch.set_num_threads(threads)
+
+
+def ids_of(network: Decoder, rows: int, tokens: int) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(network.config.vocab_size, (rows, tokens), generator=generator)
 
 
 @torch.inference_mode()
 def test_logits_are_transformers(pair: tuple[nn.Module, Decoder]) -> None:
     theirs, network = pair
-    ids = ids_of(2, 65)
-    torch.testing.assert_close(network(ids).logits, theirs(ids).logits, atol=1e-4, rtol=0)
-    torch.testing.assert_close(network(ids, trace=True).logits, theirs(ids).logits, atol=1e-4, rtol=0)
+    ids = ids_of(network, 2, 65)
+    expected = theirs(ids).logits
+    torch.testing.assert_close(network(ids).logits, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(network(ids, trace=True).logits, expected, atol=1e-4, rtol=0)
 
 
 @torch.inference_mode()
 def test_step_by_step_with_the_cache_is_the_same(pair: tuple[nn.Module, Decoder]) -> None:
     theirs, network = pair
-    ids, cache = ids_of(2, 40), network.new_cache(2, 64)
+    ids, cache = ids_of(network, 2, 40), network.new_cache(2, 64)
     steps = [network(ids[:, :30], cache).logits, *(network(ids[:, t : t + 1], cache).logits for t in range(30, 40))]
     torch.testing.assert_close(torch.cat(steps, dim=1), theirs(ids).logits, atol=1e-4, rtol=0)
 
@@ -138,23 +187,36 @@ def test_step_by_step_with_the_cache_is_the_same(pair: tuple[nn.Module, Decoder]
 @torch.inference_mode()
 def test_rows_of_different_lengths_are_transformers_padded_on_the_left(pair: tuple[nn.Module, Decoder]) -> None:
     theirs, network = pair
-    lengths, ids = torch.tensor([20, 7]), ids_of(2, 20)
+    lengths, ids = torch.tensor([20, 7, 1]), ids_of(network, 3, 20)
     left = torch.zeros_like(ids)
     for row, length in enumerate(lengths.tolist()):
         left[row, 20 - length :] = ids[row, :length]
     mask = (torch.arange(20) >= 20 - lengths[:, None]).long()
     places = (mask.cumsum(-1) - 1).clamp(min=0)
-    expected = theirs(left, attention_mask=mask, position_ids=places).logits[:, -1]
-    cache = network.new_cache(2, 32)
-    found = network(ids, cache, lengths=lengths, last_only=True).logits
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    new = ids_of(2, 1)
-    more = theirs(
-        torch.cat((left, new), 1),
-        attention_mask=torch.cat((mask, torch.ones(2, 1, dtype=torch.long)), 1),
-        position_ids=torch.cat((places, lengths[:, None]), 1),
-    ).logits[:, -1]
-    torch.testing.assert_close(network(new, cache, last_only=True).logits, more, atol=1e-4, rtol=0)
+    expected = theirs(left, attention_mask=mask, position_ids=places).logits  # (B, T, V)
+    found = network(ids, lengths=lengths).logits
+    for row, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(found[row, :length], expected[row, 20 - length :], atol=1e-4, rtol=0)
+    cache = network.new_cache(3, 32)
+    last = network(ids, cache, lengths=lengths, last_only=True).logits
+    torch.testing.assert_close(last, expected[:, -1], atol=1e-4, rtol=0)
+    for step in range(3):  # each row goes on from where it ends
+        new = ids_of(network, 3, 1 + step)[:, -1:]
+        left, mask = torch.cat((left, new), 1), torch.cat((mask, torch.ones(3, 1, dtype=torch.long)), 1)
+        places = torch.cat((places, lengths[:, None] + step), 1)
+        more = theirs(left, attention_mask=mask, position_ids=places).logits[:, -1]
+        torch.testing.assert_close(network(new, cache, last_only=True).logits, more, atol=1e-4, rtol=0)
+
+
+def test_gpt2_is_read_with_masks_and_with_the_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PRECISION, "fp32")
+    names = set(tensors_of(QUICK["gpt2"])), set(tensors_of(QUICK["distilgpt2"]))
+    assert {"wte.weight", "h.2.attn.bias", "h.2.attn.c_attn.bias", "ln_f.bias"} < names[0]
+    assert {f"transformer.{name}" for name in names[0]} == names[1]
+    loaded = [Writer.load(publish(tmp_path / name, QUICK[name]), "cpu") for name in ("gpt2", "distilgpt2")]
+    first, second = (writer.network.state_dict() for writer in loaded)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not any("mask" in name or name.endswith("attention.bias") for name in first)
 
 
 def test_what_the_network_is_not_is_refused() -> None:

@@ -34,6 +34,15 @@ CONVERSATIONS = (
 TEXTS = ("The capital of France is", "Water boils at", "1, 2, 3, 5, 8, 13,")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two threads that another process disturbs are far slower than one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def folder(request: pytest.FixtureRequest) -> Path:
     """The converted checkpoint; made once a machine, in pytest's cache."""
