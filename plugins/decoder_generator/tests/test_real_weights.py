@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import torch
 from demo_app_decoder_generator import chat
+from demo_app_decoder_generator.checkpoints import CHECKPOINTS
 from demo_app_decoder_generator.sampling import Sampling
+from demo_app_decoder_generator.selfcheck import selfcheck
 from demo_app_decoder_generator.stream import TextStream
 from demo_app_decoder_generator.writer import PRECISION, Writer
 
@@ -100,6 +102,13 @@ def test_the_capital_of_france_is_paris(writer: Writer) -> None:
     assert tokens.tolist() == [7042, 260, 4528, 2250, 1315]
     # Published for the 4-bit weights before they were rounded to bfloat16
     assert values.tolist() == pytest.approx([17.371, 14.889, 13.245, 13.009, 12.952], abs=0.1)
+
+
+def test_what_the_selfcheck_expects_is_found(writer: Writer) -> None:
+    checkpoint = next(checkpoint for checkpoint in CHECKPOINTS if checkpoint.name == "smollm2")
+    comparisons = list(selfcheck(writer, checkpoint))
+    assert comparisons
+    assert all(comparison.ok for comparison in comparisons)
 
 
 @torch.inference_mode()
