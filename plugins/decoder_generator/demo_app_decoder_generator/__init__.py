@@ -1,4 +1,47 @@
 """Decoder: a Transformer that writes token by token, and lets a visitor stand inside the loop.
 
-Not a plugin yet: network, published weights, sampling, the decode loop and training are here, the tab is to come.
+Registration only: gradio and torch are imported when the tab is built and when a model is loaded.
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import demo_app
+from demo_app_decoder_generator.checkpoints import CHECKPOINTS
+from demo_app_decoder_generator.selfcheck import selfcheck
+
+if TYPE_CHECKING:
+    from demo_app.models import ModelHandle
+    from demo_app_decoder_generator.writer import Writer
+
+
+def load(folder: Path | None, device: str) -> Writer:
+    from demo_app_decoder_generator.writer import Writer
+
+    if folder is None:
+        raise demo_app.DemoError("The generator needs a checkpoint; choose one in the picker.")
+    return Writer.load(folder, device)
+
+
+def build(handle: ModelHandle[Any]) -> None:
+    from demo_app_decoder_generator.tab import build
+
+    build(handle)
+
+
+@demo_app.hookimpl
+def register_demos() -> list[demo_app.Demo[Any]]:
+    return [
+        demo_app.Demo(
+            name="decoder_generator",
+            title="Text generator",
+            summary="A decoder-only Transformer writes token by token, and lets you stand inside the loop.",
+            load=load,
+            build=build,
+            checkpoints=CHECKPOINTS,
+            order=20,
+            selfcheck=selfcheck,
+        )
+    ]

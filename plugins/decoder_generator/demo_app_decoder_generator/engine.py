@@ -8,10 +8,12 @@ visitors get nearly eight times the tokens of one (continuous batching: Yu et al
 
 from __future__ import annotations
 
+import atexit
 import logging
 import queue
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ import torch
 from torch import Tensor
 
 from demo_app import DemoError, InputError
+from demo_app.nn.cache import KeyValueCache
 from demo_app_decoder_generator.model import Decoder
 from demo_app_decoder_generator.sampling import Sampling, draw
 
@@ -28,6 +31,16 @@ log = logging.getLogger(__name__)
 PLACES = 256  # tokens a row has room for at first; doubled when a text needs more
 CHUNK = 128  # tokens of a prompt that are read between two steps of the batch, so that a long one holds up nobody
 IDLE = 5.0  # seconds without work after which the loop ends and gives its cache back
+
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A thread that computes while the interpreter goes away takes the process down with it."""
+    for engine in list(_engines):
+        engine.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +103,18 @@ class Text:
 class Engine:
     """Writes the texts of all who ask: at most `rows` at once, at most `waiting` others in line."""
 
-    def __init__(self, network: Decoder, *, rows: int = 8, waiting: int = 64) -> None:
+    def __init__(self, network: Decoder, *, rows: int = 8, waiting: int = 64, never: Sequence[int] = ()) -> None:
+        """`never` are tokens that are not written, such as the one for what is unknown."""
         self.network = network
+        self.never = list(never)
         self.rows = rows
         self.waiting = waiting
         self._line: deque[Text] = deque()
         self._changed = threading.Condition()  # guards the line and `_thread`
         self._thread: threading.Thread | None = None
         self._batch: _Batch | None = None  # of that thread
+        self._closed = False
+        _engines.add(self)
 
     def write(self, prompt: Sequence[int], most: int, sampling: Sampling, stop_ids: Sequence[int] = ()) -> Text:
         """Ask for a text of at most `most` tokens after `prompt`, which is cut from the left to fit the context.
@@ -122,6 +139,15 @@ class Engine:
             self._changed.notify_all()
         return text
 
+    def close(self) -> None:
+        """End all texts and the loop, after the step that is under way; for the end of the process."""
+        with self._changed:
+            self._closed = True
+            thread = self._thread
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join()
+
     def room(self, most: int) -> int:
         """Tokens of a prompt that are read where so many are to be written: at least half of the context."""
         return self.network.config.context - min(most, self.network.config.context // 2)
@@ -140,19 +166,20 @@ class Engine:
     def waiting_for(self, text: Text) -> Iterator[int]:
         """This text's place in the line, from 1, whenever that changes, until it is being written."""
         shown = 0
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self.place(text) != shown, 1.0)
-                place = self.place(text)
-            if place == 0 or text.stopped:
-                return
+        while (place := self._wait_for_move(text, shown)) and not text.stopped:
             if place != shown:
                 shown = place
                 yield place
 
+    def _wait_for_move(self, text: Text, since: int) -> int:
+        """Its place in the line once that is another one, or after a second."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.place(text) != since, 1.0)
+            return self.place(text)
+
     def _run(self, threads: int) -> None:
         torch.set_num_threads(threads)  # each thread has a number of its own; this is that of whoever asked first
-        batch = self._batch = _Batch(self.network, self.rows)
+        batch = self._batch = _Batch(self.network, self.rows, self.never)
         try:
             with torch.inference_mode():
                 while self._admit(batch):
@@ -167,9 +194,14 @@ class Engine:
                 text.end(error)
 
     def _admit(self, batch: _Batch) -> bool:
-        """Let the next in line join where there is a row; `False` once nobody has asked for a while."""
+        """Let the next in line join where there is a row; `False` once nobody has asked for a while, or it is closed."""
         with self._changed:
-            if not batch.texts and not self._changed.wait_for(lambda: self._line, IDLE):
+            if not batch.texts:
+                self._changed.wait_for(lambda: self._line or self._closed, IDLE)
+            if self._closed or not (batch.texts or self._line):
+                for text in (*batch.texts, *self._line):
+                    text.end()
+                self._line.clear()
                 self._thread = self._batch = None
                 return False
             for text in [text for text in self._line if text.stopped]:
@@ -184,9 +216,10 @@ class Engine:
 class _Batch:
     """Texts that are written now; row i of the cache is that of text i, and the one that reads its prompt is last."""
 
-    def __init__(self, network: Decoder, rows: int) -> None:
+    def __init__(self, network: Decoder, rows: int, never: list[int]) -> None:
         self.network = network
         self.rows = rows
+        self.never = never
         self.cache = network.new_cache(rows, PLACES)
         self.writing: list[Text] = []
         self.full: deque[Text] = deque()  # filled the context, and go on from their last half once that was read again
@@ -230,7 +263,7 @@ class _Batch:
         piece = self.unread[begin : begin + CHUNK]
         self._make_room(begin + len(piece))
         ids = torch.tensor([piece], device=self.cache.keys.device)  # (1, T)
-        logits = self.network(ids, self.cache.view(row, row + 1), last_only=True).logits[0].cpu()  # (V,)
+        (logits,) = self._logits(ids, self.cache.view(row, row + 1))  # (V,)
         if not text.stopped and begin + len(piece) < len(self.unread):
             return
         self.reading = None
@@ -244,10 +277,16 @@ class _Batch:
         self._make_room(int(self.cache.lengths[:rows].max()) + 1)
         last = [[text.written[-1]] for text in self.writing]
         ids = torch.tensor(last, device=self.cache.keys.device)  # (B, 1)
-        logits = self.network(ids, self.cache.view(0, rows), last_only=True).logits.cpu()  # (B, V)
+        logits = self._logits(ids, self.cache.view(0, rows))  # (B, V)
         for row in reversed(range(rows)):
             if not self.writing[row].take(logits[row]):
                 self._leave(row)
+
+    def _logits(self, ids: Tensor, cache: KeyValueCache) -> Tensor:
+        """(B, T) to (B, V), of each row's next token."""
+        logits = self.network(ids, cache, last_only=True).logits.cpu()
+        logits[:, self.never] = -torch.inf
+        return logits
 
     def _leave(self, row: int) -> None:
         self._take_out(row).end()

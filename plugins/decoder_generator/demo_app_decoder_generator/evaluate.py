@@ -11,15 +11,15 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from demo_app import DemoError
 from demo_app_decoder_generator.checkpoints import WEIGHTS
-from demo_app_decoder_generator.sampling import Sampling, draw
-from demo_app_decoder_generator.texts import EOS, Poem, form_of, is_poems, poem_ids, prompt, read_poems, read_text
+from demo_app_decoder_generator.sampling import Sampling
+from demo_app_decoder_generator.texts import Poem, form_of, is_poems, poem_ids, prompt, read_poems, read_text
 from demo_app_decoder_generator.writer import Writer
 
 POEMS = 200  # that are written to see whether the form is kept
@@ -56,24 +56,20 @@ def _scores(rows: Sequence[tuple[list[int], int]], writer: Writer, stride: int |
     return {"nats_per_token": round(mean, 4), "perplexity": round(math.exp(mean), 3), "tokens": count}
 
 
-@torch.inference_mode()
 def form_kept(writer: Writer, poems: Sequence[Poem], seed: int) -> float:
     """Share of poems, written for titles of regular ones, that keep the form that was asked for."""
-    titled = [poem for poem in poems if poem.form][:: max(1, sum(bool(p.form) for p in poems) // POEMS)][:POEMS]
-    stop = writer.tokenizer.token_to_id(EOS)
-    generator = torch.Generator().manual_seed(seed)
+    regular = [poem for poem in poems if poem.form]
+    titled = regular[:: max(1, len(regular) // POEMS)][:POEMS]
+    engine = writer.new_engine(rows=16, waiting=POEMS)
+    texts = []
+    for number, poem in enumerate(titled):
+        ids = prompt(writer.tokenizer, poem.title, poem.form)
+        sampling = replace(SAMPLING, seed=seed * POEMS + number)
+        texts.append(engine.write(ids, writer.config.context // 2, sampling, writer.config.stop_ids))
     kept = 0
-    for poem in tqdm(titled, desc="poems", file=sys.stderr, leave=False):
-        ids = prompt(writer.tokenizer, poem.title, poem.form)[-64:]
-        cache, written = writer.network.new_cache(1), []
-        logits = writer.network(torch.tensor([ids]), cache, last_only=True).logits[0]
-        while len(ids) + len(written) < writer.config.context:
-            token = draw(logits, SAMPLING, generator)
-            if token == stop:
-                break
-            written.append(token)
-            logits = writer.network(torch.tensor([[token]]), cache, last_only=True).logits[0]
-        kept += form_of(writer.tokenizer.decode(written, skip_special_tokens=False)) == poem.form
+    for poem, text in zip(titled, tqdm(texts, desc="poems", file=sys.stderr, leave=False), strict=True):
+        ids = [token.id for token in text if token.id not in text.stop_ids]
+        kept += form_of(writer.tokenizer.decode(ids, skip_special_tokens=False)) == poem.form
     return round(kept / max(1, len(titled)), 4)
 
 

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from demo_app import InputError
 
+FEW = 256  # of the likeliest that are put in order; more often than not top-p needs no others
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -93,12 +95,48 @@ def shape(logits: Tensor, sampling: Sampling, seen: Sequence[int] = ()) -> Tenso
     logits = penalise(logits.float(), seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
         return torch.full_like(logits, -math.inf).index_fill(0, logits.argmax(-1, keepdim=True), 0.0)
-    logits = keep_top_k(heat(logits, sampling.temperature), sampling.top_k)
-    return keep_min_p(keep_top_p(logits, sampling.top_p), sampling.min_p)
+    return cut(heat(logits, sampling.temperature), sampling)
+
+
+def cut(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Heated logits (V,) by top-k, top-p and min-p: what is left is as it was, the rest -inf."""
+    return keep_min_p(keep_top_p(keep_top_k(logits, sampling.top_k), sampling.top_p), sampling.min_p)
+
+
+def likeliest(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor] | None:
+    """What `shape` leaves of heated logits (V,), without putting all of them in order: (C,) logits, -inf or as they
+    were, and (C,) ids. `None` where the likeliest `FEW` do not tell, or where nothing asks for an order.
+    """
+    V = logits.shape[-1]
+    top_k = sampling.top_k if sampling.top_k < V else 0
+    if (not top_k and sampling.top_p >= 1.0) or (top_k or FEW) >= V:
+        return None
+    values, ids = logits.topk((top_k or FEW) + 1)  # (C + 1,): one more, which may tie with the last
+    tied, values, ids = bool(values[-1] == values[-2]), values[:-1], ids[:-1]
+    shares = (values - (values if top_k else logits).logsumexp(-1)).exp()
+    before = shares.cumsum(-1) - shares  # what the likelier ones have together
+    unwanted = before >= sampling.top_p
+    unwanted[0] = False
+    if tied if top_k else not unwanted[-1]:
+        return None
+    return keep_min_p(values.masked_fill(unwanted, -math.inf), sampling.min_p), ids
+
+
+def pick(logits: Tensor, generator: torch.Generator) -> int:
+    """The place of one of logits (C,), by softmax. As `torch.multinomial`, which takes 1.7 ms of GPT-2's 50,257."""
+    until = logits.softmax(-1).cumsum(-1, dtype=torch.float64)  # (C,)
+    share = torch.rand((), generator=generator, device=logits.device)
+    return int(torch.searchsorted(until, share * until[-1], right=True))
 
 
 def draw(logits: Tensor, sampling: Sampling, generator: torch.Generator, seen: Sequence[int] = ()) -> int:
     """The next token's id."""
+    logits = penalise(logits.float(), seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
-        return int(penalise(logits.float(), seen, sampling.repetition_penalty).argmax())
-    return int(torch.multinomial(shape(logits, sampling, seen).softmax(-1), 1, generator=generator))
+        return int(logits.argmax())
+    logits = heat(logits, sampling.temperature)
+    few = likeliest(logits, sampling)
+    if few is None:
+        return pick(cut(logits, sampling), generator)
+    values, ids = few
+    return int(ids[pick(values, generator)])

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from demo_app import Checkpoint, Comparison
-from demo_app_decoder_generator.sampling import Sampling
 
 if TYPE_CHECKING:
     from demo_app_decoder_generator.writer import Writer
 
 TESTS = "generation tests of transformers"
 RECORDED = "recorded from its weights in 4 bits"
-GREEDY = Sampling(temperature=0)
 
 # A prompt, and the greedy text that was published for it
 TEXTS = {
@@ -38,10 +36,12 @@ def selfcheck(writer: Writer, checkpoint: Checkpoint) -> Iterator[Comparison]:
 
     They were written in single precision: in another, which `what` then names, two that are nearly as likely may swap.
     """
+    from demo_app_decoder_generator.sampling import Sampling
+
     for source, prompt, expected in TEXTS.get(checkpoint.name, ()):
         ids = writer.encode(prompt)
         count = len(writer.encode(prompt + expected)) - len(ids)
-        written = [token.id for token in writer.engine.write(ids, count, GREEDY)]
+        written = [token.id for token in writer.engine.write(ids, count, Sampling(temperature=0))]
         how = "" if writer.precision == "fp32" else f", in {writer.precision}"
         found = writer.tokenizer.decode(written)
         yield Comparison(what=f"greedy text after {prompt!r}{how}", source=source, expected=expected, found=found)

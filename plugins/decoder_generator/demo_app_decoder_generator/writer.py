@@ -18,11 +18,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from demo_app import DemoError
-from demo_app.nn import precision, weights
+from demo_app.nn import int8, precision, weights
 from demo_app_decoder_generator import chat, published
 from demo_app_decoder_generator.engine import Engine
 from demo_app_decoder_generator.model import Config, Decoder
-from demo_app_decoder_generator.texts import ENDS, FORMS, UNKNOWN
+from demo_app_decoder_generator.texts import ENDS, FORMS, PAD, UNKNOWN
 from demo_app_decoder_generator.texts import prompt as poem_prompt
 
 SENTENCES = re.compile("([。！？；]+)(?!\n)")
@@ -30,7 +30,6 @@ Kind = Literal["text", "poems", "chat"]
 PRECISION = "DEMO_APP_DECODER_GENERATOR_PRECISION"
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 ROWS = 8  # texts that are written at once
-LARGE = 20_000_000  # parameters from which reading them is what a token costs
 WAITING = 24  # others that may wait for one of those rows
 
 
@@ -38,16 +37,27 @@ class Writer:
     """A decoder that reads and writes text. Its parameters are frozen; threads may share it."""
 
     def __init__(
-        self, network: Decoder, tokenizer: Tokenizer, *, template: str | None = None, precision: str = "fp32"
+        self,
+        network: Decoder,
+        tokenizer: Tokenizer,
+        *,
+        template: str | None = None,
+        precision: str = "fp32",
+        parameters: int | None = None,
     ) -> None:
-        """`template` renders a conversation for a model that was tuned to chat; `precision` is said, not done."""
+        """`template` renders a conversation for a model that was tuned to chat; the rest is said, not done."""
         self.network = network.eval().requires_grad_(False)
         self.config = network.config
         self.tokenizer = tokenizer
         self.template = template
         self.precision = precision
-        self.parameters = sum(p.numel() for p in network.parameters())
-        self.engine = Engine(network, rows=ROWS, waiting=WAITING)
+        self.parameters = parameters or sum(p.numel() for p in network.parameters())
+        self.engine = self.new_engine()
+
+    def new_engine(self, *, rows: int = ROWS, waiting: int = WAITING) -> Engine:
+        """A decode loop that never writes the tokens for padding and for what is unknown."""
+        never = [self.tokenizer.token_to_id(token) for token in (PAD, UNKNOWN)]
+        return Engine(self.network, rows=rows, waiting=waiting, never=[i for i in never if i is not None])
 
     @property
     def kind(self) -> Kind:
@@ -77,8 +87,9 @@ class Writer:
         with weights.hollow():
             network = Decoder(config)
         weights.fill(network, tensors, f"model.safetensors in {folder.name}")
+        parameters = sum(p.numel() for p in network.parameters())
         network, chosen = in_precision(network.to(device))
-        return cls(network, tokenizer, template=template, precision=chosen)
+        return cls(network, tokenizer, template=template, precision=chosen, parameters=parameters)
 
     def save(self, folder: Path) -> None:
         """Write the three files that `load` reads; weights in half precision."""
@@ -189,18 +200,9 @@ def in_precision(network: Decoder) -> tuple[Decoder, str]:
     wanted = os.environ.get(PRECISION, "auto")
     if wanted not in PRECISIONS:
         raise DemoError(f"{PRECISION} is none of {', '.join(PRECISIONS)}; set one of them.")
-    device = network.token_embedding.weight.device.type
-    large = sum(p.numel() for p in network.parameters()) >= LARGE
-    if wanted == "auto" and (device != "cpu" or not large):
-        wanted = "fp32"
-    if wanted == "fp32":
-        return network, wanted
-    from demo_app.nn import int8
-
     if wanted == "auto":
-        wanted = "int8" if int8.is_faster() else "fp32"
-    if wanted == "int8" and device == "cpu":
-        return int8.to_int8(network), "int8"
-    if wanted == "bf16":
-        return precision.in_bfloat16(network), "bf16"
-    return network, "fp32"
+        wanted = "int8" if int8.int8_is_faster(network) else "fp32"
+    if network.token_embedding.weight.device.type != "cpu" or wanted == "fp32":
+        return network, "fp32"
+    quick = int8.to_int8(network) if wanted == "int8" else precision.in_bfloat16(network)
+    return quick, wanted if quick is not network else "fp32"

@@ -114,7 +114,7 @@ def test_a_prompt_that_is_too_long_loses_its_beginning(network: Decoder) -> None
     text = Engine(network).write(prompt, 10, GREEDY)
     assert text.prompt == tuple(prompt[-590:])
     assert len(list(text)) == 10
-    assert Engine(network).write([1], 10_000, GREEDY).most == 599
+    assert len(Engine(network).write(prompt, 10_000, GREEDY).prompt) == 300  # half is left to write in
 
 
 @pytest.mark.parametrize(("prompt", "most", "said"), [([], 5, "prompt is empty"), ([1], 0, "at least one")])
@@ -157,3 +157,9 @@ def test_a_text_longer_than_the_context_goes_on_from_its_last_half(network: Deco
     assert found[fits : fits + 5] == alone(network, half, 5, GREEDY)
     assert [token.id for token in beside] == alone(network, [3], 30, GREEDY)
     assert not engine.busy
+
+
+def test_a_token_that_must_not_be_written_is_not(network: Decoder) -> None:
+    first = alone(network, [1], 1, GREEDY)[0]
+    found = [token.id for token in Engine(network, never=[first]).write([1], 50, GREEDY)]
+    assert first not in found

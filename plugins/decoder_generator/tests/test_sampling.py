@@ -13,7 +13,9 @@ from demo_app_decoder_generator.sampling import (
     keep_min_p,
     keep_top_k,
     keep_top_p,
+    likeliest,
     penalise,
+    pick,
     shape,
 )
 from torch import Tensor
@@ -97,3 +99,32 @@ def test_nothing_excludes_everything() -> None:
 def test_what_no_sampling_can_be_is_refused_with_its_name(fields: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(fields))):
         Sampling(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("top_k", [0, 1, 7, 300, 999, 2000])
+@pytest.mark.parametrize("top_p", [0.0, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("min_p", [0.0, 0.05])
+def test_the_likeliest_are_those_that_ordering_all_tokens_leaves(top_k: int, top_p: float, min_p: float) -> None:
+    logits = 3 * torch.randn(1000, generator=torch.Generator().manual_seed(top_k))
+    sampling = Sampling(temperature=1.0, top_k=top_k, top_p=top_p, min_p=min_p)
+    found = likeliest(logits, sampling)
+    assert found is not None or top_p == 1.0
+    if found is not None:
+        values, ids = found
+        alone = torch.full_like(logits, -math.inf).index_copy(0, ids, values)
+        assert torch.equal(alone, shape(logits, sampling))
+
+
+def test_where_the_likeliest_do_not_tell_all_are_put_in_order() -> None:
+    assert likeliest(torch.zeros(1000), Sampling(top_p=0.9)) is None  # 900 of them are wanted
+    assert likeliest(torch.zeros(1000), Sampling(top_k=5)) is None  # all tie with the fifth
+    generator = torch.Generator().manual_seed(0)
+    assert len({draw(torch.zeros(1000), Sampling(top_k=5), generator) for _ in range(200)}) > 100
+
+
+def test_what_is_picked_is_as_frequent_as_it_is_likely() -> None:
+    logits = torch.tensor([-math.inf, 1.0, -math.inf, 0.0, 2.0, -math.inf])
+    generator = torch.Generator().manual_seed(0)
+    found = torch.tensor([pick(logits, generator) for _ in range(4000)]).bincount(minlength=6) / 4000
+    torch.testing.assert_close(found, logits.softmax(-1), atol=0.03, rtol=0)
+    assert found[logits.isinf()].sum() == 0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from demo_app_decoder_generator import selfcheck
 from demo_app_decoder_generator.checkpoints import CHECKPOINTS
+from demo_app_decoder_generator.selfcheck import TEXTS, selfcheck
 from demo_app_decoder_generator.writer import Writer
 from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -29,7 +29,7 @@ def test_texts_are_cut_into_the_published_ids() -> None:
     tokenizer = Tokenizer(models.BPE.from_file(str(data / "encoder.json"), str(data / "vocab.bpe")))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     for name, ids in (("gpt2", GPT2), ("distilgpt2", DISTILGPT2)):
-        _, prompt, expected = selfcheck.TEXTS[name][0]
+        _, prompt, expected = TEXTS[name][0]
         assert tokenizer.encode(prompt).ids == ids[:2]
         assert tokenizer.encode(prompt + expected).ids == ids
 
@@ -44,10 +44,8 @@ def greedy(writer: Writer, prompt: str, count: int) -> str:
 
 def test_the_text_that_is_written_is_found_and_another_is_not(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     written = greedy(writer, "What light", 20)
-    monkeypatch.setitem(
-        selfcheck.TEXTS, "mine", (("a book", "What light", written), ("a book", "What light", " is this?"))
-    )
-    same, other = selfcheck.selfcheck(writer, MINE)
+    monkeypatch.setitem(TEXTS, "mine", (("a book", "What light", written), ("a book", "What light", " is this?")))
+    same, other = selfcheck(writer, MINE)
     assert same.ok
     assert same.what == "greedy text after 'What light'"
     assert not other.ok
@@ -55,14 +53,14 @@ def test_the_text_that_is_written_is_found_and_another_is_not(writer: Writer, mo
 
 
 def test_a_precision_that_may_swap_two_is_named(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(selfcheck.TEXTS, "mine", (("a book", "What", greedy(writer, "What", 3)),))
+    monkeypatch.setitem(TEXTS, "mine", (("a book", "What", greedy(writer, "What", 3)),))
     monkeypatch.setattr(writer, "precision", "int8")
-    assert next(selfcheck.selfcheck(writer, MINE)).what == "greedy text after 'What', in int8"
+    assert next(selfcheck(writer, MINE)).what == "greedy text after 'What', in int8"
 
 
 def test_a_checkpoint_of_which_nothing_is_published_has_no_comparison(writer: Writer) -> None:
-    assert list(selfcheck.selfcheck(writer, MINE)) == []
+    assert list(selfcheck(writer, MINE)) == []
 
 
 def test_every_name_is_a_checkpoints() -> None:
-    assert set(selfcheck.TEXTS) <= {checkpoint.name for checkpoint in CHECKPOINTS}
+    assert set(TEXTS) <= {checkpoint.name for checkpoint in CHECKPOINTS}
