@@ -115,7 +115,7 @@ def likeliest(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor] | Non
     tied, values, ids = bool(values[-1] == values[-2]), values[:-1], ids[:-1]
     shares = (values - (values if top_k else logits).logsumexp(-1)).exp()
     before = shares.cumsum(-1) - shares  # what the likelier ones have together
-    unwanted = before >= sampling.top_p
+    unwanted = (before >= sampling.top_p) & (sampling.top_p < 1.0)  # rounded, even all may be more than 1
     unwanted[0] = False
     if tied if top_k else not unwanted[-1]:
         return None
