@@ -48,7 +48,6 @@ class Token:
     """What one step gave one text."""
 
     id: int
-    logits: Tensor  # (V,) that it was drawn from
     waited: float  # seconds since it was asked for, of the first; since the one before, of others
 
 
@@ -87,11 +86,18 @@ class Text:
             self.stop()
 
     def take(self, logits: Tensor) -> bool:
-        """Draw the next token from logits (V,); whether the text goes on. Called by the engine."""
-        token = draw(logits, self.sampling, self._generator, (*self.prompt, *self.written))
+        """Draw the next token from logits (V,); whether the text goes on. Called by the engine.
+
+        What cannot be drawn from ends this text and no other.
+        """
+        try:
+            token = draw(logits, self.sampling, self._generator, (*self.prompt, *self.written))
+        except (RuntimeError, IndexError) as error:
+            self.end(error)
+            return False
         now = time.perf_counter()
         self.written.append(token)
-        self._tokens.put(Token(id=token, logits=logits, waited=now - self._last))
+        self._tokens.put(Token(id=token, waited=now - self._last))
         self._last = now
         return token not in self.stop_ids and len(self.written) < self.most and not self.stopped
 
@@ -194,7 +200,7 @@ class Engine:
                 text.end(error)
 
     def _admit(self, batch: _Batch) -> bool:
-        """Let the next in line join where there is a row; `False` once nobody has asked for a while, or it is closed."""
+        """Let the next in line join where there is a row; `False` once nobody has asked for a while, or closed."""
         with self._changed:
             if not batch.texts:
                 self._changed.wait_for(lambda: self._line or self._closed, IDLE)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import random
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
-from demo_app_decoder_generator.engine import Engine
+from demo_app_decoder_generator.engine import Engine, Text
 from demo_app_decoder_generator.model import Config, Decoder
 from demo_app_decoder_generator.sampling import Sampling, draw
 
@@ -96,6 +100,74 @@ def test_two_hundred_visitors_who_leave_early_leave_nothing_behind(network: Deco
         list(pool.map(visit, range(200)))
     assert [token.id for token in engine.write([1], 5, GREEDY)] == alone(network, [1], 5, GREEDY)
     assert engine.place(engine.write([1], 1, GREEDY)) <= 1  # nobody is before it
+
+
+def test_the_memory_of_two_hundred_visits_is_given_back(network: Decoder) -> None:
+    engine = Engine(network, rows=4)
+    texts: weakref.WeakSet[Text] = weakref.WeakSet()
+
+    def visit(number: int) -> None:
+        text = engine.write([number % 50], 500, GREEDY)
+        texts.add(text)
+        tokens = iter(text)
+        next(tokens)
+        tokens.close()
+
+    visit(0)
+    assert engine._batch is not None
+    store = engine._batch.cache.keys
+    for number in range(200):
+        visit(number)
+    list(engine.write([1], 5, GREEDY))  # after this all others have left the batch
+    gc.collect()
+    assert len(texts) == 0
+    assert engine._batch.cache.keys is store  # two hundred visits needed no more room than the first
+    engine.close()
+    thread = engine._thread
+    if thread is not None:
+        thread.join(10)
+    assert engine._batch is None
+
+
+def test_a_long_prompt_holds_up_nobody(network: Decoder) -> None:
+    """While it is read in pieces, each piece is followed by a token for everybody else."""
+    engine = Engine(network, rows=3)
+    others = [engine.write([n], 200, GREEDY) for n in (1, 2)]
+    started = [iter(text) for text in others]
+    for tokens in started:
+        next(tokens)
+    pieces: list[tuple[int, int]] = []
+    real = network.forward
+
+    def noted(ids: torch.Tensor, *args: object, **kwargs: object) -> object:
+        pieces.append((ids.shape[0], ids.shape[1]))
+        return real(ids, *args, **kwargs)
+
+    network.forward = noted  # type: ignore[method-assign]
+    try:
+        next(iter(engine.write([number % 50 for number in range(590)], 5, GREEDY)))
+    finally:
+        network.forward = real  # type: ignore[method-assign]
+    for text in others:
+        text.stop()
+    reads = [i for i, (_, tokens) in enumerate(pieces) if tokens > 1]
+    assert len(reads) == 5  # of 128 tokens each
+    assert all(pieces[i] == (2, 1) for first, second in itertools.pairwise(reads) for i in range(first + 1, second))
+    assert all(second - first >= 2 for first, second in itertools.pairwise(reads))
+
+
+def test_what_cannot_be_drawn_from_ends_one_text_alone(network: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(logits: torch.Tensor, sampling: Sampling, *others: Any) -> int:
+        if sampling.seed == 13:
+            raise RuntimeError("no probabilities")
+        return draw(logits, sampling, *others)
+
+    monkeypatch.setattr("demo_app_decoder_generator.engine.draw", fails)
+    engine = Engine(network, rows=2)
+    well, ill = engine.write([1], 30, GREEDY), engine.write([2], 30, Sampling(seed=13))
+    with pytest.raises(RuntimeError, match="no probabilities"):
+        list(ill)
+    assert [token.id for token in well] == alone(network, [1], 30, GREEDY)
 
 
 def test_the_line_has_an_end(network: Decoder) -> None:
