@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 AVERAGE = "average"
 FORMS = {"five": 5, "seven": 7, "free": 0}  # characters a line of a poem
 AT_ONCE = 16  # visitors whose events reach the decode loop: 8 write, others see their place; the rest queue before it
+WRITES: dict[str, Any] = {"concurrency_id": "write", "concurrency_limit": AT_ONCE}
 PAUSE = 0.06  # seconds between two pictures of a text that grows: what an event costs must not slow the loop down
 MOST = 1000  # tokens a visitor may ask for
 LOOKED_AT = 256  # last tokens of a text that step mode reads
@@ -102,46 +103,69 @@ def build(handle: ModelHandle[Writer]) -> None:
     actions = Actions(handle)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
-            picker, prompt, form, settings, generate, stop, lessons = input_panel(handle)
+            given = input_panel(handle)
         with gr.Column(scale=6, min_width=300):
-            written = gr.Textbox(label="Text", lines=14, max_lines=22, buttons=["copy"], elem_classes="generator-text")
+            written = gr.Textbox(label="Text", lines=14, max_lines=22, buttons=["copy"])
             stats = picture("Speed", viz.note("Press Generate; Stop ends it within one token.", kind="hint"))
             proceed = gr.Button("Go on from here", size="sm")
-    asked = [prompt, picker, form, *settings]
     gr.Markdown("### Stand inside the loop")
     with gr.Tabs(overflow_behavior="wrap"):
         with gr.Tab("Step by step"):
-            walk, far = step_panel(actions, [prompt, picker, form], [*settings[:5], settings[6]])
+            walk, far = step_panel(actions, given)
         with gr.Tab("Look inside"):
-            inside_panel(actions, picker, walk, far)
+            inside_panel(actions, given.picker, walk, far)
         with gr.Tab("Surprise"):
-            surprise_panel(actions, picker, handle.settings.max_text)
+            surprise_panel(actions, given.picker, handle.settings.max_text)
         with gr.Tab("Greedy or sampled"):
-            compare_panel(actions, asked)
+            compare_panel(actions, given.asked)
         with gr.Tab("Chat"):
-            chat_panel(actions, picker, settings)
+            chat_panel(actions, given)
         with gr.Tab("Why a cache"):
-            cache_panel(actions, asked[:3])
+            cache_panel(actions, given.asked[:3])
         with gr.Tab("Why decoder-only"):
             picture("Decoder-only", pictures.why_decoder_only())
         with gr.Tab("How it works"):
             gr.Markdown(HOW)
-    write: dict[str, Any] = {"show_progress": "minimal", "concurrency_id": "write", "concurrency_limit": AT_ONCE}
+    write: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": stats} | WRITES
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
-    on = [generate.click, prompt.submit]
-    gr.on(on, actions.generate, asked, [written, stats], api_name="generate", show_progress_on=stats, **write)
-    stop.click(actions.stop, None, None, api_name="stop", **quick)
-    chosen = lessons.click(actions.example, lessons, [prompt, picker, form, stats], api_name="example", **quick)
-    chosen.success(actions.generate, asked, [written, stats], api_visibility="private", show_progress_on=stats, **write)
-    moved = proceed.click(actions.proceed, written, prompt, api_visibility="private", **quick)
-    moved.success(actions.generate, asked, [written, stats], api_visibility="private", show_progress_on=stats, **write)
+    private: dict[str, Any] = {"api_visibility": "private"}
+    on, shown = [given.generate.click, given.prompt.submit], [written, stats]
+    gr.on(on, actions.generate, given.asked, shown, api_name="generate", **write)
+    given.stop.click(actions.stop, None, None, api_name="stop", **quick)
+    example = [given.prompt, given.picker, given.form, given.lesson]
+    chosen = given.lessons.click(actions.example, given.lessons, example, api_name="example", **quick)
+    moved = proceed.click(actions.proceed, written, given.prompt, **private, **quick)
+    for event in (chosen, moved):
+        event.success(actions.generate, given.asked, shown, **private, **write)
     assert Context.root_block is not None
-    gr.on(
-        [picker.change, Context.root_block.load], actions.fit, picker, [form, prompt], **quick, api_visibility="private"
-    )
+    fitted = [given.picker.change, Context.root_block.load]
+    gr.on(fitted, actions.fit, given.picker, [given.form, given.prompt], **private, **quick)
 
 
-def input_panel(handle: ModelHandle[Writer]) -> tuple[Any, ...]:
+@dataclass(frozen=True)
+class Inputs:
+    """What a visitor gives, from top to bottom."""
+
+    picker: gr.Dropdown
+    prompt: gr.Textbox
+    form: gr.Radio
+    settings: list[Any]  # temperature, top-p, top-k, min-p, repetition penalty, tokens at most, seed, stop
+    generate: gr.Button
+    stop: gr.Button
+    lessons: gr.Dataset
+    lesson: gr.HTML
+
+    @property
+    def asked(self) -> list[Any]:
+        return [self.prompt, self.picker, self.form, *self.settings]
+
+    @property
+    def drawing(self) -> list[Any]:
+        """The settings by which one token is drawn."""
+        return [*self.settings[:5], self.settings[6]]
+
+
+def input_panel(handle: ModelHandle[Writer]) -> Inputs:
     """Checkpoint, prompt, settings and buttons."""
     picker = handle.picker()
     prompt = gr.Textbox(
@@ -183,10 +207,12 @@ def input_panel(handle: ModelHandle[Writer]) -> tuple[Any, ...]:
         label="Try one: each teaches something",
         type="index",
     )
-    return picker, prompt, form, [temperature, top_p, top_k, min_p, penalty, most, seed, stops], generate, stop, lessons
+    lesson = gr.HTML("", label="Lesson", padding=False)
+    settings = [temperature, top_p, top_k, min_p, penalty, most, seed, stops]
+    return Inputs(picker, prompt, form, settings, generate, stop, lessons, lesson)
 
 
-def step_panel(actions: Actions, asked: list[Any], settings: list[Any]) -> tuple[gr.State, gr.HTML]:
+def step_panel(actions: Actions, given: Inputs) -> tuple[gr.State, gr.HTML]:
     """One token at a time: what was considered, and the way on that the visitor chooses."""
     walk = gr.State(None, time_to_live=KEPT_SECONDS)
     with gr.Row():
@@ -198,17 +224,17 @@ def step_panel(actions: Actions, asked: list[Any], settings: list[Any]) -> tuple
     candidates = picture("Candidates", "", js_on_load=pictures.script())
     step: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "look", "concurrency_limit": 4}
     shown = [walk, far, candidates]
-    start.click(actions.start, [*asked, *settings], shown, api_name="start", **step)
-    likeliest.click(actions.take_likeliest, [walk, *settings], shown, api_name="take_likeliest", **step)
-    drawn.click(actions.take_drawn, [walk, *settings], shown, api_name="take_drawn", **step)
-    back.click(actions.take_back, [walk, *settings], shown, api_name="take_back", **step)
-    candidates.click(actions.take_clicked, [walk, *settings], shown, api_visibility="private", **step)
+    start.click(actions.start, [*given.asked[:3], *given.drawing], shown, api_name="start", **step)
+    likeliest.click(actions.take_likeliest, [walk, *given.drawing], shown, api_name="take_likeliest", **step)
+    drawn.click(actions.take_drawn, [walk, *given.drawing], shown, api_name="take_drawn", **step)
+    back.click(actions.take_back, [walk, *given.drawing], shown, api_name="take_back", **step)
+    candidates.click(actions.take_clicked, [walk, *given.drawing], shown, api_visibility="private", **step)
     number = gr.Number(0, visible=False, precision=0)
     taken = gr.Button("take", visible=False)
-    taken.click(actions.take, [walk, number, *settings], shown, api_name="take", **step)
-    moved = [setting.input for setting in settings[:5]]
+    taken.click(actions.take, [walk, number, *given.drawing], shown, api_name="take", **step)
+    moved = [setting.input for setting in given.settings[:5]]
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
-    gr.on(moved, actions.candidates, [walk, *settings], candidates, api_name="candidates", **quick)
+    gr.on(moved, actions.candidates, [walk, *given.drawing], candidates, api_name="candidates", **quick)
     return walk, far
 
 
@@ -256,13 +282,12 @@ def compare_panel(actions: Actions, asked: list[Any]) -> None:
         [greedy, sampled],
         api_name="compare",
         show_progress="minimal",
-        concurrency_id="write",
-        concurrency_limit=AT_ONCE,
+        **WRITES,
     )
 
 
-def chat_panel(actions: Actions, picker: gr.Dropdown, settings: list[Any]) -> None:
-    chatbot = gr.Chatbot(label="Conversation", height=380)
+def chat_panel(actions: Actions, given: Inputs) -> None:
+    chatbot = gr.Chatbot(label="Conversation", height=380, buttons=["copy"])
     with gr.Row():
         message = gr.Textbox(
             label="Your message", show_label=False, placeholder="Say something; Enter sends.", scale=5, min_width=200
@@ -276,12 +301,11 @@ def chat_panel(actions: Actions, picker: gr.Dropdown, settings: list[Any]) -> No
     gr.on(
         [send.click, message.submit],
         actions.chat,
-        [message, chatbot, picker, *settings],
+        [message, chatbot, given.picker, *given.settings],
         [message, chatbot],
         api_name="chat",
         show_progress="minimal",
-        concurrency_id="write",
-        concurrency_limit=AT_ONCE,
+        **WRITES,
     )
     clear.click(lambda: [], None, chatbot, queue=False, api_visibility="private")
 
@@ -1016,7 +1040,7 @@ def whole(writer: Writer, prompt: Sequence[int], taken: Sequence[int]) -> str:
 def walk_view(walk: Walk) -> str:
     """The prompt, and after it what was chosen."""
     return (
-        f'<pre class="generator-walk"><span>{viz.escape(walk.text)}</span><mark>{viz.escape(walk.written)}</mark></pre>'
+        f'<pre class="gen-walk"><span>{viz.escape(walk.text)}</span><mark>{viz.escape(walk.written)}</mark></pre></div>'
     )
 
 

@@ -318,7 +318,7 @@ def test_a_candidate_that_is_clicked_is_taken(server: Server) -> None:
         row.wait_for()
         name = row.locator(".gen-name").inner_text()
         row.click()
-        page.locator(".generator-walk mark", has_text=name.replace("↵", "").replace("·", "") or None).wait_for()
+        page.locator(".gen-walk mark", has_text=name.replace("↵", "").replace("·", "") or None).wait_for()
         page.get_by_role("tab", name="Look inside").click()
         page.get_by_text("What each layer would say next").wait_for()
         assert page.evaluate("window.hacked") is None
