@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from demo_app_decoder_generator.sampling import Sampling
 from demo_app_decoder_generator.writer import Writer
@@ -343,7 +345,46 @@ def test_a_visitor_who_closes_the_page_leaves_the_loop(server: Server) -> None:
         page.get_by_role("button", name="Generate", exact=True).click()
         page.get_by_text("tokens/s").first.wait_for()
     with server.app.models.handle(server.app.tabs[0].demo).use("shakespeare") as writer:
-        deadline = time.monotonic() + 10
-        while writer.engine.busy and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not writer.engine.busy
+        wait_until_idle(writer)
+
+
+def memory() -> int:
+    """Bytes of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_two_hundred_visitors_who_vanish_in_mid_stream_leave_nothing_behind(server: Server) -> None:
+    (generate,) = [fn for fn in server.app.blocks.fns.values() if fn.api_name == "decoder_generator_generate"]
+    data = [*PROMPT.values(), 1.0, 1.0, 0, 0, 1, 1000, None, ""]
+
+    def visit(client: httpx.Client, number: int) -> None:
+        session = f"gone{number}"
+        event = {"data": data, "fn_index": generate._id, "session_hash": session}
+        client.post("/gradio_api/queue/join", json=event).raise_for_status()
+        with client.stream("GET", f"/gradio_api/queue/data?session_hash={session}") as events:
+            for line in events.iter_lines():
+                assert '"success":false' not in line
+                if "process_generating" in line:
+                    return  # the connection is closed while the text is being written
+
+    demo = server.app.tabs[0].demo
+    assert demo is not None
+    with server.app.models.handle(demo).use("shakespeare") as writer:
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            sizes = []
+            for number in range(240):
+                visit(client, number)
+                if number % 40 == 39:
+                    wait_until_idle(writer)
+                    sizes.append(memory())
+        wait_until_idle(writer)
+        assert max(sizes[1:]) - sizes[0] < 30e6  # the first forty warm all caches up
+
+
+def wait_until_idle(writer: Writer) -> None:
+    deadline = time.monotonic() + 20
+    while writer.engine.busy and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not writer.engine.busy
