@@ -11,6 +11,7 @@ from demo_app import Checkpoint
 
 WEIGHTS = Path(__file__).parent / "weights"
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
+CHAT = (*FILES, "tokenizer_config.json")  # where the template of a conversation is
 
 
 def _embedded(name: str, title: str) -> Checkpoint:
@@ -25,12 +26,13 @@ CHECKPOINTS = (
         title="SmolLM2 135M Instruct: chat",
         repo_id="HuggingFaceTB/SmolLM2-135M-Instruct",
         revision="12fd25f77366fa6b3b4b768ec3050bf629380bac",
-        files=FILES,
-        size=271_165_969,
+        files=CHAT,
+        size=271_169_733,
         sha256={
             "config.json": "8eb740e8bbe4cff95ea7b4588d17a2432deb16e8075bc5828ff7ba9be94d982a",
             "model.safetensors": "5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c",
             "tokenizer.json": "9ca9acddb6525a194ec8ac7a87f24fbba7232a9a15ffa1af0c1224fcd888e47c",
+            "tokenizer_config.json": "4ec77d44f62efeb38d7e044a1db318f6a939438425312dfa333b8382dbad98df",
         },
         license="apache-2.0",
     ),
@@ -62,11 +64,13 @@ CHECKPOINTS = (
         title="Qwen2.5 0.5B Instruct: chat, Chinese too",
         repo_id="Qwen/Qwen2.5-0.5B-Instruct",
         revision="7ae557604adf67be50417f59c2c2f167def9a775",
-        files=FILES,
-        size=995_130_000,
+        files=CHAT,
+        size=995_137_433,
         sha256={
             "config.json": "18e18afcaccafade98daf13a54092927904649e1dd4eba8299ab717d5d94ff45",
             "model.safetensors": "fdf756fa7fcbe7404d5c60e26bff1a0c8b8aa1f72ced49e7dd0210fe288fb7fe",
+            "tokenizer.json": "c0382117ea329cdf097041132f6d735924b697924d6f6fc3945713e96ce87539",
+            "tokenizer_config.json": "5b5d4f65d0acd3b2d56a35b56d374a36cbc1c8fa5cf3b3febbbfabf22f359583",
         },
         license="apache-2.0",
     ),

@@ -28,7 +28,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from demo_app import DemoError
+from demo_app import DemoError, InputError
 from demo_app_decoder_generator.model import Config, Decoder
 from demo_app_decoder_generator.muon import Muon
 from demo_app_decoder_generator.texts import (
@@ -115,15 +115,13 @@ def faster_in_bfloat16(device: torch.device) -> bool:
 
 
 class Windows:
-    """Random windows of one long row of ids, or of poems that are shuffled anew and put end to end."""
+    """Random windows of one long row of ids, or of poems that are drawn at random and put end to end."""
 
     def __init__(self, ids: Sequence[int] | None, poems: Sequence[Poem], tokenizer: Tokenizer, recipe: Recipe) -> None:
         self.row = torch.tensor(ids) if ids is not None else None
         self.recipe = recipe
         self.poems = [torch.tensor(poem_ids(tokenizer, poem)) for poem in poems]
         self.untitled = [torch.tensor(poem_ids(tokenizer, poem, title=False)) for poem in poems]
-        self._rest = torch.empty(0, dtype=torch.int64)
-        self._order: list[int] = []
 
     def draw(self, count: int, length: int, generator: torch.Generator) -> Tensor:
         """(B, T + 1)."""
@@ -136,9 +134,7 @@ class Windows:
         """Poems end to end; the first begins the window, the last is cut."""
         row, taken = [], 0
         while taken < length:
-            if not self._order:
-                self._order = torch.randperm(len(self.poems), generator=generator).tolist()
-            number = self._order.pop()
+            number = int(torch.randint(len(self.poems), (), generator=generator))
             bare = torch.rand((), generator=generator).item() < self.recipe.untitled
             row.append((self.untitled if bare else self.poems)[number])
             taken += len(row[-1])
@@ -283,6 +279,7 @@ def fit(corpus: Corpus, config: Config, recipe: Recipe, out: Path, process: Proc
     with bar:
         while trainer.step < recipe.steps:
             generator = torch.Generator().manual_seed((recipe.seed * 1_000_003 + trainer.step) * 64 + process.rank)
+            torch.manual_seed(generator.initial_seed())  # dropout's, after a restart too
             started = time.perf_counter()
             loss = trainer.train(windows, generator)
             bar.update()
@@ -326,6 +323,10 @@ def run(options: argparse.Namespace) -> dict[str, float]:
     config = Config(vocab_size=corpus.tokenizer.get_vocab_size(), **chosen)
     stop = corpus.tokenizer.token_to_id(EOS)
     config = replace(config, stop_ids=() if stop is None else (stop,))
+    if corpus.ids is not None and len(corpus.ids) <= config.context:
+        raise InputError(
+            f"{len(corpus.ids)} tokens are no window of the context, {config.context}; choose a smaller one."
+        )
     recipe = Recipe(**{f.name: getattr(options, f.name) for f in fields(Recipe)})
     with processes(options.device) as process:
         writer = fit(corpus, config, recipe, options.out, process)

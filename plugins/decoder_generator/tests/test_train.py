@@ -169,7 +169,6 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(
     assert not (killed / "training.pt").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="a state holds neither the random numbers of dropout nor the order of poems")
 @pytest.mark.parametrize("more", [["--dropout", "0.1"], ["--context", "48"]], ids=["dropout", "poems"])
 def test_a_restart_changes_neither_dropout_nor_the_order_of_poems(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
@@ -305,7 +304,6 @@ def test_what_cannot_be_trained_is_said_in_a_sentence(text: Path, tmp_path: Path
         run(text, tmp_path, *more)
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="torch's own words")
 def test_a_text_that_is_shorter_than_the_context_is_said_in_a_sentence(text: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="context"):
         run(text, tmp_path, "--context", "100000")
