@@ -235,3 +235,20 @@ def test_a_token_that_must_not_be_written_is_not(network: Decoder) -> None:
     first = alone(network, [1], 1, GREEDY)[0]
     found = [token.id for token in Engine(network, never=[first]).write([1], 50, GREEDY)]
     assert first not in found
+
+
+def test_ten_thousand_who_ask_at_once_are_served_or_told(network: Decoder) -> None:
+    engine = Engine(network, rows=2, waiting=24)
+    first = engine.write([1], 400, GREEDY)
+    next(iter_first := iter(first))
+    accepted, told = [], 0
+    for number in range(10_000):
+        try:
+            accepted.append(engine.write([number % 50], 2, GREEDY))
+        except DemoError as error:
+            assert "24 others are waiting" in str(error)
+            told += 1
+    iter_first.close()
+    assert told > 9_000
+    assert all(len(list(text)) == 2 for text in accepted)
+    assert len(accepted) + told == 10_000
