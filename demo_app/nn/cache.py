@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class KeyValueCache:
         device: torch.device | str = "cpu",
     ) -> KeyValueCache:
         shape = (layers, rows, heads, max_tokens, head_width)
-        keys, values = (torch.zeros(shape, dtype=dtype, device=device) for _ in range(2))
+        keys, values = (_zeros(shape, dtype, device) for _ in range(2))
         return cls(keys, values, torch.zeros(rows, dtype=torch.int64))
 
     @property
@@ -72,8 +73,11 @@ class KeyValueCache:
     def grow(self, places: int) -> None:
         """Make room for so many tokens a row, where there is less; what is held is copied."""
         if places > self.max_tokens:
-            more = (0, 0, 0, places - self.max_tokens)  # of the last two dimensions: K, S
-            self.keys, self.values = (nn.functional.pad(store, more) for store in (self.keys, self.values))
+            held = int(self.lengths.max())
+            stores = self.keys, self.values
+            L, B, H, _, K = self.keys.shape
+            self.keys, self.values = (_zeros((L, B, H, places, K), store.dtype, store.device) for store in stores)
+            self.keys[:, :, :, :held], self.values[:, :, :, :held] = (store[:, :, :, :held] for store in stores)
 
     def step(self, tokens: int) -> Step:
         """For the next `tokens` tokens of every row. Raises `ValueError` where they do not fit."""
@@ -111,3 +115,10 @@ class KeyValueCache:
         What stands behind a row's length is never looked at, and the next pass writes over it.
         """
         self.lengths += tokens
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """Zeros that take no memory before they are written to, where the system can: torch's own are written at once."""
+    if torch.device(device).type == "cpu" and dtype == torch.float32:
+        return torch.from_numpy(np.zeros(shape, np.float32))
+    return torch.zeros(shape, dtype=dtype, device=device)
