@@ -138,13 +138,13 @@ def pack(integers: Tensor, scale: Tensor) -> Packed:
 
 
 def to_int8(network: M) -> M:
-    """A copy whose linear layers, and a tied output matrix, are int8, and which shares all else with `network`.
+    """A copy whose linear layers, and a tied output matrix, are int8; such an embedding is in half precision.
 
-    The copy holds no matrix in single precision but an embedding, in half precision where its matrix is also the
-    output's: who drops `network` frees them. `network` itself comes back where there is no kernel for it.
+    It shares nothing with `network`: a norm that is a window on a file would hold the whole file in memory.
+    `network` itself comes back where there is no kernel for it.
     """
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
-    other = copy.deepcopy(network, shared)  # the modules are copied, the tensors are not
+    other = copy.deepcopy(network, shared)  # the modules are copied, the tensors not yet
     try:
         for module in list(other.modules()):
             for name, child in list(module.named_children()):
@@ -157,6 +157,11 @@ def to_int8(network: M) -> M:
     except MISSING as problem:
         log.warning("there are no 8-bit products here, so the weights stay as they are: %s", problem)
         return network
+    for module in other.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(parameter.detach().clone(), requires_grad=False))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, buffer.clone())
     return other.eval()
 
 
