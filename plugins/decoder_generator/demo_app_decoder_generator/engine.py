@@ -9,14 +9,16 @@ visitors get nearly eight times the tokens of one (continuous batching: Yu et al
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import queue
 import threading
 import time
 import weakref
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 
 PLACES = 256  # tokens a row has room for at first; doubled when a text needs more
 CHUNK = 128  # tokens of a prompt that are read between two steps of the batch, so that a long one holds up nobody
+TRIES = 5  # steps by which a number of threads is judged
+AGAIN = 40  # every so many-th step is one with the other number of threads
 IDLE = 5.0  # seconds without work after which the loop ends and gives its cache back
 
 
@@ -120,6 +124,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._batch: _Batch | None = None  # of that thread
         self._closed = False
+        self._pace = Pace(1)
         _engines.add(self)
 
     def write(self, prompt: Sequence[int], most: int, sampling: Sampling, stop_ids: Sequence[int] = ()) -> Text:
@@ -185,7 +190,9 @@ class Engine:
 
     def _run(self, threads: int) -> None:
         torch.set_num_threads(threads)  # each thread has a number of its own; this is that of whoever asked first
-        batch = self._batch = _Batch(self.network, self.rows, self.never)
+        if self._pace.threads != threads:
+            self._pace = Pace(threads)
+        batch = self._batch = _Batch(self.network, self.rows, self.never, self._pace)
         try:
             with torch.inference_mode():
                 while self._admit(batch):
@@ -219,13 +226,50 @@ class Engine:
             return True
 
 
+class Pace:
+    """How many threads a step of the batch takes the least time with, one or all: found by trying, now and then again.
+
+    A step is hundreds of small products. Threads that wait passively, as they must beside a web server, have to be
+    woken for each, and in int8 that takes longer than the half of a product that another thread computes.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._steps = 0
+        self._seconds: defaultdict[tuple[int, int], deque[float]] = defaultdict(lambda: deque(maxlen=TRIES))
+
+    def choose(self, rows: int) -> int:
+        """Threads for the next step of so many rows."""
+        if self.threads == 1:
+            return 1
+        self._steps += 1
+        one, all_of_them = (self._seconds[rows, threads] for threads in (1, self.threads))
+        if min(len(one), len(all_of_them)) < TRIES:
+            return 1 if len(one) < len(all_of_them) else self.threads
+        faster, slower = (1, self.threads) if median(one) < median(all_of_them) else (self.threads, 1)
+        return faster if self._steps % AGAIN else slower
+
+    @contextlib.contextmanager
+    def step(self, rows: int) -> Iterator[None]:
+        """Compute with the threads that are chosen; afterwards with all again."""
+        threads = self.choose(rows)
+        torch.set_num_threads(threads)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[rows, threads].append(time.perf_counter() - started)
+            torch.set_num_threads(self.threads)
+
+
 class _Batch:
     """Texts that are written now; row i of the cache is that of text i, and the one that reads its prompt is last."""
 
-    def __init__(self, network: Decoder, rows: int, never: list[int]) -> None:
+    def __init__(self, network: Decoder, rows: int, never: list[int], pace: Pace) -> None:
         self.network = network
         self.rows = rows
         self.never = never
+        self.pace = pace
         self.cache = network.new_cache(rows, PLACES)
         self.writing: list[Text] = []
         self.full: deque[Text] = deque()  # filled the context, and go on from their last half once that was read again
@@ -283,7 +327,8 @@ class _Batch:
         self._make_room(int(self.cache.lengths[:rows].max()) + 1)
         last = [[text.written[-1]] for text in self.writing]
         ids = torch.tensor(last, device=self.cache.keys.device)  # (B, 1)
-        logits = self._logits(ids, self.cache.view(0, rows))  # (B, V)
+        with self.pace.step(rows):
+            logits = self._logits(ids, self.cache.view(0, rows))  # (B, V)
         for row in reversed(range(rows)):
             if not self.writing[row].take(logits[row]):
                 self._leave(row)

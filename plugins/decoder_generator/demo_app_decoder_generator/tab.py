@@ -23,6 +23,7 @@ from gradio.context import Context
 
 from demo_app import InputError, viz
 from demo_app_decoder_generator import explain, pictures
+from demo_app_decoder_generator.example import example
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
@@ -105,8 +106,9 @@ def build(handle: ModelHandle[Writer]) -> None:
         with gr.Column(scale=5, min_width=300):
             given = input_panel(handle)
         with gr.Column(scale=6, min_width=300):
-            written = gr.Textbox(label="Text", lines=14, max_lines=22, buttons=["copy"])
-            stats = picture("Speed", viz.note("Press Generate; Stop ends it within one token.", kind="hint"))
+            shown = example().prompt + example().written
+            written = gr.Textbox(shown, label="Text", lines=14, max_lines=22, buttons=["copy"])
+            stats = picture("Speed", opening_view())
             proceed = gr.Button("Go on from here", size="sm")
     gr.Markdown("### Stand inside the loop")
     with gr.Tabs(overflow_behavior="wrap"):
@@ -129,14 +131,14 @@ def build(handle: ModelHandle[Writer]) -> None:
     write: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": stats} | WRITES
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
     private: dict[str, Any] = {"api_visibility": "private"}
-    on, shown = [given.generate.click, given.prompt.submit], [written, stats]
-    gr.on(on, actions.generate, given.asked, shown, api_name="generate", **write)
+    on, result = [given.generate.click, given.prompt.submit], [written, stats]
+    gr.on(on, actions.generate, given.asked, result, api_name="generate", **write)
     given.stop.click(actions.stop, None, None, api_name="stop", **quick)
-    example = [given.prompt, given.picker, given.form, given.lesson]
-    chosen = given.lessons.click(actions.example, given.lessons, example, api_name="example", **quick)
+    lesson = [given.prompt, given.picker, given.form, given.lesson]
+    chosen = given.lessons.click(actions.example, given.lessons, lesson, api_name="example", **quick)
     moved = proceed.click(actions.proceed, written, given.prompt, **private, **quick)
     for event in (chosen, moved):
-        event.success(actions.generate, given.asked, shown, **private, **write)
+        event.success(actions.generate, given.asked, result, **private, **write)
     assert Context.root_block is not None
     fitted = [given.picker.change, Context.root_block.load]
     gr.on(fitted, actions.fit, given.picker, [given.form, given.prompt], **private, **quick)
@@ -1042,6 +1044,12 @@ def walk_view(walk: Walk) -> str:
     return (
         f'<pre class="gen-walk"><span>{viz.escape(walk.text)}</span><mark>{viz.escape(walk.written)}</mark></pre></div>'
     )
+
+
+def opening_view() -> str:
+    """What is said of the text that a freshly opened page shows."""
+    said = f"{example().checkpoint} · temperature {example().temperature:g} · seed {example().seed}"
+    return viz.note(said, kind="card") + viz.note("Written beforehand. Press Generate for another; Stop ends it.")
 
 
 def card(checkpoint: str, writer: Writer, notes: Sequence[str], *parts: str) -> str:

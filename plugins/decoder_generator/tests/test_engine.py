@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from demo_app_decoder_generator.engine import Engine, Text
+from demo_app_decoder_generator.engine import AGAIN, TRIES, Engine, Pace, Text
 from demo_app_decoder_generator.model import Config, Decoder
 from demo_app_decoder_generator.sampling import Sampling, draw
 
@@ -252,3 +252,29 @@ def test_ten_thousand_who_ask_at_once_are_served_or_told(network: Decoder) -> No
     assert told > 9_000
     assert all(len(list(text)) == 2 for text in accepted)
     assert len(accepted) + told == 10_000
+
+
+def test_steps_are_taken_with_the_threads_that_are_faster_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("demo_app_decoder_generator.engine.time.perf_counter", lambda: now)
+    before, pace = torch.get_num_threads(), Pace(2)
+
+    def steps(count: int, seconds: dict[int, float]) -> int:
+        """How many of so many steps were taken with one thread."""
+        nonlocal now
+        alone = 0
+        for _ in range(count):
+            with pace.step(3):
+                now += seconds[torch.get_num_threads()]
+                alone += torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 2
+        return alone
+
+    try:
+        assert steps(2 * TRIES, {1: 1.0, 2: 2.0}) == TRIES
+        assert steps(10 * AGAIN, {1: 1.0, 2: 2.0}) == 10 * AGAIN - 10
+        steps(2 * TRIES * AGAIN, {1: 9.0, 2: 2.0})  # another process has come, or gone
+        assert steps(10 * AGAIN, {1: 9.0, 2: 2.0}) == 10
+        assert Pace(1).choose(3) == 1
+    finally:
+        torch.set_num_threads(before)
