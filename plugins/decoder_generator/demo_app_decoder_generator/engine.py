@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -175,17 +175,21 @@ class Engine:
             return self._line.index(text) + 1 if text in self._line else 0
 
     def waiting_for(self, text: Text) -> Iterator[int]:
-        """This text's place in the line, from 1, whenever that changes, until it is being written."""
-        shown = 0
-        while (place := self._wait_for_move(text, shown)) and not text.stopped:
-            if place != shown:
-                shown = place
-                yield place
+        """This text's place in the line, from 1, whenever that changes, until it is being written.
 
-    def _wait_for_move(self, text: Text, since: int) -> int:
-        """Its place in the line once that is another one, or after a second."""
+        Who is let in at once never had a place: the first is told after a quarter of a second.
+        """
+        place, told = self._wait_until(lambda place: place == 0, text, 0.25), 0
+        while place and not text.stopped:
+            if place != told:
+                told = place
+                yield place
+            place = self._wait_until(lambda place, told=told: place != told, text, 1.0)
+
+    def _wait_until(self, good: Callable[[int], bool], text: Text, seconds: float) -> int:
+        """The text's place in the line, once it is good or after so long."""
         with self._changed:
-            self._changed.wait_for(lambda: self.place(text) != since, 1.0)
+            self._changed.wait_for(lambda: good(self.place(text)), seconds)
             return self.place(text)
 
     def _run(self, threads: int) -> None:
