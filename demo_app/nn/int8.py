@@ -78,7 +78,7 @@ class Int8Linear(nn.Module):
         self.out_features, self.in_features = weight.shape
         integers, scale, self.sums = quantised(weight.detach())  # sums (O,): what a step of all activations adds
         self.packed = pack(integers, scale)
-        self.bias = torch.zeros(1) if bias is None else bias.detach().float().clone()  # (O,) or (1,)
+        self.bias = None if bias is None else bias.detach().float().clone()  # (O,)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) to (..., O)."""
@@ -89,7 +89,7 @@ class Int8Linear(nn.Module):
     def _one(self, rows: Tensor) -> Tensor:
         """One scale for the batch is right where the batch is one row."""
         product: Tensor = torch.ops.quantized.linear_dynamic(rows, self.packed.weight, False)
-        return product.add_(self.bias)
+        return product if self.bias is None else product.add_(self.bias)
 
     def _many(self, rows: Tensor) -> Tensor:
         """The same for each row: x = (q + shift) * scale, q from 0 to 255, and 0 is among the steps."""
@@ -98,7 +98,8 @@ class Int8Linear(nn.Module):
         shift = (low / scale).round_()
         q = (rows / scale).sub_(shift)  # (N, I), rounded by the product
         product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(q, 1.0, 0, self.packed.weight)
-        return torch.addcmul(self.bias, product.addcmul_(shift, self.sums), scale)
+        product.addcmul_(shift, self.sums)
+        return product.mul_(scale) if self.bias is None else torch.addcmul(self.bias, product, scale)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}"

@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 PLACES = 256  # tokens a row has room for at first; doubled when a text needs more
 CHUNK = 128  # tokens of a prompt that are read between two steps of the batch, so that a long one holds up nobody
-TRIES = 5  # steps by which a number of threads is judged
-AGAIN = 40  # every so many-th step is one with the other number of threads
+TRIES = 5  # passes by which a number of threads is judged
+AGAIN = 40  # every so many-th pass is one with the other number of threads
 IDLE = 5.0  # seconds without work after which the loop ends and gives its cache back
 
 
@@ -231,38 +231,38 @@ class Engine:
 
 
 class Pace:
-    """How many threads a step of the batch takes the least time with, one or all: found by trying, now and then again.
+    """How many threads a pass takes the least time with, one or all: found by trying, now and then again.
 
-    A step is hundreds of small products. Threads that wait passively, as they must beside a web server, have to be
+    A pass is hundreds of small products. Threads that wait passively, as they must beside a web server, have to be
     woken for each, and in int8 that takes longer than the half of a product that another thread computes.
     """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._steps = 0
-        self._seconds: defaultdict[tuple[int, int], deque[float]] = defaultdict(lambda: deque(maxlen=TRIES))
+        self._passes = 0
+        self._seconds: defaultdict[tuple[int, int, int], deque[float]] = defaultdict(lambda: deque(maxlen=TRIES))
 
-    def choose(self, rows: int) -> int:
-        """Threads for the next step of so many rows."""
+    def choose(self, rows: int, tokens: int = 1) -> int:
+        """Threads for the next pass of so many rows and about so many tokens each."""
         if self.threads == 1:
             return 1
-        self._steps += 1
-        one, all_of_them = (self._seconds[rows, threads] for threads in (1, self.threads))
+        self._passes += 1
+        one, all_of_them = (self._seconds[rows, tokens.bit_length(), threads] for threads in (1, self.threads))
         if min(len(one), len(all_of_them)) < TRIES:
             return 1 if len(one) < len(all_of_them) else self.threads
         faster, slower = (1, self.threads) if median(one) < median(all_of_them) else (self.threads, 1)
-        return faster if self._steps % AGAIN else slower
+        return faster if self._passes % AGAIN else slower
 
     @contextlib.contextmanager
-    def step(self, rows: int) -> Iterator[None]:
+    def step(self, rows: int, tokens: int = 1) -> Iterator[None]:
         """Compute with the threads that are chosen; afterwards with all again."""
-        threads = self.choose(rows)
+        threads = self.choose(rows, tokens)
         torch.set_num_threads(threads)
         started = time.perf_counter()
         try:
             yield
         finally:
-            self._seconds[rows, threads].append(time.perf_counter() - started)
+            self._seconds[rows, tokens.bit_length(), threads].append((time.perf_counter() - started) / tokens)
             torch.set_num_threads(self.threads)
 
 
@@ -317,7 +317,8 @@ class _Batch:
         piece = self.unread[begin : begin + CHUNK]
         self._make_room(begin + len(piece))
         ids = torch.tensor([piece], device=self.cache.keys.device)  # (1, T)
-        (logits,) = self._logits(ids, self.cache.view(row, row + 1))  # (V,)
+        with self.pace.step(1, len(piece)):
+            (logits,) = self._logits(ids, self.cache.view(row, row + 1))  # (V,)
         if not text.stopped and begin + len(piece) < len(self.unread):
             return
         self.reading = None
