@@ -2,19 +2,23 @@
 
 Each output has a scale of its own for its weights, and each row of activations one for its own 256 steps: so a row's
 result does not depend on what else is in the batch. torch's dynamic quantisation has one scale for a whole batch, which
-is as fast and of no use: in one real language model a few activations are a thousand times as large as others.
-The rise of perplexity on plays of Shakespeare, and how often the likeliest token stays the same:
+is as fast and of no use: in SmolLM2 the largest activation of a layer is up to 49,000 times the median one.
+The rise of perplexity on plays of Shakespeare, and how often the likeliest token stays the same; the last row is this
+module on 51,200 and 10,240 tokens, the others are computed in single precision on a part of them:
 
 | weights, activations | a model of 66 characters, 4 M parameters | SmolLM2-135M-Instruct |
 | --- | --- | --- |
 | 8 bits, 7 bits for a batch (torch's `quantize_dynamic`) | 0.7 %, 0.955 | 170 %, 0.43 |
 | 8 bits, 8 bits for a batch | 0.1 %, 0.975 | 63 %, 0.58 |
 | 7 bits, 8 bits for a row | 0.0 %, 0.990 | 3.2 %, 0.87 |
-| this | 0.0 %, 0.990 | 2.6 %, 0.89 |
 | 8 bits, exact | 0.0 %, 0.996 | 0.6 %, 0.96 |
+| 7.6 bits, 8 bits for a row: this | 0.04 %, 0.992 | 1.8 %, 0.88 |
+
+On texts that SmolLM2 writes itself the likeliest token stays the same in 0.93 of 512 cases.
 
 Processors without VNNI add two products of bytes in 16 bits, and cut what does not fit without a word. 2 * 255 * 127
-does not; so weights are scaled such that no two neighbours together weigh more than 128: most rows keep 7.6 bits.
+does not; so weights are scaled such that no two neighbours together weigh more than 128: half of SmolLM2's outputs keep
+7.6 bits, all keep 7.
 
 torch's way to fbgemm, which has the fastest such product on x86, is deprecated and may go: it is used here alone, and
 where it is missing (ARM) networks stay as they are. Gradients need the original: these layers only infer, on the CPU.
