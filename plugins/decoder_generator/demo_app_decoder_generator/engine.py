@@ -164,6 +164,12 @@ class Engine:
         return self.network.config.context - min(most, self.network.config.context // 2)
 
     @property
+    def writing(self) -> int:
+        """Texts that are being written now."""
+        batch = self._batch
+        return len(batch.texts) if batch is not None else 0
+
+    @property
     def busy(self) -> bool:
         """Whether anybody's text is being written or waits."""
         with self._changed:
