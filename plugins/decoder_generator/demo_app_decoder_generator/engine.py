@@ -173,7 +173,7 @@ class Engine:
     def busy(self) -> bool:
         """Whether anybody's text is being written or waits."""
         with self._changed:
-            return bool(self._line) or (self._batch is not None and bool(self._batch.texts))
+            return bool(self._line) or self.writing > 0
 
     def place(self, text: Text) -> int:
         """Its place in the line, from 1; 0 for one that is being written or has ended."""

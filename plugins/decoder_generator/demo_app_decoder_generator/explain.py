@@ -44,9 +44,7 @@ class Look:
     ids: Ids  # (S,) the last tokens
     tokens: tuple[str, ...]  # (S,) as pictures show them
     attention: Array  # (L, H, S) float16: how the last token looks at those; all it looks at sums to 1
-    lens_ids: (
-        Ids  # (L + 1, P, K): the likeliest next tokens by the embedding and by each layer, at the last P positions
-    )
+    lens_ids: Ids  # (L + 1, P, K): the likeliest next tokens at the last P positions, by the embedding and each layer
     lens_tokens: tuple[tuple[tuple[str, ...], ...], ...]  # the same as pictures show them
     lens: Array  # (L + 1, P, K) float16: their probabilities
     length: int  # T, tokens the network read
@@ -220,7 +218,7 @@ def surprise(writer: Writer, text: str, *, seconds: float = 10.0) -> Surprise:
     """
     start = time.perf_counter()
     encoding = writer.tokenizer.encode(text, add_special_tokens=False)
-    head, missing = _head(writer, text), _missing(writer.tokenizer)
+    head, missing = _head(writer, text), writer.missing
     known = [i for i in encoding.ids[:LIMIT] if i != missing]
     scored = scores(writer.network, [*head, *known], seconds=seconds)[max(0, len(head) - 1) :]
     of_known = scored if head else [None, *scored]
@@ -366,14 +364,6 @@ def _head(writer: Writer, text: str) -> list[int]:
     from demo_app_decoder_generator.texts import form_of, prompt
 
     return prompt(writer.tokenizer, "", form_of(text.strip())) if writer.kind == "poems" else []
-
-
-def _missing(tokenizer: Tokenizer) -> int | None:
-    """The id of what the tokenizer has no token for; `None` where it has a token for everything."""
-    from demo_app_decoder_generator.texts import UNKNOWN
-
-    missing: int | None = tokenizer.token_to_id(UNKNOWN)
-    return missing
 
 
 def _device(network: Decoder) -> torch.device:

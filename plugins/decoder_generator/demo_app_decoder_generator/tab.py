@@ -428,7 +428,7 @@ class Actions:
             with self._stoppable(request, text):
                 yield asked.shown, card(checkpoint, writer, asked.notes, "waits for its turn")
                 for place in writer.engine.waiting_for(text):
-                    yield asked.shown, card(checkpoint, writer, asked.notes, f"{place} before you")
+                    yield asked.shown, card(checkpoint, writer, asked.notes, f"place {place} in line")
                 for piece, progress in paced(writer, text, stops(stop)):
                     notes = (*asked.notes, *([f"seed {sampling.seed}"] if sampling.temperature else []))
                     yield asked.shown + piece, card(checkpoint, writer, notes, *progress)

@@ -49,6 +49,7 @@ class Writer:
         self.network = network.eval().requires_grad_(False)
         self.config = network.config
         self.tokenizer = tokenizer
+        self.missing: int | None = tokenizer.token_to_id(UNKNOWN)  # stands for what has no token, where anything does
         self.template = template
         self.precision = precision
         self.parameters = parameters or sum(p.numel() for p in network.parameters())
@@ -56,7 +57,7 @@ class Writer:
 
     def new_engine(self, *, rows: int = ROWS, waiting: int = WAITING) -> Engine:
         """A decode loop that never writes the tokens for padding and for what is unknown."""
-        never = [self.tokenizer.token_to_id(token) for token in (PAD, UNKNOWN)]
+        never = (self.tokenizer.token_to_id(PAD), self.missing)
         return Engine(self.network, rows=rows, waiting=waiting, never=[i for i in never if i is not None])
 
     @property
@@ -104,8 +105,7 @@ class Writer:
     def encode(self, text: str) -> list[int]:
         """Ids of a text as it stands; characters that the network has no token for are left out, see `unknown`."""
         ids = self.tokenizer.encode(text, add_special_tokens=False).ids
-        missing = self.tokenizer.token_to_id(UNKNOWN)
-        return [i for i in ids if i != missing]
+        return [i for i in ids if i != self.missing]
 
     def prompt(self, text: str, form: int = 5) -> tuple[list[int], str]:
         """Ids of what is to be gone on with, and how it is shown before what is written.
@@ -118,8 +118,7 @@ class Writer:
         title, _, start = text.strip().partition("\n")
         if not start and ENDS.search(title):
             title, start = "", title
-        missing = self.tokenizer.token_to_id(UNKNOWN)
-        ids = [i for i in poem_prompt(self.tokenizer, title, form, start.strip()) if i != missing]
+        ids = [i for i in poem_prompt(self.tokenizer, title, form, start.strip()) if i != self.missing]
         return ids, "\n".join(part for part in (title, self.printed(start.strip())) if part) + ("" if start else "\n")
 
     def printed(self, written: str) -> str:
@@ -149,11 +148,10 @@ class Writer:
 
     def unknown(self, text: str) -> str:
         """The characters of the text that the network has no token for, each once."""
-        missing = self.tokenizer.token_to_id(UNKNOWN)
-        if missing is None:
+        if self.missing is None:
             return ""
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        spans = [span for i, span in zip(encoding.ids, encoding.offsets, strict=True) if i == missing]
+        spans = [span for i, span in zip(encoding.ids, encoding.offsets, strict=True) if i == self.missing]
         return "".join(dict.fromkeys(text[a:b] for a, b in spans))
 
     @torch.inference_mode()

@@ -17,7 +17,7 @@ from demo_app_decoder_generator import explain
 from demo_app_decoder_generator.explain import cache_timing, candidates, look, name, scores, surprise
 from demo_app_decoder_generator.model import Config, Decoder
 from demo_app_decoder_generator.sampling import Sampling
-from demo_app_decoder_generator.texts import FORMS, SPECIAL, character_tokenizer, prompt
+from demo_app_decoder_generator.texts import FORMS, SPECIAL, UNKNOWN, character_tokenizer, prompt
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 TEXT = "to be, or not to be\nthat is <b>the</b> question"
@@ -51,7 +51,8 @@ def network(tokenizer: Tokenizer) -> Decoder:
 
 
 def writer_of(network: Decoder, tokenizer: Tokenizer, kind: str = "text") -> Any:
-    return SimpleNamespace(network=network, tokenizer=tokenizer, config=network.config, kind=kind)
+    missing = tokenizer.token_to_id(UNKNOWN)
+    return SimpleNamespace(network=network, tokenizer=tokenizer, config=network.config, kind=kind, missing=missing)
 
 
 @pytest.fixture(scope="module")
