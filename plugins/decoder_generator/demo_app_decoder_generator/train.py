@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from demo_app import DemoError, InputError
+from demo_app.nn.muon import Muon
 from demo_app_decoder_generator.model import Config, Decoder
-from demo_app_decoder_generator.muon import Muon
 from demo_app_decoder_generator.texts import (
     EOS,
     SPECIAL,

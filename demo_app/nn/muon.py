@@ -1,6 +1,7 @@
 """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/): momentum whose directions all weigh the same.
 
-torch.optim.Muon computes in bfloat16, which takes ten times longer than single precision on a CPU without AMX.
+torch.optim.Muon computes in bfloat16, which takes ten times longer than single precision on a CPU without AMX, and it
+takes no filters of convolutions.
 """
 
 from __future__ import annotations
@@ -28,12 +29,24 @@ def orthogonalise(x: Tensor, iterations: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices inside a network; embeddings, norms and biases want AdamW."""
+    """For matrices inside a network, and for filters (O, C, K, K), which are read as matrices (O, C K K).
+
+    Embeddings, norms, biases and depthwise filters want AdamW. With `fixed_norm` every matrix keeps the Frobenius norm
+    sqrt(min(M, N)) that its update has at a learning rate of 1, so that the rate is the share of a matrix that changes:
+    for layers before a BatchNorm, which does not feel the norm.
+    """
 
     def __init__(
-        self, params: Iterable[nn.Parameter], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        *,
+        fixed_norm: bool = False,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "fixed_norm": fixed_norm}
+        super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -46,7 +59,11 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(parameter)
                 state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
                 ahead = parameter.grad.lerp(state["momentum"], group["momentum"])  # Nesterov
-                rows, columns = parameter.shape
-                scale = max(1.0, rows / columns) ** 0.5
+                matrix = ahead.flatten(1)  # (M, N)
+                rows, columns = matrix.shape
+                scale = 1.0 if group["fixed_norm"] else max(1.0, rows / columns) ** 0.5
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(orthogonalise(ahead).to(parameter.dtype), alpha=-group["lr"] * scale)
+                update = orthogonalise(matrix).view(parameter.shape).to(parameter.dtype)
+                parameter.add_(update, alpha=-group["lr"] * scale)
+                if group["fixed_norm"]:
+                    parameter.mul_(min(rows, columns) ** 0.5 / (parameter.norm() + 1e-7))
