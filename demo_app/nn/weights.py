@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -71,7 +72,8 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return load_file(path)
-    tensors: dict[str, Tensor] = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
+    mapped = zipfile.is_zipfile(path)  # torch wrote no archives before version 1.6
+    tensors: dict[str, Tensor] = torch.load(path, weights_only=True, mmap=mapped, map_location="cpu")
     return tensors
 
 

@@ -1,0 +1,92 @@
+"""The network and how it reads a picture, together: what the plugin's `load` returns."""
+
+# B batch, N pictures, L labels, S pixels of a side
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from demo_app.nn import weights
+from demo_app.pictures import centre_crop
+from demo_app_separable_conv import published
+from demo_app_separable_conv.model import Config, ConvNet, Stage
+
+
+class Classifier:
+    """A picture classifier that reads pictures. Its parameters are frozen; threads may share it."""
+
+    def __init__(self, network: ConvNet) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.config = network.config
+        self.labels = network.config.labels
+
+    @classmethod
+    def load(cls, folder: Path, device: str) -> Classifier:
+        """From config.json and model.safetensors, ours or timm's.
+
+        Weights are mapped from disk as they are; those in half precision are widened. Raises `DemoError` when a file is
+        missing, damaged, or belongs to another network.
+        """
+        fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
+        reader = published.config_of if published.is_published(fields) else config_of
+        config = weights.part(folder / "config.json", lambda _: reader(fields))
+        tensors = weights.part(folder / "model.safetensors", weights.read)
+        with weights.hollow():
+            network = ConvNet(config)
+        weights.fill(network, tensors, f"model.safetensors in {folder.name}")
+        return cls(network.to(device))
+
+    def save(self, folder: Path) -> None:
+        """Write the two files that `load` reads; weights in half precision."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
+        halves = {name: t.half().contiguous() for name, t in tensors.items() if t.is_floating_point()}
+        save_file(halves, folder / "model.safetensors")  # what is left out counts batches
+        (folder / "model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
+        fields = json.dumps(asdict(self.config), indent=2, ensure_ascii=False)
+        (folder / "config.json").write_text(fields + "\n", "utf-8")
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.classifier.weight.device
+
+    def see(self, picture: Image.Image) -> Image.Image:
+        """The part of an RGB picture that the network sees, S x S."""
+        return centre_crop(picture, self.config.resize, self.config.crop)
+
+    def prepare(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """RGB pictures of any size as the network reads them, (B, 3, S, S)."""
+        pixels = torch.from_numpy(np.stack([np.asarray(self.see(picture)) for picture in pictures]))  # (B, S, S, 3)
+        return normalised(pixels.permute(0, 3, 1, 2).to(self.device), self.config)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, 3, S, S) as `prepare` makes it to (B, L)."""
+        return self.network(x).logits
+
+    @torch.inference_mode()
+    def predict(self, pictures: Sequence[Image.Image], batch_size: int = 32) -> Tensor:
+        """Probabilities (N, L) on the CPU."""
+        batches = (pictures[at : at + batch_size] for at in range(0, len(pictures), batch_size))
+        return torch.cat([self.logits(self.prepare(batch)).softmax(-1).cpu() for batch in batches])
+
+
+def normalised(pixels: Tensor, config: Config) -> Tensor:
+    """(B, 3, S, S) uint8 to floats: from 0..255 to 0..1, less the mean, over the standard deviation."""
+    mean = torch.tensor(config.mean, device=pixels.device)[:, None, None]
+    std = torch.tensor(config.std, device=pixels.device)[:, None, None]
+    return (pixels / 255 - mean) / std
+
+
+def config_of(fields: dict[str, object]) -> Config:
+    """The `Config` in a config.json; raises `ValueError` or `TypeError` for a field that is wrong or unknown."""
+    lists = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return Config(**lists | {"stages": tuple(Stage(**stage) for stage in lists["stages"])})  # type: ignore[arg-type]

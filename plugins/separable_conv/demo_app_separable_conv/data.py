@@ -1,0 +1,74 @@
+"""Labelled pictures: class folders on disk or in an archive, decoded once into one tensor."""
+
+# N examples, S pixels of a side
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+from tqdm import tqdm
+
+from demo_app import InputError
+from demo_app.pictures import centre_crop, open_picture, pictures_in
+
+MAX_PICTURES = 2_000_000
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Pictures of one size with their classes."""
+
+    pictures: Tensor  # (N, 3, S, S) uint8
+    classes: Tensor  # (N,) int64, places in `labels`
+    labels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __getitem__(self, rows: Tensor) -> Examples:
+        return Examples(self.pictures[rows], self.classes[rows], self.labels)
+
+
+def read_examples(source: Path, *, resize: int, crop: int, labels: Sequence[str] | None = None) -> Examples:
+    """All pictures of a folder, TAR or ZIP; the folder that a picture lies in names its class.
+
+    `labels` are the classes in their order; without, they are those found, by alphabet, as
+    `torchvision.datasets.ImageFolder` has it. Raises `InputError` for a source without pictures, a picture outside of a
+    class folder, fewer than two classes, or a class that is not among `labels`.
+    """
+    pictures: list[Tensor] = []
+    names: list[str] = []
+    with pictures_in(source, max_pictures=MAX_PICTURES) as entries:
+        for entry in tqdm(entries, desc="read", file=sys.stderr, unit=" pictures", mininterval=2):
+            if not entry.label:
+                raise InputError(f"{entry.name} is in no folder; put each picture into one that names its class.")
+            if labels is not None and entry.label not in labels:
+                known = ", ".join(labels)[:200]
+                raise InputError(f"folder {entry.label[:40]!r} is no class of this checkpoint ({known}); rename it.")
+            names.append(entry.label)
+            picture = centre_crop(open_picture(entry.read(), at_least=resize), resize, crop)
+            pictures.append(F.pil_to_tensor(picture))  # (3, S, S)
+    known = tuple(labels) if labels is not None else tuple(sorted(set(names)))
+    if len(known) < 2:
+        raise InputError(f"{source.name} has only the class {known[0]!r}; give at least two class folders.")
+    places = {label: place for place, label in enumerate(known)}
+    return Examples(torch.stack(pictures), torch.tensor([places[name] for name in names]), known)
+
+
+def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
+    """To train on, and `share` of each class to measure on; both always have some. Raises `InputError` for too few."""
+    generator = torch.Generator().manual_seed(seed)
+    held_out = torch.zeros(len(examples), dtype=torch.bool)  # (N,)
+    for place, label in enumerate(examples.labels):
+        rows = (examples.classes == place).nonzero().squeeze(1)
+        if len(rows) < 2:
+            raise InputError(f"class {label!r} has {len(rows)} picture(s); give at least two of each class.")
+        count = min(max(1, round(share * len(rows))), len(rows) - 1)
+        held_out[rows[torch.randperm(len(rows), generator=generator)[:count]]] = True
+    return examples[(~held_out).nonzero().squeeze(1)], examples[held_out.nonzero().squeeze(1)]

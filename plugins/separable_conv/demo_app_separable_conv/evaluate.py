@@ -1,0 +1,89 @@
+"""Measure a checkpoint on pictures in class folders.
+
+python -m demo_app_separable_conv.evaluate --checkpoint NAME_OR_FOLDER --data FOLDER_OR_TAR
+"""
+
+# N examples, L labels
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from demo_app import DemoError
+from demo_app_separable_conv.classifier import Classifier, normalised
+from demo_app_separable_conv.data import read_examples
+
+WEIGHTS = Path(__file__).parent / "weights"
+BATCH = 100
+
+
+def scores(logits: Tensor, wanted: Tensor) -> dict[str, float]:
+    """Shares of pictures whose class has the highest score, and one of the five highest.
+
+    logits (N, L), wanted (N,) int64.
+    """
+    ranked = logits.topk(min(5, logits.shape[1])).indices == wanted[:, None]  # (N, 5)
+    return {
+        "accuracy": round(ranked[:, 0].double().mean().item(), 5),
+        "top5": round(ranked.any(dim=1).double().mean().item(), 5),
+    }
+
+
+@torch.inference_mode()
+def evaluate(classifier: Classifier, source: Path) -> dict[str, float]:
+    """`scores` on the pictures of a source, with their number and the seconds that the predictions took."""
+    config = classifier.config
+    examples = read_examples(source, resize=config.resize, crop=config.crop, labels=config.labels)
+    started = time.perf_counter()
+    batches = tqdm(examples.pictures.split(BATCH), desc="evaluate", file=sys.stderr)
+    logits = torch.cat([classifier.logits(normalised(part, config)).cpu() for part in batches])  # (N, L)
+    seconds = round(time.perf_counter() - started, 2)
+    return scores(logits, examples.classes) | {"examples": len(examples), "seconds": seconds}
+
+
+def find_checkpoint(name_or_folder: str) -> Path:
+    """The folder of an embedded checkpoint by its name, or the folder itself.
+
+    Raises `DemoError` when there is neither.
+    """
+    for folder in (Path(name_or_folder), WEIGHTS / name_or_folder):
+        if (folder / "config.json").is_file():
+            return folder
+    embedded = ", ".join(sorted(path.parent.name for path in WEIGHTS.glob("*/config.json"))) or "none"
+    raise DemoError(
+        f"{name_or_folder!r} is neither a folder with a config.json nor an embedded checkpoint ({embedded})."
+    )
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """At a command line, what was wrong is one sentence and not a traceback; the exit status is 1."""
+    try:
+        yield
+    except DemoError as error:
+        sys.exit(f"error: {error}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="demo_app_separable_conv.evaluate", description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", required=True, help="name of an embedded checkpoint, or a folder")
+    parser.add_argument("--data", required=True, type=Path, help="folder, TAR or ZIP with a folder for each class")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(arguments)
+    with clear_errors():
+        result = evaluate(Classifier.load(find_checkpoint(options.checkpoint), options.device), options.data)
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()

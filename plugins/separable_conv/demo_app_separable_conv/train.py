@@ -1,0 +1,268 @@
+"""Train a small convolutional network from scratch on pictures in class folders.
+
+python -m demo_app_separable_conv.train --data FOLDER_OR_TAR --out FOLDER
+"""
+
+# N examples, B batch, S pixels of a side
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.transforms import v2
+from tqdm import tqdm
+
+from demo_app import DemoError, InputError
+from demo_app.nn.muon import Muon
+from demo_app_separable_conv.classifier import Classifier, normalised
+from demo_app_separable_conv.data import Examples, read_examples, split
+from demo_app_separable_conv.evaluate import clear_errors, scores
+from demo_app_separable_conv.model import BLOCKS, Config, ConvNet, Stage
+
+logger = logging.getLogger(__name__)
+GROUP = 4  # pictures that share one draw of the augmentation: a call of torchvision's costs as much as a small picture
+STAGE = re.compile(r"(\d+)x(\d+)(?:/(\d+))?")
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train. Each field is an option of the command line."""
+
+    epochs: int = _option(40, "times to go through the data")
+    batch_size: int = _option(128, "pictures in a step")
+    learning_rate: float = _option(0.05, "Muon's: the share of a filter bank that a step changes, at the highest")
+    adam_rate: float = _option(4e-3, "AdamW's, for stem, depthwise filters, norms and the last linear map")
+    warmup: float = _option(0.1, "share of all steps in which the rates rise; then they fall to zero linearly")
+    weight_decay: float = _option(0.05, "AdamW's, on filters")
+    label_smoothing: float = _option(0.1, "probability mass given to all classes alike")
+    average: float = _option(0.998, "decay of the running mean of the weights, which is what is saved")
+    erase: float = _option(0.0, "probability to blank out a part of a picture")
+    seed: int = _option(0, "of weights, order and augmentation")
+    threads: int = _option(2, "of torch; another number may change the last digits of the result")
+
+
+def augmentation(size: int, erase: float) -> v2.Transform:
+    """Pictures of `size` pixels shifted by up to an eighth, mirrored, perhaps partly blank."""
+    steps: list[nn.Module] = [v2.RandomCrop(size, padding=size // 8, padding_mode="reflect"), v2.RandomHorizontalFlip()]
+    steps += [v2.RandomErasing(erase, scale=(0.02, 0.2), value=127)] if erase else []
+    return v2.Compose(steps)
+
+
+def optimizers(network: ConvNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for all that mixes channels inside the network, AdamW for the rest."""
+    mixing = [
+        module.weight
+        for module in (*network.blocks.modules(), network.conv_head)
+        if isinstance(module, nn.Conv2d) and module.groups == 1
+    ]
+    chosen = {id(parameter) for parameter in mixing}
+    others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
+    groups = [
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    adam = torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.99), fused=True)
+    if not mixing:
+        return [adam]
+    return [Muon(mixing, lr=recipe.learning_rate, momentum=0.9, fixed_norm=True), adam]
+
+
+class Trainer:
+    """Network, running mean of its weights, optimisers: all that an epoch changes and a restart needs."""
+
+    def __init__(self, config: Config, recipe: Recipe, steps: int, device: str) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.steps, self.device = recipe, steps, device
+        self.network = ConvNet(config).to(device, memory_format=torch.channels_last)
+        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.optimizers = optimizers(self.network, recipe)
+        self.rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
+        self.epoch = 0
+        self.step = 0
+
+    def run_epoch(self, examples: Examples, bar: tqdm[Any]) -> None:
+        """One pass over the data. All chance comes from the seed and the epoch's number, so it can be repeated."""
+        torch.manual_seed(self.recipe.seed * 100_003 + self.epoch)
+        self.network.train()
+        augment = augmentation(examples.pictures.shape[-1], self.recipe.erase)
+        for rows in torch.randperm(len(examples)).split(self.recipe.batch_size):
+            if len(rows) == 1 and len(examples) > 1:
+                continue  # BatchNorm has no variance of one picture
+            chosen = examples[rows]
+            pixels = torch.cat([augment(group) for group in chosen.pictures.split(GROUP)])  # (B, 3, S, S)
+            loss = self.train(pixels.to(self.device), chosen.classes.to(self.device))
+            bar.update()
+            if self.step % 20 == 0:
+                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        self.epoch += 1
+
+    def train(self, pixels: Tensor, classes: Tensor) -> Tensor:
+        """One step; returns the loss."""
+        share = self.step / self.steps
+        scale = min((share + 1 / self.steps) / max(self.recipe.warmup, 1e-9), (1 - share) / (1 - self.recipe.warmup))
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        for group, rate in zip(groups, self.rates, strict=True):
+            group["lr"] = rate * min(1.0, max(0.0, scale))
+        x = normalised(pixels, self.network.config).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cuda", torch.bfloat16, enabled=x.is_cuda):
+            logits = self.network(x).logits  # (B, L)
+        loss = F.cross_entropy(logits.float(), classes, label_smoothing=self.recipe.label_smoothing)
+        self.network.zero_grad(set_to_none=True)
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        self._average()
+        return loss.detach()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.recipe.average, self.step / (self.step + 10))  # the first weights are soon forgotten
+        now = self.network.state_dict()
+        for name, mean in self.mean.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(now[name], 1 - decay)
+
+    def save(self, path: Path, settings: str) -> None:
+        state = {
+            "settings": settings,
+            "epoch": self.epoch,
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+        unfinished = path.with_suffix(".tmp")
+        torch.save(state, unfinished)
+        unfinished.replace(path)  # killed at any moment, the file is whole
+
+    def resume(self, path: Path, settings: str) -> None:
+        """Go on after the last whole epoch of a training that was killed, when its settings were the same."""
+        if not path.is_file():
+            return
+        saved = torch.load(path, weights_only=True, map_location=self.device)
+        if saved["settings"] != settings:
+            logger.warning("%s is of other settings; training starts anew.", path)
+            return
+        self.network.load_state_dict(saved["network"])
+        self.mean.load_state_dict(saved["mean"])
+        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.epoch, self.step = saved["epoch"], saved["step"]
+        logger.info("going on after epoch %d of %s", self.epoch, path)
+
+
+@torch.inference_mode()
+def measured(network: ConvNet, examples: Examples, batch_size: int = 250) -> dict[str, float]:
+    """`scores` of a network on pictures that have its size already."""
+    network.eval()
+    device = network.classifier.weight.device
+    batches = (normalised(part.to(device), network.config) for part in examples.pictures.split(batch_size))
+    logits = torch.cat([network(x).logits.cpu() for x in batches])  # (N, L)
+    return scores(logits, examples.classes)
+
+
+def fit(config: Config, examples: Examples, held_out: Examples, recipe: Recipe, out: Path, device: str) -> ConvNet:
+    """The mean weights after the last epoch. Goes on with `training.pt`, and removes it at last."""
+    out.mkdir(parents=True, exist_ok=True)
+    steps_an_epoch = -(-len(examples) // recipe.batch_size)
+    trainer = Trainer(config, recipe, steps_an_epoch * recipe.epochs, device)
+    state, settings = out / "training.pt", json.dumps([asdict(config), asdict(recipe)])
+    trainer.resume(state, settings)
+    bar = tqdm(total=trainer.steps, initial=trainer.step, file=sys.stderr, mininterval=5)
+    with bar:
+        while trainer.epoch < recipe.epochs:
+            trainer.run_epoch(examples, bar)
+            trainer.save(state, settings)
+            logger.info("epoch %d: %s held out", trainer.epoch, measured(trainer.mean, held_out))
+    state.unlink(missing_ok=True)
+    return trainer.mean.cpu()
+
+
+def stages_of(text: str, block: str) -> tuple[Stage, ...]:
+    """WIDTHxREPEATS/STRIDE, comma by comma. Raises `InputError` for anything else.
+
+    >>> stages_of("64x2,128x1/2", "dense")[1]
+    Stage(width=128, block='dense', repeats=1, stride=2, kernel=3, expand=6, middle=False, last=True, skip=True)
+    """
+    found = [STAGE.fullmatch(part.strip()) for part in text.split(",")]
+    if not all(found):
+        raise InputError(f"stages {text!r} are not written as WIDTHxREPEATS/STRIDE,...; for instance 64x3/2,128x3/2.")
+    return tuple(
+        Stage(width=int(m[1]), repeats=int(m[2]), stride=int(m[3] or 1), block=block, middle=False) for m in found if m
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder, TAR or ZIP with a folder for each class")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--held-out", type=float, default=0.05, help="share of each class that is not trained on")
+    parser.add_argument("--size", type=int, default=32, help="pixels of a side, to which pictures are resized")
+    parser.add_argument("--stem", type=int, default=32, help="channels of the first convolution")
+    parser.add_argument("--stages", default="64x3/2,128x3/2,256x2/2", help="WIDTHxREPEATS/STRIDE of each stage")
+    parser.add_argument("--block", choices=[b for b in BLOCKS if b != "inverted"], default="separable")
+    parser.add_argument("--attention", type=int, help="the stage, from 0, after which places look at each other")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    group = parser.add_argument_group("recipe")
+    for option in fields(Recipe):
+        name = f"--{option.name.replace('_', '-')}"
+        group.add_argument(name, type=type(option.default), default=option.default, help=option.metadata["help"])
+    return parser
+
+
+def run(options: argparse.Namespace) -> dict[str, float]:
+    started = time.perf_counter()
+    torch.set_num_threads(options.threads)
+    recipe = Recipe(**{option.name: getattr(options, option.name) for option in fields(Recipe)})
+    examples = read_examples(options.data, resize=options.size, crop=options.size)
+    examples, held_out = split(examples, options.held_out, recipe.seed)
+    std, mean = torch.std_mean(examples.pictures[:: max(1, len(examples) // 5000)] / 255, dim=(0, 2, 3))  # (3,)
+    config = Config(
+        labels=examples.labels,
+        stem=options.stem,
+        stem_stride=1,
+        stages=stages_of(options.stages, options.block),
+        attention=options.attention,
+        activation="relu",
+        resize=options.size,
+        crop=options.size,
+        mean=tuple(round(value, 4) for value in mean.tolist()),
+        std=tuple(round(value, 4) for value in std.tolist()),
+    )
+    Classifier(fit(config, examples, held_out, recipe, options.out, options.device)).save(options.out)
+    network = Classifier.load(options.out, "cpu").network  # as it is on disk, in half precision
+    result = measured(network, held_out) | {"parameters": sum(p.numel() for p in network.parameters())}
+    return result | {"examples": len(held_out), "seconds": round(time.perf_counter() - started, 1)}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    options = _parser().parse_args(arguments)
+    with clear_errors():
+        try:
+            result = run(options)
+        except ValueError as error:  # a setting that Config or a block refuses
+            raise DemoError(str(error)) from error
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()
