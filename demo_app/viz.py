@@ -6,9 +6,9 @@ every number through `float`, and it holds no script. Never paste it, or anythin
 follow the theme, light or dark, and tell sign by hue *and* by place (blue above or right of the line, orange below or
 left), so that nobody needs to see hue. Each picture has a text alternative: the `label` and its largest values.
 
-A picture of attention (`heat_map`, `heads_grid`) carries its weights as one small PNG that only masks a theme colour:
-64 x 64 weights are 3 kB, not 4,096 elements. `script()` is the JavaScript (`js_on_load`) that lets a mouse or the arrow
-keys read a weight, and a click or Enter on a thumbnail open that head.
+A picture of many numbers (`heat_map`, `heads_grid`, `tiles`) carries them as one small PNG that only masks a theme
+colour: 64 x 64 weights are 3 kB, not 4,096 elements. `script()` is the JavaScript (`js_on_load`) that lets a mouse or the
+arrow keys read a weight, and a click or Enter on a thumbnail open it.
 
     gr.HTML(viz.token_strip(["not", "bad"], [0.4, -0.9], label="What spoke for 'positive'", diverging=True))
 """
@@ -16,6 +16,7 @@ keys read a weight, and a click or Enter on a thumbnail open that head.
 from __future__ import annotations
 
 import html
+import math
 import struct
 import zlib
 from base64 import b64encode
@@ -43,9 +44,9 @@ def escape(text: str) -> str:
 
 
 def script() -> str:
-    """The `js_on_load` of a `gr.HTML` that shows a `heat_map` or a `heads_grid`.
+    """The `js_on_load` of a `gr.HTML` that shows a `heat_map`, a `heads_grid` or `tiles`.
 
-    A chosen thumbnail triggers the component's `click` event; its `gr.EventData` has `layer` and `head`, from 0.
+    A chosen thumbnail triggers the component's `click` event; its `gr.EventData` has `layer` and `head`, or `tile`, from 0.
     """
     return (_STATIC / "viz.js").read_text(encoding="utf-8")
 
@@ -203,6 +204,57 @@ def heads_grid(attention: ArrayLike, *, label: str, selected: tuple[int, int] | 
         f'<div class="viz-heads" role="group" aria-label="{escape(label)}" '
         f'style="--layers:{L};--heads:{H};--mask:url({_mask(sprite)})">'
         f'<span class="viz-corner">layer \\ head</span>{heads}{"".join(cells)}</div></div></figure>'
+    )
+
+
+def tiles(
+    maps: ArrayLike,
+    *,
+    label: str,
+    names: Sequence[str],
+    selected: int | None = None,
+    shared: bool = False,
+    ends: tuple[str, str] = ("negative", "positive"),
+) -> str:
+    """Small pictures of signed numbers, each a button: filters, channels.
+
+    A chosen one triggers the component's `click` event; its `gr.EventData` has `tile`, from 0.
+
+    Args:
+        maps: (N, H, W) numbers; the largest magnitude of each gets the full colour.
+        label: what they show; caption and name of the group.
+        names: N texts, what each is called.
+        selected: the one that is open.
+        shared: colours mean the same in all of them: the largest magnitude of all gets the full colour.
+        ends: what the legend calls the two colours.
+    """
+    values = np.asarray(maps, dtype=np.float32)
+    if values.ndim != 3 or len(values) != len(names):
+        raise ValueError(f"maps have shape {values.shape}, but their {len(names)} names ask for (N, H, W).")
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    N, H, W = values.shape
+    largest = np.abs(values).max(axis=None if shared else (1, 2), keepdims=True, initial=0.0)
+    values = values / np.where(largest > 0, largest, 1)
+    columns = max(1, math.ceil(math.sqrt(N)))
+    rows = max(1, -(-N // columns))
+    sheet = np.zeros((rows * columns, H, W), dtype=np.float32)
+    sheet[:N] = values
+    sheet = sheet.reshape(rows, columns, H, W).swapaxes(1, 2).reshape(rows * H, columns * W)
+    up, down = (_mask(np.rint(255 * np.clip(side, 0, 1)).astype(np.uint8)) for side in (sheet, -sheet))
+    buttons = []
+    for i, name in enumerate(names):
+        row, column = divmod(i, columns)
+        x, y = 100 * column / max(columns - 1, 1), 100 * row / max(rows - 1, 1)
+        shown = escape(name)
+        buttons.append(
+            f'<button type="button" data-tile="{i}" title="{shown}" aria-label="{shown}" '
+            f'aria-pressed="{"true" if i == selected else "false"}" style="--x:{x:.3f}%;--y:{y:.3f}%">'
+            f'<i class="viz-up"></i><i class="viz-down"></i></button>'
+        )
+    return (
+        f'<figure class="viz">{_caption(label, ends, diverging=True)}'
+        f'<div class="viz-tiles" role="group" aria-label="{escape(label)}" '
+        f'style="--columns:{columns};--rows:{rows};--up:url({up});--down:url({down})">{"".join(buttons)}</div></figure>'
     )
 
 

@@ -25,7 +25,7 @@ ATTACKS = [
 ]
 TAGS = {"figure", "figcaption", "div", "span", "i", "b", "p", "ul", "li", "button"}
 ATTRIBUTES = {"class", "style", "title", "role", "dir", "tabindex", "type", "aria-label", "aria-hidden", "aria-live"}
-ATTRIBUTES |= {"aria-pressed", "data-layer", "data-head", "data-levels", "data-largest", "data-axes"}
+ATTRIBUTES |= {"aria-pressed", "data-layer", "data-head", "data-tile", "data-levels", "data-largest", "data-axes"}
 
 
 class Page(HTMLParser):
@@ -61,6 +61,7 @@ def pictures(text: str) -> list[str]:
         viz.bars(names, [0.2, 0.8], label=text, notes=names),
         viz.heat_map([[1, 0], [0, 1]], names, names, label=text, row_axis=text, column_axis=text),
         viz.heads_grid(np.ones((1, 2, 2, 2)), label=text),
+        viz.tiles(np.ones((2, 3, 3)), label=text, names=names, ends=(text, text)),
         viz.note(text, kind="hint"),
     ]
 
@@ -82,6 +83,7 @@ def test_no_number_breaks_a_picture(number: float) -> None:
         viz.bars(["a", "b"], [number, 0.5], label="x"),
         viz.heat_map([[number, 1.0]], ["a"], ["b", "c"], label="x"),
         viz.heads_grid([[[[number, 1.0]]]], label="x"),
+        viz.tiles([[[number, 1.0]]], label="x", names=["a"]),
     ):
         assert not re.search(r"nan|inf\b", html)
         assert all(0 <= float(share) <= 1 for share in re.findall(r"--v:([^;\"]+)", html))
@@ -93,6 +95,7 @@ def test_nothing_to_show_is_still_a_picture() -> None:
         viz.bars([], [], label="x"),
         viz.heat_map(np.zeros((0, 0)), [], [], label="x"),
         viz.heads_grid(np.zeros((0, 0, 0, 0)), label="x"),
+        viz.tiles(np.zeros((0, 3, 3)), label="x", names=[]),
     ):
         assert not Page(html).open
 
@@ -104,6 +107,8 @@ def test_numbers_that_do_not_fit_their_names_are_refused() -> None:
         viz.heat_map(np.ones((2, 3)), ["a"], ["b"], label="x")
     with pytest.raises(ValueError, match="layers, heads, queries, keys"):
         viz.heads_grid(np.ones((2, 3)), label="x")
+    with pytest.raises(ValueError, match="2 names"):
+        viz.tiles(np.ones((3, 2, 2)), label="x", names=["a", "b"])
 
 
 def test_every_picture_has_a_text_alternative() -> None:
@@ -159,6 +164,21 @@ def test_thumbnails_come_from_one_picture_each_scaled_to_its_own_largest_weight(
     assert opacity[4:, 8:].tolist() == (np.eye(4) * 255).tolist()
     assert opacity.sum() == 4 * 255
     assert [a["aria-label"] for a in Page(html).find("aria-pressed", "true")] == ["Layer 2, head 3"]
+
+
+def test_tiles_show_each_sign_in_a_colour_of_its_own() -> None:
+    maps = np.zeros((3, 2, 2))
+    maps[1] = [[2.0, -1.0], [0.0, 0.5]]
+    html = viz.tiles(maps, label="x", names=["a", "b", "c"], selected=1)
+    up, down = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(found))))[..., 1]
+        for found in re.findall(r"base64,([^)]+)\)", html)
+    )
+    assert up.shape == (4, 4)  # two by two tiles, the last one empty
+    assert up[:2, 2:].tolist() == [[255, 0], [0, 64]]
+    assert down[:2, 2:].tolist() == [[0, 128], [0, 0]]
+    assert up.sum() + down.sum() == 255 + 64 + 128
+    assert [a["aria-label"] for a in Page(html).find("aria-pressed", "true")] == ["b"]
 
 
 def test_sixty_four_tokens_and_sixteen_heads_stay_small() -> None:

@@ -1,4 +1,4 @@
-// js_on_load of a gr.HTML that shows viz.heat_map or viz.heads_grid. `element` and `trigger` come from Gradio.
+// js_on_load of a gr.HTML that shows viz.heat_map, viz.heads_grid or viz.tiles. `element` and `trigger` come from Gradio.
 // Listeners sit on the component, so they outlive each new value; texts are only ever set as textContent.
 function show(map, row, column) {
   const cells = map.querySelector(".viz-cells");
@@ -36,9 +36,10 @@ element.addEventListener("keydown", (event) => {
 });
 
 element.addEventListener("click", (event) => {
-  const head = event.target.closest("button[data-head]");
-  if (!head) return;
-  for (const other of head.parentElement.querySelectorAll("button"))
-    other.setAttribute("aria-pressed", String(other === head));
-  trigger("click", {layer: Number(head.dataset.layer), head: Number(head.dataset.head)});
+  const chosen = event.target.closest("button[data-head], button[data-tile]");
+  if (!chosen) return;
+  for (const other of chosen.parentElement.querySelectorAll("button"))
+    other.setAttribute("aria-pressed", String(other === chosen));
+  const {layer, head, tile} = chosen.dataset;
+  trigger("click", tile === undefined ? {layer: Number(layer), head: Number(head)} : {tile: Number(tile)});
 });
