@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import mmap
 import os
 import re
@@ -121,7 +122,6 @@ def _decode(file: IO[bytes], at_least: int | None) -> Image.Image:
         if at_least is not None:
             picture.draft(None, (at_least * MARGIN, at_least * MARGIN))  # JPEG only: both sides keep at least that
         picture.load()
-        _check_size(picture)  # the first frame of a GIF may be larger than its header says
         rgb = _to_rgb(picture)
         if at_least is not None and (times := min(rgb.size) // (at_least * MARGIN)) > 1:
             rgb = rgb.reduce(times)
@@ -129,6 +129,10 @@ def _decode(file: IO[bytes], at_least: int | None) -> Image.Image:
         return rgb if turn is None else rgb.transpose(turn)
     except InputError:
         raise
+    except Image.DecompressionBombError as error:  # a frame larger than the header says
+        raise InputError(
+            f"The picture has more than {MAX_PIXELS / 1e6:,.0f} million pixels; make it smaller."
+        ) from error
     except MemoryError as error:
         raise InputError("There is not enough memory for this picture; make it smaller.") from error
     except Exception as error:  # Pillow raises a dozen kinds on damaged files, and each release adds some
@@ -221,7 +225,8 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 def _orientation(picture: Image.Image) -> int:
     """1 (upright) to 8; 1 where the EXIF data cannot be read. Pillow turns TIFFs itself and takes the tag away."""
     try:
-        return int(picture.getexif().get(_ORIENTATION, 1))
+        value = picture.getexif().get(_ORIENTATION)
+        return value if isinstance(value, int) else 1
     except Exception:
         return 1
 
@@ -231,28 +236,54 @@ def centre_crop(
 ) -> Image.Image:
     """The middle `crop` x `crop` pixels of the picture with its shorter side made `resize` long; black where it ends.
 
-    Pixel by pixel what torchvision's `Resize(resize)` and `CenterCrop(crop)` make of a PIL picture, except for ratios
-    above 8:1: there only what the crop keeps is resized, instead of (for 5,000 x 3) 100 million pixels, and single
-    values may differ by 1.
+    Pixel by pixel what torchvision's `Resize(resize)` and `CenterCrop(crop)` make of a PIL picture. For ratios above
+    8:1 only what the crop keeps is resized, instead of (for 5,000 x 3) 100 million pixels; one value in a thousand then
+    differs by 1.
     """
     width, height = picture.size
     longer = int(resize * max(width, height) / min(width, height))
     size = (resize, longer) if width <= height else (longer, resize)
     left, top = _offset(size[0], crop), _offset(size[1], crop)
-    if max(size) <= 8 * resize:
+    if longer <= 8 * resize:
         resized = picture.resize(size, resample)
     else:
-        a, c = max(left, 0), min(left + crop, size[0])
-        b, d = max(top, 0), min(top + crop, size[1])
-        x, y = width / size[0], height / size[1]
-        resized = picture.resize((c - a, d - b), resample, box=(a * x, b * y, min(c * x, width), min(d * y, height)))
-        left, top = left - a, top - b
+        x, y = _kept(width, size[0], crop), _kept(height, size[1], crop)
+        needed = picture.crop((x.first, y.first, x.last, y.last))
+        resized = needed.resize((x.pixels, y.pixels), resample, box=(x.start, y.start, x.end, y.end))
+        left, top = min(left, 0), min(top, 0)
     return resized.crop((left, top, left + crop, top + crop))
 
 
 def _offset(side: int, crop: int) -> int:
     """Where the crop begins, with torchvision's rounding: negative where the side is shorter and gets padded."""
     return round((side - crop) / 2) if side >= crop else -((crop - side) // 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """What a crop of the resized picture keeps, along one axis of the picture as it is."""
+
+    pixels: int  # of the crop
+    first: int  # pixels that go into them, up to `last`
+    last: int
+    start: float  # where the crop begins and ends, counted from `first`: Pillow takes it as float32, exact near 0 only
+    end: float
+
+
+def _kept(side: int, resized: int, crop: int) -> _Kept:
+    begin = max(_offset(resized, crop), 0)
+    end = min(begin + crop, resized)
+    scale = side / resized
+    reach = math.ceil(3 * max(scale, 1)) + 1  # of Lanczos, the widest filter
+    first = max(math.floor(begin * scale) - reach, 0)
+    last = min(math.ceil(end * scale) + reach, side)
+    return _Kept(
+        pixels=end - begin,
+        first=first,
+        last=last,
+        start=begin * scale - first,
+        end=min(end * scale - first, last - first),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,18 +344,19 @@ def pictures_in(
 def uploaded(value: Any) -> Path:
     """The file behind the value of a `gr.Image` or `gr.File` whose event has `preprocess=False`.
 
-    With it no copy is decoded and saved again before the handler runs, and what is wrong with a file is said by
-    `open_picture`. Gradio has checked that the file was uploaded; this checks it again.
+    With it nothing is decoded, let alone saved again, before the handler runs, and what is wrong with a picture is said
+    by `open_picture`. That the file is an upload has to be checked here: Gradio 6.31 lets `{"path": "/etc/passwd"}`
+    pass for a `gr.Image` where the value has no `meta`.
 
-    Raises `InputError` for no file, an address instead of one, and a file that is no upload.
+    Raises `InputError` for nothing, for an address instead of a file, and for a file that is no upload.
     """
     path = value.get("path") if isinstance(value, dict) else value
     if not path or not isinstance(path, str):
-        raise InputError("There is no picture yet; upload one.")
+        raise InputError("Nothing is uploaded yet; choose a file.")
     folder = os.environ.get("GRADIO_TEMP_DIR") or os.path.join(tempfile.gettempdir(), "gradio")
     file = Path(os.path.realpath(path))
     if not file.is_relative_to(os.path.realpath(folder)) or not file.is_file():
-        raise InputError("The picture is not on this server any more; upload it again.")
+        raise InputError("The upload is not on this server any more; upload it again.")
     return file
 
 

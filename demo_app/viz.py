@@ -7,8 +7,8 @@ follow the theme, light or dark, and tell sign by hue *and* by place (blue above
 left), so that nobody needs to see hue. Each picture has a text alternative: the `label` and its largest values.
 
 A picture of many numbers (`heat_map`, `heads_grid`, `tiles`) carries them as one small PNG that only masks a theme
-colour: 64 x 64 weights are 3 kB, not 4,096 elements. `script()` is the JavaScript (`js_on_load`) that lets a mouse or the
-arrow keys read a weight, and a click or Enter on a thumbnail open it.
+colour: 64 x 64 weights are 3 kB, not 4,096 elements. `script()` is the JavaScript (`js_on_load`) that lets a mouse or
+the arrow keys read a weight, and a click or Enter on a thumbnail open it.
 
     gr.HTML(viz.token_strip(["not", "bad"], [0.4, -0.9], label="What spoke for 'positive'", diverging=True))
 """
@@ -46,7 +46,7 @@ def escape(text: str) -> str:
 def script() -> str:
     """The `js_on_load` of a `gr.HTML` that shows a `heat_map`, a `heads_grid` or `tiles`.
 
-    A chosen thumbnail triggers the component's `click` event; its `gr.EventData` has `layer` and `head`, or `tile`, from 0.
+    A chosen thumbnail triggers the `click` event; its `gr.EventData` has `layer` and `head`, or `tile`, from 0.
     """
     return (_STATIC / "viz.js").read_text(encoding="utf-8")
 
