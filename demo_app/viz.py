@@ -258,6 +258,28 @@ def tiles(
     )
 
 
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str) -> str:
+    """A table whose first column names the rows; the others are numbers or short texts, set to the right.
+
+    Args:
+        head: what each column is.
+        rows: a text for each column.
+        label: what the table shows; its caption.
+    """
+    for row in rows:
+        if len(row) != len(head):
+            raise ValueError(f"a row has {len(row)} cells, but the head has {len(head)}.")
+    top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
+        for row in rows
+    )
+    return (
+        f'<figure class="viz"><figcaption>{escape(label)}</figcaption><div class="viz-scroll">'
+        f'<table class="viz-table"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div></figure>'
+    )
+
+
 def note(text: str, *, kind: Literal["small", "hint", "lesson", "card"] = "small") -> str:
     """A line of text.
 

@@ -24,8 +24,18 @@ ATTACKS = [
     "</style><svg/onload=alert(1)>",
 ]
 TAGS = {"figure", "figcaption", "div", "span", "i", "b", "p", "ul", "li", "button"}
+TAGS |= {"table", "thead", "tbody", "tr", "th", "td"}
 ATTRIBUTES = {"class", "style", "title", "role", "dir", "tabindex", "type", "aria-label", "aria-hidden", "aria-live"}
-ATTRIBUTES |= {"aria-pressed", "data-layer", "data-head", "data-tile", "data-levels", "data-largest", "data-axes"}
+ATTRIBUTES |= {
+    "aria-pressed",
+    "data-layer",
+    "data-head",
+    "data-tile",
+    "scope",
+    "data-levels",
+    "data-largest",
+    "data-axes",
+}
 
 
 class Page(HTMLParser):
@@ -62,6 +72,7 @@ def pictures(text: str) -> list[str]:
         viz.heat_map([[1, 0], [0, 1]], names, names, label=text, row_axis=text, column_axis=text),
         viz.heads_grid(np.ones((1, 2, 2, 2)), label=text),
         viz.tiles(np.ones((2, 3, 3)), label=text, names=names, ends=(text, text)),
+        viz.table(names, [names], label=text),
         viz.note(text, kind="hint"),
     ]
 
@@ -109,6 +120,8 @@ def test_numbers_that_do_not_fit_their_names_are_refused() -> None:
         viz.heads_grid(np.ones((2, 3)), label="x")
     with pytest.raises(ValueError, match="2 names"):
         viz.tiles(np.ones((3, 2, 2)), label="x", names=["a", "b"])
+    with pytest.raises(ValueError, match="2 cells"):
+        viz.table(["a", "b", "c"], [["d", "e"]], label="x")
 
 
 def test_every_picture_has_a_text_alternative() -> None:
