@@ -45,7 +45,7 @@ def _option(default: Any, text: str) -> Any:
 class Recipe:
     """How to train. Each field is an option of the command line."""
 
-    epochs: int = _option(40, "times to go through the data")
+    epochs: int = _option(30, "times to go through the data")
     batch_size: int = _option(128, "pictures in a step")
     learning_rate: float = _option(0.05, "Muon's: the share of a filter bank that a step changes, at the highest")
     adam_rate: float = _option(4e-3, "AdamW's, for stem, depthwise filters, norms and the last linear map")
@@ -63,6 +63,21 @@ def augmentation(size: int, erase: float) -> v2.Transform:
     steps: list[nn.Module] = [v2.RandomCrop(size, padding=size // 8, padding_mode="reflect"), v2.RandomHorizontalFlip()]
     steps += [v2.RandomErasing(erase, scale=(0.02, 0.2), value=127)] if erase else []
     return v2.Compose(steps)
+
+
+@torch.no_grad()
+def whiten(stem: nn.Conv2d, x: Tensor, floor: float = 5e-4) -> None:
+    """Let the first convolution begin with the principal directions of patches and their negatives.
+
+    Its channels then do not tell the same twice (Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.2; there they
+    stay so, here they are trained). x (N, 3, S, S), prepared pictures; `floor` is added to the variances.
+    """
+    half = stem.out_channels // 2
+    patches = F.unfold(x, stem.kernel_size).transpose(1, 2).flatten(0, 1)  # (M, 3 K K)
+    variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))  # ascending
+    filters = (directions / (variances + floor).sqrt()).T.flip(0)[:half].unflatten(1, stem.weight.shape[1:])
+    stem.weight[: len(filters)] = filters
+    stem.weight[len(filters) : 2 * len(filters)] = -filters
 
 
 def optimizers(network: ConvNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -91,7 +106,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.steps, self.device = recipe, steps, device
         self.network = ConvNet(config).to(device, memory_format=torch.channels_last)
-        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)  # its start is soon forgotten
         self.optimizers = optimizers(self.network, recipe)
         self.rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
         self.epoch = 0
@@ -184,6 +199,7 @@ def fit(config: Config, examples: Examples, held_out: Examples, recipe: Recipe, 
     out.mkdir(parents=True, exist_ok=True)
     steps_an_epoch = -(-len(examples) // recipe.batch_size)
     trainer = Trainer(config, recipe, steps_an_epoch * recipe.epochs, device)
+    whiten(trainer.network.conv_stem, normalised(examples.pictures[::20][:2000].to(device), config))
     state, settings = out / "training.pt", json.dumps([asdict(config), asdict(recipe)])
     trainer.resume(state, settings)
     bar = tqdm(total=trainer.steps, initial=trainer.step, file=sys.stderr, mininterval=5)
