@@ -48,9 +48,9 @@ class Classifier:
     def save(self, folder: Path) -> None:
         """Write the two files that `load` reads; weights in half precision."""
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
-        halves = {name: t.half().contiguous() for name, t in tensors.items() if t.is_floating_point()}
-        save_file(halves, folder / "model.safetensors")  # what is left out counts batches
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+        save_file(halves, folder / "model.safetensors")
         (folder / "model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
         fields = json.dumps(asdict(self.config), indent=2, ensure_ascii=False)
         (folder / "config.json").write_text(fields + "\n", "utf-8")

@@ -52,7 +52,10 @@ def read_examples(source: Path, *, resize: int, crop: int, labels: Sequence[str]
                 known = ", ".join(labels)[:200]
                 raise InputError(f"folder {entry.label[:40]!r} is no class of this checkpoint ({known}); rename it.")
             names.append(entry.label)
-            picture = centre_crop(open_picture(entry.read(), at_least=resize), resize, crop)
+            try:
+                picture = centre_crop(open_picture(entry.read(), at_least=resize), resize, crop)
+            except InputError as error:
+                raise InputError(f"{entry.name}: {error}") from error
             pictures.append(F.pil_to_tensor(picture))  # (3, S, S)
     known = tuple(labels) if labels is not None else tuple(sorted(set(names)))
     if len(known) < 2:
