@@ -97,6 +97,11 @@ def best_device() -> str:
     return "cpu"
 
 
+def threads() -> int:
+    """Threads that computing may use: what `prepare_environment` was told, else `cpus()`."""
+    return max(1, int(os.environ.get("OMP_NUM_THREADS") or cpus()))
+
+
 def use_threads(model_bytes: int, most: int) -> None:
     """Let torch compute a model of that size with as many threads as pay, in the calling thread.
 
@@ -130,7 +135,11 @@ def size_of(model: Any) -> int:
             continue
         seen.add(id(item))
         if callable(getattr(item, "untyped_storage", None)):  # torch.Tensor; views share one storage
-            storage = item.untyped_storage()
+            try:
+                storage = item.untyped_storage()
+            except NotImplementedError:  # opaque, as weights that oneDNN has packed
+                total += item.numel() * item.element_size()
+                continue
             if storage.data_ptr() not in seen:
                 seen.add(storage.data_ptr())
                 total += storage.nbytes()

@@ -234,7 +234,8 @@ def tiles(
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     N, H, W = values.shape
     largest = np.abs(values).max(axis=None if shared else (1, 2), keepdims=True, initial=0.0)
-    values = values / np.where(largest > 0, largest, 1)
+    scale = np.where(largest > 0, largest, 1).astype(np.float32)
+    values = values / scale
     columns = max(1, math.ceil(math.sqrt(N)))
     rows = max(1, -(-N // columns))
     sheet = np.zeros((rows * columns, H, W), dtype=np.float32)

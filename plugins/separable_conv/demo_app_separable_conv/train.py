@@ -47,8 +47,8 @@ class Recipe:
 
     epochs: int = _option(30, "times to go through the data")
     batch_size: int = _option(128, "pictures in a step")
-    learning_rate: float = _option(0.05, "Muon's: the share of a filter bank that a step changes, at the highest")
-    adam_rate: float = _option(1e-2, "AdamW's, for stem, depthwise filters, norms and the last linear map")
+    learning_rate: float = _option(0.015, "Muon's: the share of a filter bank that a step changes, at the highest")
+    adam_rate: float = _option(3e-3, "AdamW's, for stem, depthwise filters, norms and the last linear map")
     warmup: float = _option(0.1, "share of all steps in which the rates rise; then they fall to zero linearly")
     weight_decay: float = _option(0.05, "AdamW's, on filters")
     label_smoothing: float = _option(0.1, "probability mass given to all classes alike")

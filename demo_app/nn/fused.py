@@ -1,0 +1,242 @@
+"""Convolutional networks on a CPU, faster: BatchNorm folded in; bias, skip and activation added in the same pass.
+
+oneDNN has such convolutions, for channels-last layout and weights that were packed beforehand for a number of threads.
+torch offers them as `torch.ops.mkldnn`, for its compiler; they are private, so what they give is compared once with the
+plain operations, which take over where they are missing, fail, or differ.
+
+One picture is computed by all threads together, unless it is too little work to share. Of several pictures each takes
+its own: no waiting for each other after every layer, and what a layer writes is still in the core's cache when the next
+one reads it.
+"""
+
+# B batch, C channels in, O channels out, H x W places
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from demo_app import machine
+from demo_app.nn.separable import ACTIVATIONS, Block, Conv2dSame, Unit, fold
+from demo_app.nn.spatial import SpatialAttention
+
+log = logging.getLogger(__name__)
+
+ATTRIBUTES: dict[str, tuple[str | None, list[float]]] = {  # oneDNN's names of activations, and their numbers
+    "none": (None, []),
+    "relu": ("relu", []),
+    "relu6": ("hardtanh", [0.0, 6.0]),
+}
+WORTH_SHARING = 50e6  # multiply-adds from which a second thread is faster
+PIECE = 100e6  # multiply-adds of the pictures that a thread takes at a time
+TOLERANCE = 1e-4  # relative to the largest value: what fusing may change
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One convolution with all that is done to its result."""
+
+    weight: Tensor  # (O, C / groups, K, K), BatchNorm folded in
+    packed: Tensor | None  # the same in the order that oneDNN wants; None: plain operations
+    bias: Tensor  # (O,)
+    stride: list[int]
+    padding: list[int]
+    same: Conv2dSame | None  # pads by the size of its input instead
+    groups: int
+    activation: str
+    adds: bool  # the block's input, before the activation
+
+    def __call__(self, x: Tensor, skip: Tensor) -> Tensor:
+        """x (B, C, H, W), skip (B, O, H', W'), which counts only where `adds`; returns (B, O, H', W')."""
+        if self.same is not None:
+            x = F.pad(x, self.same.padding_of(x.shape[-2], x.shape[-1]))
+        if self.packed is None:
+            y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
+            return ACTIVATIONS[self.activation](y + skip if self.adds else y)
+        alone = self.adds and self.activation not in ("none", "relu")  # not at once with an addition
+        name, numbers = ATTRIBUTES["none" if alone else self.activation]
+        shape = (self.padding, self.stride, [1, 1], self.groups)
+        ops = torch.ops.mkldnn._convolution_pointwise
+        if self.adds:
+            y = ops.binary(x, skip, self.packed, self.bias, *shape, "add", 1.0, name, numbers, "")
+        else:
+            y = ops.default(x, self.packed, self.bias, *shape, name or "none", numbers, "")
+        return ACTIVATIONS[self.activation](y) if alone else y
+
+
+Blocks = list[list[Convolution] | SpatialAttention]
+
+
+class Fused:
+    """The convolutional part of a network in evaluation: pictures in, features out. Threads may share it."""
+
+    def __init__(self, steps: Iterable[Unit | Block | SpatialAttention], size: int) -> None:
+        """`steps` as a network computes them one after another, `size` the usual pixels of a side."""
+        self.size = size
+        self.steps = list(steps)
+        self.plain = [_convolutions(step) for step in self.steps]
+        self.works = _on_cpu(self.steps)
+        self.work = _multiply_adds(self.plain, torch.zeros(1, 3, size, size)) if self.works else 0
+        self._packed: dict[int, Blocks] = {}  # by number of threads
+        self._lock = threading.Lock()
+
+    def __call__(self, x: Tensor, threads: int | None = None) -> Tensor:
+        """(B, 3, H, W) to features (B, C, H', W'); `threads` is by default what the machine has and the work needs."""
+        if not self.works:
+            return _run(self.plain, x)
+        work = self.work * x[0].numel() / (3 * self.size**2)  # of one picture
+        if threads is None:
+            threads = self._threads_for(work * len(x))
+        pieces = x.split(max(1, round(PIECE / work)))  # type: ignore[no-untyped-call]
+        if threads == 1 or len(x) == 1:
+            with _threads(threads):
+                return torch.cat([_run(self.blocks(threads), piece) for piece in pieces])
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return torch.cat(list(pool.map(partial(_run, self.blocks(1)), pieces)))
+
+    def pack(self) -> None:
+        """Do now what the first pictures would wait for."""
+        self.blocks(1)
+        self.blocks(self._threads_for(self.work))
+
+    def _threads_for(self, work: float) -> int:
+        return machine.threads() if work > WORTH_SHARING else 1
+
+    def blocks(self, threads: int) -> Blocks:
+        """The convolutions, packed for a number of threads at its first use, or plain ones."""
+        if not self.works:
+            return self.plain
+        with self._lock:
+            if threads not in self._packed:
+                self._packed[threads] = self._pack(threads)
+            return self._packed[threads]
+
+    @torch.inference_mode()
+    def _pack(self, threads: int) -> Blocks:
+        """Packed convolutions, if their result is that of plain ones."""
+        x = torch.randn(1, 3, self.size, self.size, generator=torch.Generator().manual_seed(0))
+        try:
+            with _threads(threads):
+                packed, y = _pack_along(self.plain, x)
+            expected = _run(self.plain, x)
+            apart = float((y - expected).abs().max() / expected.abs().max().clamp(min=1e-6))
+            if apart <= TOLERANCE:
+                return packed
+            log.warning("fused convolutions differ by %.1e from plain ones, which are used", apart)
+        except (RuntimeError, AttributeError) as error:  # private operations may change; NotImplementedError is one too
+            log.warning("fused convolutions cannot be used, plain ones are: %s", str(error).split("\n")[0])
+        self.works = False
+        return self.plain
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """torch computes with that many threads, in the calling thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.inference_mode()
+def _multiply_adds(plain: Blocks, x: Tensor) -> int:
+    """Of one run on x."""
+    total, meta = 0, x.to("meta")
+    for block in plain:
+        if isinstance(block, SpatialAttention):
+            continue  # keeps the shape; small beside convolutions
+        for conv in block:
+            meta = replace(conv, weight=conv.weight.to("meta"), bias=conv.bias.to("meta"), adds=False)(meta, meta)
+            total += meta.numel() * conv.weight[0].numel()
+    return total
+
+
+@torch.inference_mode()
+def _run(blocks: Blocks, x: Tensor) -> Tensor:
+    x = _last(x)
+    for block in blocks:
+        if isinstance(block, SpatialAttention):
+            x = _last(block(x)[0])
+        else:
+            skip = x
+            for conv in block:
+                x = conv(x, skip)
+    return x
+
+
+def _pack_along(plain: Blocks, x: Tensor) -> tuple[Blocks, Tensor]:
+    """Run an example, and pack each convolution for the input that it gets; returns what the last one gave, too."""
+    x = _last(x)
+    packed: Blocks = []
+    for block in plain:
+        if isinstance(block, SpatialAttention):
+            packed.append(block)
+            x = _last(block(x)[0])
+        else:
+            skip, convs = x, []
+            for conv in block:
+                convs.append(_packed(conv, x))
+                x = convs[-1](x, skip)
+            packed.append(convs)
+    return packed, x
+
+
+def _last(x: Tensor) -> Tensor:
+    """In channels-last layout on a CPU, where these convolutions want it."""
+    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+
+
+def _on_cpu(steps: Iterable[Unit | Block | SpatialAttention]) -> bool:
+    """Whether the network is on a CPU that has oneDNN."""
+    modules = [step.conv if isinstance(step, Unit) else step for step in steps]
+    devices = {parameter.device.type for module in modules for parameter in module.parameters()}
+    return devices == {"cpu"} and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+
+
+def _convolutions(step: Unit | Block | SpatialAttention) -> list[Convolution] | SpatialAttention:
+    if isinstance(step, SpatialAttention):
+        return step
+    if isinstance(step, Unit):
+        return [_convolution(step, step.activation, adds=False)]
+    *first, last = step.units()
+    return [
+        *(_convolution(unit, unit.activation, adds=False) for unit in first),
+        _convolution(last, step.last, adds=step.skip),
+    ]
+
+
+def _convolution(unit: Unit, activation: str, *, adds: bool) -> Convolution:
+    weight, bias = fold(unit.conv, unit.bn)
+    same = unit.conv if isinstance(unit.conv, Conv2dSame) else None
+    return Convolution(
+        weight=weight.detach().contiguous(memory_format=torch.channels_last),
+        packed=None,
+        bias=bias.detach(),
+        stride=list(unit.conv.stride),
+        padding=list(unit.conv.padding) if same is None else [0, 0],  # type: ignore[arg-type]  # never a string here
+        same=same,
+        groups=unit.conv.groups,
+        activation=activation,
+        adds=adds,
+    )
+
+
+def _packed(conv: Convolution, x: Tensor) -> Convolution:
+    height, width = x.shape[-2:]
+    if conv.same is not None:
+        left, right, top, bottom = conv.same.padding_of(height, width)
+        height, width = height + top + bottom, width + left + right
+    shape = [*x.shape[:2], height, width]
+    pack = torch.ops.mkldnn._reorder_convolution_weight
+    return replace(conv, packed=pack(conv.weight, conv.padding, conv.stride, [1, 1], conv.groups, shape))
