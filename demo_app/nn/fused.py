@@ -14,6 +14,7 @@ one reads it.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,19 +82,20 @@ class Fused:
 
     def __init__(self, steps: Iterable[Unit | Block | SpatialAttention], size: int) -> None:
         """`steps` as a network computes them one after another, `size` the usual pixels of a side."""
-        self.size = size
         self.steps = list(steps)
         self.plain = [_convolutions(step) for step in self.steps]
         self.works = _on_cpu(self.steps)
-        self.work = _multiply_adds(self.plain, torch.zeros(1, 3, size, size)) if self.works else 0
+        first = next(conv for block in self.plain if not isinstance(block, SpatialAttention) for conv in block)
+        self.shape = (1, first.weight.shape[1] * first.groups, size, size)  # of one usual picture
+        self.work = _multiply_adds(self.plain, torch.zeros(self.shape)) if self.works else 0
         self._packed: dict[int, Blocks] = {}  # by number of threads
         self._lock = threading.Lock()
 
     def __call__(self, x: Tensor, threads: int | None = None) -> Tensor:
-        """(B, 3, H, W) to features (B, C, H', W'); `threads` is by default what the machine has and the work needs."""
+        """(B, C, H, W) to features (B, O, H', W'); `threads` is by default what the machine has and the work needs."""
         if not self.works:
             return _run(self.plain, x)
-        work = self.work * x[0].numel() / (3 * self.size**2)  # of one picture
+        work = self.work * x[0].numel() / math.prod(self.shape)  # of one picture
         if threads is None:
             threads = self._threads_for(work * len(x))
         pieces = x.split(max(1, round(PIECE / work)))  # type: ignore[no-untyped-call]
@@ -123,7 +125,7 @@ class Fused:
     @torch.inference_mode()
     def _pack(self, threads: int) -> Blocks:
         """Packed convolutions, if their result is that of plain ones."""
-        x = torch.randn(1, 3, self.size, self.size, generator=torch.Generator().manual_seed(0))
+        x = torch.randn(self.shape, generator=torch.Generator().manual_seed(0))
         try:
             with _threads(threads):
                 packed, y = _pack_along(self.plain, x)

@@ -59,6 +59,10 @@ class Unit(NamedTuple):
     bn: nn.BatchNorm2d
     activation: str  # of `ACTIVATIONS`
 
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, O, H / stride, W / stride)."""
+        return ACTIVATIONS[self.activation](self.bn(self.conv(x)))
+
 
 class Block(nn.Module):
     """Units one after another; with `skip` the input is added, and `last` is the activation after that.

@@ -22,6 +22,7 @@ import gradio as gr
 from gradio.context import Context
 
 from demo_app import InputError, viz
+from demo_app.tables import clean
 from demo_app_decoder_generator import explain, pictures
 from demo_app_decoder_generator.example import example
 
@@ -1004,11 +1005,6 @@ def said(history: Sequence[dict[str, Any]] | None) -> list[tuple[str, str]]:
             content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
         turns.append((str(turn["role"]), content))
     return turns
-
-
-def clean(text: str) -> str:
-    """The text with half characters (lone surrogates), which JSON can carry and UTF-8 cannot, made question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def session(request: gr.Request) -> str:

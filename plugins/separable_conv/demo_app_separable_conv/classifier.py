@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from demo_app.nn import weights
 from demo_app.nn.fused import Fused
-from demo_app.pictures import centre_crop
+from demo_app.pictures import MARGIN, centre_crop
 from demo_app_separable_conv import published
+from demo_app_separable_conv.explain import SHOWN
 from demo_app_separable_conv.model import Config, ConvNet, Stage
 
 
@@ -63,9 +65,23 @@ class Classifier:
     def device(self) -> torch.device:
         return self.network.classifier.weight.device
 
-    def see(self, picture: Image.Image) -> Image.Image:
-        """The part of an RGB picture that the network sees, S x S."""
-        return centre_crop(picture, self.config.resize, self.config.crop)
+    @property
+    def parameters(self) -> int:
+        """Numbers that training sets."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    @property
+    def at_least(self) -> int:
+        """Pixels that the shorter side of a picture should have when it is decoded, to be seen and to be shown."""
+        return max(self.config.resize, SHOWN // MARGIN)
+
+    def see(self, picture: Image.Image, larger: float = 1) -> Image.Image:
+        """The part of an RGB picture that the network sees, S x S; or the same part, so many times larger."""
+        return centre_crop(picture, round(self.config.resize * larger), round(self.config.crop * larger))
+
+    def read(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """One picture as it is seen, (S, S, 3), to (1, 3, S, S) as the network takes it."""
+        return normalised(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self.device), self.config)
 
     def prepare(self, pictures: Sequence[Image.Image]) -> Tensor:
         """RGB pictures of any size as the network reads them, (B, 3, S, S)."""
@@ -82,6 +98,13 @@ class Classifier:
         """Probabilities (N, L) on the CPU."""
         batches = (pictures[at : at + batch_size] for at in range(0, len(pictures), batch_size))
         return torch.cat([self.logits(self.prepare(batch)).softmax(-1).cpu() for batch in batches])
+
+    def best(self, pictures: Sequence[Image.Image]) -> list[tuple[str, float]]:
+        """The likeliest label of each picture, and its probability."""
+        if not pictures:
+            return []
+        shares, places = self.predict(pictures).max(dim=1)
+        return [(self.labels[place], share) for place, share in zip(places.tolist(), shares.tolist(), strict=True)]
 
 
 def normalised(pixels: Tensor, config: Config) -> Tensor:

@@ -164,8 +164,8 @@ class ConvNet(nn.Module):
                     convolved += [tuple(seen)] if trace else []
                 case SpatialAttention():
                     x, attention = step(x, need_weights=trace)
-                case Unit(conv, bn, activation):
-                    x = ACTIVATIONS[activation](bn(conv(x)))
+                case Unit():
+                    x = step(x)
         if trace:
             x = x.detach().clone() if not x.requires_grad else x
             if x.is_leaf and not x.is_inference():

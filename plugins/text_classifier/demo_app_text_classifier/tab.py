@@ -6,9 +6,7 @@ and the pickers only redraw from it. Nothing here imports torch: that happens in
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ import gradio as gr
 from gradio.context import Context
 
 from demo_app import InputError, viz
+from demo_app.tables import clean, write_csv
 from demo_app.together import Together
 from demo_app_text_classifier.example import TEXT, example
 from demo_app_text_classifier.explain import SHOWN, WORDS, Occlusion, Seen, best, choose, look, occlude, received
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 AVERAGE = "average"
 CHUNK = 256  # rows of a file between two steps of its progress bar
-NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 KEPT_SECONDS = 3 * 3600  # a session's last look is forgotten after so long
 
 
@@ -422,7 +420,7 @@ class Actions:
                 texts = [clean(text[:limit]) for text in rows.texts[start : start + CHUNK]]
                 answers += best(classifier.labels, classifier.predict(texts))
             target = Path(folder) / f"{checkpoint}-answers.csv"
-            write_csv(target, rows.columns, rows.records, answers)
+            write_answers(target, rows.columns, rows.records, answers)
             yield str(target), file_view(answers, rows.labels, classifier.labels)
         # Gradio has copied the file into its own cache by now, where it stays for an hour; ours is gone
 
@@ -436,11 +434,6 @@ def label_data(scores: dict[str, float]) -> dict[str, Any]:
 def look_at(checkpoint: str, texts: Sequence[tuple[Classifier, str]]) -> list[Seen]:
     """One look for the texts of visitors who asked at the same time; all lease the same classifier."""
     return look(texts[0][0], [text for _, text in texts], checkpoint=checkpoint)
-
-
-def clean(text: str) -> str:
-    """The text with half characters (lone surrogates), which JSON can carry and UTF-8 cannot, made question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def usable(text: str | None, name: str = "The text") -> str:
@@ -604,23 +597,12 @@ def rows_of(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def write_csv(path: Path, columns: list[str], records: list[dict[str, str]], answers: list[tuple[str, float]]) -> None:
-    """The file's own columns, then label and probability; UTF-8 with the mark that spreadsheets look for."""
+def write_answers(
+    path: Path, columns: list[str], records: list[dict[str, str]], answers: list[tuple[str, float]]
+) -> None:
+    """The file's own columns, then label and probability."""
     added = ["label", "probability"]
     added = [f"predicted_{name}" if name in columns else name for name in added]
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([harmless(clean(name)) for name in columns] + added)
-        for record, (label, probability) in zip(records, answers, strict=True):
-            cells = [harmless(clean(record[name])) for name in columns]
-            writer.writerow([*cells, harmless(label), f"{probability:.6f}"])
-
-
-def harmless(cell: str) -> str:
-    """A cell that a spreadsheet shows and does not run (OWASP, CSV injection): a formula gets a leading apostrophe.
-
-    >>> harmless("=1+1"), harmless("-0.5"), harmless("fine")
-    ("'=1+1", '-0.5', 'fine')
-    """
-    risky = cell.startswith(("\t", "\r")) or cell.lstrip().startswith(("=", "+", "-", "@"))
-    return "'" + cell if risky and not NUMBER.fullmatch(cell) else cell
+    given = ([record[name] for name in columns] for record in records)
+    rows = ([*cells, label, f"{share:.6f}"] for cells, (label, share) in zip(given, answers, strict=True))
+    write_csv(path, [*columns, *added], rows)

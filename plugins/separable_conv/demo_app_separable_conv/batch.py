@@ -1,0 +1,116 @@
+"""Many pictures: a label for each, and how the labels agree with the folders that the pictures lie in."""
+
+# L labels
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from demo_app import InputError
+from demo_app.pictures import SUFFIXES, Entry, open_picture
+from demo_app.tables import write_csv
+
+if TYPE_CHECKING:
+    from demo_app_separable_conv.classifier import Classifier
+
+BATCH = 32  # pictures that are in memory at a time
+CLASSES = 20  # that a confusion grid shows
+OTHER = "others"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What was said of one picture."""
+
+    name: str  # where it lies
+    folder: str  # the innermost one of that, "" for none
+    label: str = ""
+    probability: float = 0.0
+    problem: str = ""  # why it could not be read; then there is no label
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a lone upload is to be looked into; whatever is wrong with it is said then."""
+    return path.suffix.lower() not in SUFFIXES
+
+
+def classify_all(classifier: Classifier, entries: Sequence[Entry], batch_size: int = BATCH) -> Iterator[list[Answer]]:
+    """The answers, batch by batch in their order. A picture that cannot be read has its problem as its answer."""
+    for start in range(0, len(entries), batch_size):
+        batch = entries[start : start + batch_size]
+        opened = [_open(entry, classifier.at_least) for entry in batch]
+        pictures = [picture for picture in opened if isinstance(picture, Image.Image)]
+        found = iter(classifier.best(pictures))
+        answers = []
+        for entry, picture in zip(batch, opened, strict=True):
+            if isinstance(picture, str):
+                answers.append(Answer(name=entry.name, folder=entry.label, problem=picture))
+            else:
+                label, share = next(found)
+                answers.append(Answer(name=entry.name, folder=entry.label, label=label, probability=share))
+        yield answers
+
+
+def _open(entry: Entry, at_least: int) -> Image.Image | str:
+    """The picture, or what is wrong with it."""
+    try:
+        return open_picture(entry.read(), at_least=at_least)
+    except InputError as error:
+        return str(error)
+
+
+def write_answers(path: Path, answers: Iterable[Answer]) -> None:
+    """A CSV file with a row for each picture."""
+    rows = ([a.name, a.folder, a.label, f"{a.probability:.6f}" if a.label else "", a.problem] for a in answers)
+    write_csv(path, ["file", "folder", "label", "probability", "problem"], rows)
+
+
+def counts(answers: Iterable[Answer]) -> list[tuple[str, int]]:
+    """How many pictures got each label, the most frequent first."""
+    return Counter(answer.label for answer in answers if answer.label).most_common()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Folders against answers."""
+
+    labels: tuple[str, ...]
+    counts: NDArray[np.int64]  # (L, L), row: the folder, column: the answer
+    accuracy: float  # share of the compared pictures whose folder is the answer
+    compared: int  # pictures in a folder that is called as a label
+
+
+def confusion(answers: Iterable[Answer], labels: Sequence[str]) -> Confusion | None:
+    """How folders and answers agree, for the pictures in folders that have the name of a label; None without such.
+
+    Capitals, spaces, hyphens and underscores do not matter. The grid has the labels that occur, in the network's order,
+    at most `CLASSES`: the most frequent by folder, then by answer; what is left is one row and column, `OTHER`.
+    """
+    known = {_simple(label): label for label in labels}
+    pairs = [(known[name], a.label) for a in answers if a.label and (name := _simple(a.folder)) in known]
+    if not pairs:
+        return None
+    often = [label for label, _ in Counter(folder for folder, _ in pairs).most_common()]
+    often += [label for label, _ in Counter(answer for _, answer in pairs).most_common()]
+    chosen = list(dict.fromkeys(often))
+    kept = set(chosen if len(chosen) <= CLASSES else chosen[: CLASSES - 1])
+    shown = [label for label in labels if label in kept] + ([OTHER] if len(chosen) > CLASSES else [])
+    place = {label: i for i, label in enumerate(shown)}
+    grid = np.zeros((len(shown), len(shown)), dtype=np.int64)
+    for folder, answer in pairs:
+        grid[place.get(folder, len(shown) - 1), place.get(answer, len(shown) - 1)] += 1
+    same = sum(folder == answer for folder, answer in pairs)
+    return Confusion(labels=tuple(shown), counts=grid, accuracy=same / len(pairs), compared=len(pairs))
+
+
+def _simple(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
