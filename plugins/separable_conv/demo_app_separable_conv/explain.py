@@ -78,26 +78,23 @@ def look(classifier: Classifier, picture: Image.Image, *, checkpoint: str = "") 
     )
 
 
-def block_names(network: ConvNet) -> list[str]:
-    """What the places are called at which one can look, in their order: '1: 64 channels', ..."""
-    names = []
-    for number, block in enumerate(blocks(network), start=1):
-        names.append(f"{number}: {block.units()[-1].conv.out_channels} channels")
-    return names
-
-
 def blocks(network: ConvNet) -> list[Block]:
+    """The places at which one can look, in their order."""
     from demo_app.nn.separable import Block
 
     return [step for step in network.steps() if isinstance(step, Block)]
 
 
-def number_of(name: str, names: list[str]) -> int:
-    """A block's number from 0, of its name or its number from 1; the last one's where the network has fewer."""
-    number = str(name).partition(":")[0].strip()
-    if not number.isdecimal() or int(number) < 1:
-        raise InputError(f"There is no block {str(name)[:20]!r}; choose one from 1 to {len(names)}.")
-    return min(int(number), len(names)) - 1
+def block_names(network: ConvNet) -> list[str]:
+    return [f"{block.units()[-1].conv.out_channels} channels" for block in blocks(network)]
+
+
+def index_of(number: str, network: ConvNet) -> int:
+    """From a block's number, from 1, to its index. Raises `InputError` for one that the network does not have."""
+    count = len(blocks(network))
+    if not str(number).isdecimal() or not 1 <= int(number) <= count:
+        raise InputError(f"There is no block {str(number)[:20]!r}; choose one from 1 to {count}.")
+    return int(number) - 1
 
 
 def grad_cam(network: ConvNet, x: Tensor, label: int, block: int) -> Array:

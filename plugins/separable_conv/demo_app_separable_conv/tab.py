@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from demo_app import InputError, viz
@@ -32,6 +33,8 @@ KEPT_SECONDS = 3 * 3600  # a session's last picture is forgotten after so long
 ATTENTION = "cifar10_attention"
 WIDTHS = (16, 32, 64, 128, 256)
 
+# What a picker offers depends on the checkpoint, which a client may have changed without looking: we check it ourselves
+ANY: dict[str, Any] = {"allow_custom_value": True, "min_width": 140}
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden"}  # fast and bounded: no need to wait in line
 PLACE = ("Channel", "Row", "Column")
 SUFFIXES = [".zip", ".tar", ".gz", ".tgz", ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"]
@@ -124,20 +127,20 @@ def answer_panel() -> tuple[gr.Label, gr.HTML, gr.ImageSlider, gr.Dropdown, gr.D
     answer = gr.Label(dict(seen.best()), label="Answer", num_top_classes=5)
     card = drawing("About the answer", views.card(seen))
     pair = (seen.picture, views.heat(seen.picture, example().cam))
-    where = gr.ImageSlider(
-        pair, label="Picture | where it looked", interactive=False, height=320, buttons=["fullscreen"]
-    )
+    where = gr.ImageSlider(pair, label="Picture | where it looked", interactive=False, buttons=["fullscreen"])
     with gr.Row():
         names = [name for name, _ in seen.best(10)]
-        label = gr.Dropdown(names, value=seen.answer, label="What speaks for", min_width=140)
-        block = gr.Dropdown(list(example().blocks), value=example().blocks[-1], label="In block", min_width=140)
+        label = gr.Dropdown(names, value=seen.answer, label="What speaks for", **ANY)
+        blocks = numbered(example().blocks)
+        block = gr.Dropdown(blocks, value=blocks[-1][1], label="In block", **ANY)
     return answer, card, where, label, block
 
 
 def inside_panel(actions: Actions, seen: gr.State) -> tuple[gr.Dropdown, list[gr.HTML]]:
     """Depthwise filters, what they make of the picture, what the pointwise convolution mixes, and one of its sums."""
-    names, inside = list(example().blocks), example().inside
-    block = gr.Dropdown(names, value=names[BLOCK], label="Block", info="Each has a depthwise and a pointwise half.")
+    blocks, inside = numbered(example().blocks), example().inside
+    about = "Each has a depthwise and a pointwise half."
+    block = gr.Dropdown(blocks, value=blocks[BLOCK][1], label="Block", info=about, **ANY)
     filters = drawing("Filters", views.filters_view(inside))
     mixed = drawing("Mixed channels", views.mixed_view(inside, 0), js_on_load=viz.script())
     written = drawing("Sum", views.sum_view(inside, explain.write_out(inside, 0)))
@@ -172,7 +175,7 @@ def cost_panel(actions: Actions) -> None:
         color="how",
         x_title="channels in = channels out",
         y_title="separable / standard",
-        title="Separable as a share of standard, over widths",
+        title="Share over widths",
         height=280,
         visible=False,
     )
@@ -193,15 +196,15 @@ def twins_panel(actions: Actions, picture: gr.Image) -> None:
 def attention_panel(actions: Actions, seen: gr.State) -> gr.Image:
     """The attention of the place that is clicked."""
     with gr.Row():
-        picture = gr.Image(
-            example().seen.picture,
-            label="Click a place: who does it look at?",
-            interactive=False,
-            height=384,
-            min_width=300,
-            buttons=["fullscreen"],
-        )
-        said = drawing("Attention", views.gamma_view())
+        with gr.Column(min_width=300):
+            picture = gr.Image(
+                example().seen.picture,
+                label="Click a place: who does it look at?",
+                interactive=False,
+                buttons=["fullscreen"],
+            )
+        with gr.Column(min_width=300):
+            said = drawing("Attention", views.gamma_view())
     picture.select(actions.attend_clicked, seen, [picture, said], api_visibility="private", **AT_ONCE)
     across, down = (gr.Number(0.5, visible=False, label=name) for name in ("Across", "Down"))
     ask = gr.Button("Attend", visible=False)
@@ -229,6 +232,11 @@ def files_panel(actions: Actions, picker: gr.Dropdown, most: int) -> None:
         preprocess=False,
         show_progress_on=view,
     )
+
+
+def numbered(blocks: Sequence[str]) -> list[tuple[str, str]]:
+    """What a picker of blocks shows, and what it says to a handler: the number, from 1."""
+    return [(f"{number}: {block}", str(number)) for number, block in enumerate(blocks, start=1)]
 
 
 def drawing(label: str, value: str, js_on_load: str | None = None) -> gr.HTML:
@@ -274,7 +282,7 @@ class Actions:
         number = whole(number, "The example", len(known) - 1)
         seen = self._look(known[number].path, checkpoint)
         # a copy in Gradio's own folder: it does not serve files from an installed package
-        shown = save_file_to_cache(str(known[number].path), cache_dir=gr.Image.GRADIO_CACHE)
+        shown = save_file_to_cache(str(known[number].path), cache_dir=get_upload_folder())
         return shown, dict(seen.best()), viz.note(known[number].lesson, kind="lesson") + views.card(seen), seen
 
     def draw(self, seen: Seen | None) -> tuple[Any, ...]:
@@ -285,12 +293,12 @@ class Actions:
             names = explain.block_names(network)
             cam = explain.grad_cam(network, x, seen.place(seen.answer), len(names) - 1)
             inside = explain.look_inside(network, x, BLOCK)
-        labels = [name for name, _ in seen.best(10)]
+        labels, blocks = [name for name, _ in seen.best(10)], numbered(names)
         return (
             (seen.picture, views.heat(seen.picture, cam)),
             gr.update(choices=labels, value=seen.answer),
-            gr.update(choices=names, value=names[-1]),
-            gr.update(choices=names, value=names[BLOCK]),
+            gr.update(choices=blocks, value=blocks[-1][1]),
+            gr.update(choices=blocks, value=blocks[BLOCK][1]),
             *self._inside(inside),
             seen.picture,
         )
@@ -305,14 +313,14 @@ class Actions:
         Args:
             seen: kept by the session.
             label: for which label: one of the ten likeliest.
-            block: in which block, by its name or its number from 1.
+            block: in which block, by its number from 1.
 
         Returns:
             The picture, and the same with its Grad-CAM.
         """
         seen = seen or example().seen
         with self.handle.use(seen.checkpoint) as classifier:
-            number = explain.number_of(block, explain.block_names(classifier.network))
+            number = explain.index_of(block, classifier.network)
             x = classifier.read(seen.pixels)
             cam = explain.grad_cam(classifier.network, x, seen.place(label), number)
         return seen.picture, views.heat(seen.picture, cam)
@@ -322,7 +330,7 @@ class Actions:
 
         Args:
             seen: kept by the session.
-            block: its name or its number from 1.
+            block: its number from 1.
 
         Returns:
             The filters and their results; the mixed channels; the sum behind the first of them. All as HTML.
@@ -332,7 +340,7 @@ class Actions:
     def _look_inside(self, seen: Seen | None, block: str) -> explain.Inside | None:
         seen = seen or example().seen
         with self.handle.use(seen.checkpoint) as classifier:
-            number = explain.number_of(block, explain.block_names(classifier.network))
+            number = explain.index_of(block, classifier.network)
             return explain.look_inside(classifier.network, classifier.read(seen.pixels), number)
 
     def mix(self, seen: Seen | None, block: str, channel: int | None, row: int | None, column: int | None) -> str:
@@ -340,7 +348,7 @@ class Actions:
 
         Args:
             seen: kept by the session.
-            block: its name or its number from 1.
+            block: its number from 1.
             channel: of the output, from 0.
             row: of the place, from 0; none for the strongest place.
             column: of the place, from 0; none for the strongest place.

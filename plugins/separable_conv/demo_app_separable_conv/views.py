@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TILES = 64  # channels that are drawn
 TERMS = 6  # of a sum that are spelled out
-OPACITY = 0.8  # of the strongest colour over a picture
+OPACITY = 0.65  # of the strongest colour over a picture
 WEAK, STRONG = (213, 94, 0), (240, 228, 66)  # vermilion and yellow of Okabe and Ito
 
 
@@ -182,16 +182,22 @@ def sum_view(inside: Inside | None, written: Sum | None) -> str:
 
 def formula(written: Sum) -> str:
     """The sum as one writes it: the strongest terms, the rest, the shift, the result."""
-    terms = [
-        f"{'−' if w < 0 else '+'} {abs(w):.2f} · {v:.2f}"
-        for w, v in zip(written.weights[:TERMS].tolist(), written.values[:TERMS].tolist(), strict=True)
-    ]
-    rest = float(written.products[TERMS:].sum())
+    pairs = zip(written.weights[:TERMS].tolist(), written.values[:TERMS].tolist(), strict=True)
+    terms = [f"{signed(weight)} · {signed(value).removeprefix('+ ')}" for weight, value in pairs]
+    terms = [term if "· −" not in term else term.replace("· − ", "· (−") + ")" for term in terms]
     if len(written.order) > TERMS:
-        terms.append(f"{'−' if rest < 0 else '+'} {abs(rest):.2f} ({len(written.order) - TERMS} more)")
-    terms.append(f"{'−' if written.shift < 0 else '+'} {abs(written.shift):.2f} (shift)")
+        terms.append(f"{signed(float(written.products[TERMS:].sum()))} ({len(written.order) - TERMS} more)")
+    terms.append(f"{signed(written.shift)} (shift)")
     left = f"channel {written.channel} at ({written.row}, {written.column})"
-    return f"{left} = {' '.join(terms).removeprefix('+ ')} = {written.total:.2f}"
+    return f"{left} = {' '.join(terms).removeprefix('+ ')} = {signed(written.total).removeprefix('+ ')}"
+
+
+def signed(number: float) -> str:
+    """
+    >>> signed(0.5), signed(-0.25)
+    ('+ 0.50', '− 0.25')
+    """
+    return f"{'−' if number < 0 else '+'} {abs(number):.2f}"
 
 
 def cost_view(dense: Cost, separable: Cost, kernel: int, out: int) -> str:
