@@ -1,4 +1,4 @@
-"""What was recorded of the checkpoints, beside what the models here give: for `demo-app selfcheck`."""
+"""What pictures show, beside what the models here call them: for `demo-app selfcheck`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,22 @@ from demo_app import Checkpoint, Comparison
 if TYPE_CHECKING:
     from demo_app_separable_conv.classifier import Classifier
 
+SHOWN = {"Cat": "cat", "Horse": "horse", "Lion": "lion", "Espresso": "espresso"}  # of the examples, by title
+
 
 def selfcheck(classifier: Classifier, checkpoint: Checkpoint) -> Iterator[Comparison]:
-    yield from ()
+    """One comparison for each example picture whose label the checkpoint has."""
+    from demo_app.pictures import open_picture
+    from demo_app_separable_conv.example import lessons
+
+    for lesson in lessons():
+        expected = SHOWN.get(lesson.title)
+        if expected in classifier.labels:
+            picture = open_picture(lesson.path, at_least=classifier.at_least)
+            ((found, share),) = classifier.best([picture])
+            yield Comparison(
+                what=f"{lesson.path.name}, called so with {share:.0%}",
+                source="what it shows",
+                expected=str(expected),
+                found=found,
+            )

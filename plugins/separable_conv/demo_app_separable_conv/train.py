@@ -265,8 +265,12 @@ def run(options: argparse.Namespace) -> dict[str, float]:
     )
     Classifier(fit(config, examples, held_out, recipe, options.out, options.device)).save(options.out)
     network = Classifier.load(options.out, "cpu").network  # as it is on disk, in half precision
-    result = measured(network, held_out) | {"parameters": sum(p.numel() for p in network.parameters())}
-    return result | {"examples": len(held_out), "seconds": round(time.perf_counter() - started, 1)}
+    result = measured(network, held_out) | {"examples": len(held_out)}
+    if network.attention is not None:
+        result["gamma"] = round(network.attention.gamma.item(), 4)
+    (options.out / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    result["parameters"] = sum(parameter.numel() for parameter in network.parameters())
+    return result | {"seconds": round(time.perf_counter() - started, 1)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
