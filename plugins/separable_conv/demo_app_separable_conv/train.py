@@ -53,15 +53,23 @@ class Recipe:
     weight_decay: float = _option(0.05, "AdamW's, on filters")
     label_smoothing: float = _option(0.1, "probability mass given to all classes alike")
     average: float = _option(0.998, "decay of the running mean of the weights, which is what is saved")
+    distort: float = _option(0.0, "probability to turn, shear, recolour or blur a picture (TrivialAugment)")
     erase: float = _option(0.0, "probability to blank out a part of a picture")
     seed: int = _option(0, "of weights, order and augmentation")
     threads: int = _option(2, "of torch; another number may change the last digits of the result")
 
 
-def augmentation(size: int, erase: float) -> v2.Transform:
-    """Pictures of `size` pixels shifted by up to an eighth, mirrored, perhaps partly blank."""
+def augmentation(size: int, recipe: Recipe) -> v2.Transform:
+    """Pictures of `size` pixels shifted by up to an eighth, mirrored, perhaps distorted, perhaps partly blank.
+
+    The distortion is one operation of a random strength (Müller and Hutter 2021, https://arxiv.org/abs/2103.10158).
+    """
+    grey = 127
     steps: list[nn.Module] = [v2.RandomCrop(size, padding=size // 8, padding_mode="reflect"), v2.RandomHorizontalFlip()]
-    steps += [v2.RandomErasing(erase, scale=(0.02, 0.2), value=127)] if erase else []
+    if recipe.distort:
+        steps.append(v2.RandomApply([v2.TrivialAugmentWide(fill=grey)], recipe.distort))
+    if recipe.erase:
+        steps.append(v2.RandomErasing(recipe.erase, scale=(0.02, 0.2), value=grey))
     return v2.Compose(steps)
 
 
@@ -116,7 +124,7 @@ class Trainer:
         """One pass over the data. All chance comes from the seed and the epoch's number, so it can be repeated."""
         torch.manual_seed(self.recipe.seed * 100_003 + self.epoch)
         self.network.train()
-        augment = augmentation(examples.pictures.shape[-1], self.recipe.erase)
+        augment = augmentation(examples.pictures.shape[-1], self.recipe)
         for rows in torch.randperm(len(examples)).split(self.recipe.batch_size):
             if len(rows) == 1 and len(examples) > 1:
                 continue  # BatchNorm has no variance of one picture

@@ -1,0 +1,133 @@
+"""Many pictures: each has an answer or a problem, in their order, and the comparison with folders adds up."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from demo_app_separable_conv.batch import (
+    CLASSES,
+    OTHER,
+    Answer,
+    classify_all,
+    confusion,
+    counts,
+    is_archive,
+    write_answers,
+)
+from demo_app_separable_conv.classifier import Classifier
+from PIL import Image
+
+from demo_app.pictures import pictures_in
+
+Make = Callable[[str], Classifier]
+
+
+def picture(seed: int, kind: str = "png") -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+def packed(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def answers_of(classifier: Classifier, source: Path, batch_size: int = 32) -> list[list[Answer]]:
+    with pictures_in(source, max_pictures=100) as entries:
+        return list(classify_all(classifier, entries, batch_size))
+
+
+def test_every_picture_gets_the_networks_answer_in_its_order(make: Make, tmp_path: Path) -> None:
+    classifier = make("separable")
+    files = {f"set/{'cat' if i % 2 else 'dog'}/{i:02}.png": picture(i) for i in range(7)}
+    parts = answers_of(classifier, packed(tmp_path / "a.zip", files), 3)
+    assert [len(part) for part in parts] == [3, 3, 1]  # never more in memory than was asked for
+    found = [answer for part in parts for answer in part]
+    assert [answer.name for answer in found] == sorted(files)
+    for answer in found:
+        pixels = classifier.prepare([Image.open(io.BytesIO(files[answer.name]))])
+        with torch.no_grad():
+            expected = classifier.network(pixels).logits.softmax(-1).max(dim=1)
+        assert answer.label == classifier.labels[int(expected.indices)]
+        assert answer.probability == pytest.approx(float(expected.values), abs=1e-4)
+        assert answer.folder == answer.name.split("/")[1]
+
+
+def test_a_damaged_picture_does_not_stop_the_others(make: Make, tmp_path: Path) -> None:
+    files = {"cat/a.png": picture(0), "cat/b.jpg": picture(1, "jpeg")[:300], "c.png": b"", "d.png": picture(2)}
+    (found,) = answers_of(make("separable"), packed(tmp_path / "a.zip", files))
+    problems = {answer.name: answer.problem for answer in found}
+    assert "damaged or not complete" in problems["cat/b.jpg"]
+    assert "zero bytes" in problems["c.png"]
+    assert problems["cat/a.png"] == problems["d.png"] == ""
+    assert {answer.name: bool(answer.label) for answer in found} == {
+        name: not problem for name, problem in problems.items()
+    }
+
+
+def test_only_damaged_pictures_are_only_problems(make: Make, tmp_path: Path) -> None:
+    (found,) = answers_of(make("dense"), packed(tmp_path / "a.zip", {"a.png": b"x", "b.png": b""}))
+    assert all(answer.problem and not answer.label for answer in found)
+    assert counts(found) == []
+    assert confusion(found, ("cat", "dog", "ship")) is None
+
+
+def test_the_table_has_a_row_for_each_and_nothing_in_it_can_run(tmp_path: Path) -> None:
+    answers = [
+        Answer(name="=cmd/1,2.png", folder="=cmd", label="cat", probability=0.25),
+        Answer(name="猫.png", folder="", problem="It is damaged."),
+    ]
+    write_answers(tmp_path / "a.csv", answers)
+    with (tmp_path / "a.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["file", "folder", "label", "probability", "problem"],
+            ["'=cmd/1,2.png", "'=cmd", "cat", "0.250000", ""],
+            ["猫.png", "", "", "", "It is damaged."],
+        ]
+
+
+def said(folder: str, label: str) -> Answer:
+    return Answer(name=f"{folder}/x.png", folder=folder, label=label, probability=1.0)
+
+
+def test_the_grid_counts_folders_against_answers() -> None:
+    answers = [said("cat", "cat"), said("Cat", "dog"), said("cat", "cat"), said("dog", "dog"), said("other", "cat")]
+    found = confusion(answers, ("ship", "cat", "dog"))
+    assert found is not None
+    assert found.labels == ("cat", "dog")  # in the network's order, those that occur
+    assert found.counts.tolist() == [[2, 1], [0, 1]]
+    assert (found.accuracy, found.compared) == (0.75, 4)  # the folder that is no class is not compared
+    assert counts(answers) == [("cat", 3), ("dog", 2)]
+
+
+@pytest.mark.parametrize("folder", ["Fire-Truck", "fire_truck", "FIRE  TRUCK"])
+def test_spelling_of_folders_does_not_matter(folder: str) -> None:
+    found = confusion([said(folder, "fire truck")], ("fire truck", "cat"))
+    assert found is not None
+    assert found.accuracy == 1
+
+
+def test_many_classes_are_the_most_frequent_and_the_others() -> None:
+    labels = tuple(f"class {i}" for i in range(40))
+    answers = [said(label, label) for i, label in enumerate(labels) for _ in range(1 + i)]
+    found = confusion(answers, labels)
+    assert found is not None
+    assert found.labels == (*labels[40 - CLASSES + 1 :], OTHER)
+    assert found.counts.sum() == len(answers)
+    assert found.counts[-1, -1] == sum(range(1, 40 - CLASSES + 2))  # all that is not shown
+    assert found.accuracy == 1
+
+
+def test_a_lone_picture_is_no_archive() -> None:
+    assert [is_archive(Path(name)) for name in ("a.jpg", "a.PNG", "a.zip", "a.tar.gz", "a")] == [0, 0, 1, 1, 1]
