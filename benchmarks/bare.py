@@ -16,6 +16,7 @@ from typing import Any
 import gradio as gr
 
 CLASSES = {name.lower(): value for name, value in vars(gr).items() if isinstance(value, type)}
+CLASSES["nativeplot"] = gr.LinePlot  # what a page calls all plots of that family
 LAYOUT = {"row", "column", "tabs", "tabitem", "group", "accordion", "sidebar"}
 
 

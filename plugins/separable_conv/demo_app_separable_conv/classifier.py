@@ -75,9 +75,9 @@ class Classifier:
         """Pixels that the shorter side of a picture should have when it is decoded, to be seen and to be shown."""
         return max(self.config.resize, SHOWN // MARGIN)
 
-    def see(self, picture: Image.Image, larger: float = 1) -> Image.Image:
-        """The part of an RGB picture that the network sees, S x S; or the same part, so many times larger."""
-        return centre_crop(picture, round(self.config.resize * larger), round(self.config.crop * larger))
+    def see(self, picture: Image.Image) -> Image.Image:
+        """The part of an RGB picture that the network sees, S x S."""
+        return centre_crop(picture, self.config.resize, self.config.crop)
 
     def read(self, pixels: NDArray[np.uint8]) -> Tensor:
         """One picture as it is seen, (S, S, 3), to (1, 3, S, S) as the network takes it."""

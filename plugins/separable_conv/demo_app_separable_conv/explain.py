@@ -9,7 +9,7 @@ drawn of them is computed when it is asked for. Torch is imported then, so that 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +39,7 @@ class Seen:
     labels: tuple[str, ...]
     probabilities: Array  # (L,)
     pixels: NDArray[np.uint8]  # (S, S, 3), what the network saw
-    picture: NDArray[np.uint8]  # the same part as it is shown, (P, P, 3) with S or more pixels a side
+    picture: NDArray[np.uint8]  # the same part as it was decoded, (P, P, 3)
     parameters: int
     milliseconds: float  # of the forward pass
 
@@ -52,6 +52,13 @@ class Seen:
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.labels[i], float(self.probabilities[i])) for i in order.tolist()]
 
+    def shown(self) -> Seen:
+        """With the picture at the size at which it is shown."""
+        if self.picture.shape[0] == SHOWN:
+            return self
+        picture = Image.fromarray(self.picture).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC)
+        return replace(self, picture=np.asarray(picture))
+
     def place(self, label: str) -> int:
         """Of a label among the logits. Raises `InputError` for one that is unknown."""
         if label not in self.labels:
@@ -61,8 +68,7 @@ class Seen:
 
 def look(classifier: Classifier, picture: Image.Image, *, checkpoint: str = "") -> Seen:
     """Classify one RGB picture."""
-    seen = classifier.see(picture)
-    pixels = np.asarray(seen)
+    pixels = np.asarray(classifier.see(picture))
     x = classifier.read(pixels)
     started = time.perf_counter()
     probabilities = classifier.logits(x)[0].softmax(-1).cpu()
@@ -72,10 +78,17 @@ def look(classifier: Classifier, picture: Image.Image, *, checkpoint: str = "") 
         labels=classifier.labels,
         probabilities=probabilities.numpy(),
         pixels=pixels,
-        picture=np.asarray(classifier.see(picture, larger=SHOWN / classifier.config.crop)),
+        picture=np.asarray(middle(picture, classifier.config.crop / classifier.config.resize)),
         parameters=classifier.parameters,
         milliseconds=milliseconds,
     )
+
+
+def middle(picture: Image.Image, share: float) -> Image.Image:
+    """The square in the middle, its side that share of the shorter side: what a centre crop sees, at full resolution."""
+    side = max(1, round(min(picture.size) * share))
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side))
 
 
 def blocks(network: ConvNet) -> list[Block]:

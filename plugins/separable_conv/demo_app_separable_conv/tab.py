@@ -92,7 +92,7 @@ def build(handle: ModelHandle[Classifier]) -> None:
             gr.Markdown(HOW)
     # The upload is checked and opened here: what Gradio would decode first might be a bomb
     on_the_wire: dict[str, Any] = {"preprocess": False, "postprocess": False, **AT_ONCE}
-    answers, drawn = [answer, card, seen], [where, label, block, inside_block, *inside, attended]
+    answers, drawn = [answer, card, seen], [where, label, block, inside_block, *inside, attended, seen]
     asked = button.click(actions.classify, [picture, picker], answers, api_name="classify", **on_the_wire)
     chosen = examples.click(actions.example, [examples, picker], [picture, *answers], api_name="example", **AT_ONCE)
     for event in (asked, chosen):
@@ -287,7 +287,7 @@ class Actions:
 
     def draw(self, seen: Seen | None) -> tuple[Any, ...]:
         """All pictures of the session's picture, and the pickers that belong to its checkpoint."""
-        seen = seen or example().seen
+        seen = (seen or example().seen).shown()
         with self.handle.use(seen.checkpoint) as classifier:
             network, x = classifier.network, classifier.read(seen.pixels)
             names = explain.block_names(network)
@@ -301,6 +301,7 @@ class Actions:
             gr.update(choices=blocks, value=blocks[BLOCK][1]),
             *self._inside(inside),
             seen.picture,
+            seen,
         )
 
     def _inside(self, inside: explain.Inside | None) -> tuple[str, str, str]:
@@ -318,7 +319,7 @@ class Actions:
         Returns:
             The picture, and the same with its Grad-CAM.
         """
-        seen = seen or example().seen
+        seen = (seen or example().seen).shown()
         with self.handle.use(seen.checkpoint) as classifier:
             number = explain.index_of(block, classifier.network)
             x = classifier.read(seen.pixels)
@@ -381,7 +382,7 @@ class Actions:
         for name, value in (("across", across), ("down", down)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise InputError(f"{name} is {value!r}; give a number from 0 to 1.")
-        seen = seen or example().seen
+        seen = (seen or example().seen).shown()
         with self.handle.use(ATTENTION) as classifier:
             pixels = classifier.see(Image.fromarray(seen.picture))
             weights = explain.attention_of(classifier.network, classifier.prepare([pixels]))  # (H, W, H, W)
@@ -394,7 +395,7 @@ class Actions:
     def attend_clicked(self, seen: Seen | None, event: gr.SelectData) -> tuple[Any, str]:
         """A click on the picture: the attention of that place."""
         x, y = event.index
-        side = (seen or example().seen).picture.shape[0]
+        side = explain.SHOWN
         return self.attend(seen, min(max(x / side, 0.0), 1.0), min(max(y / side, 0.0), 1.0))
 
     def count(self, kernel: int, channels: int, out: int, size: int) -> str:

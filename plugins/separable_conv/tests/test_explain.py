@@ -39,7 +39,8 @@ def test_a_look_gives_the_networks_probabilities(make: Make, kind: str) -> None:
     assert seen.answer == classifier.labels[int(expected.argmax())]
     assert [name for name, _ in seen.best(2)] == [classifier.labels[i] for i in expected.argsort(descending=True)[:2]]
     assert seen.pixels.shape == (32, 32, 3)
-    assert seen.picture.shape == (explain.SHOWN, explain.SHOWN, 3)
+    assert seen.picture.shape == (32, 32, 3)
+    assert seen.shown().picture.shape == (explain.SHOWN, explain.SHOWN, 3)
     assert seen.parameters == sum(p.numel() for p in classifier.network.parameters())
 
 
@@ -49,7 +50,7 @@ def test_what_is_shown_is_the_part_that_was_seen(make: Make) -> None:
     for third in range(3):
         colours[:, 64 * third : 64 * (third + 1), third] = 255
     seen = explain.look(make("separable"), Image.fromarray(colours))
-    for array in (seen.pixels, seen.picture):
+    for array in (seen.pixels, seen.picture, seen.shown().picture):
         margin = array.shape[0] // 16
         assert (array[:, margin:-margin] == (0, 255, 0)).all()
 
