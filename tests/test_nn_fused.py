@@ -31,6 +31,7 @@ def seed() -> None:
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Sharing pays from the first multiplication on, with two threads."""
     monkeypatch.setattr(fused, "WORTH_SHARING", 0)
+    monkeypatch.setattr(fused, "worth_a_barrier", lambda: 0)
     monkeypatch.setattr(machine, "threads", lambda: 2)
     before = torch.get_num_threads()
     yield
@@ -145,8 +146,8 @@ def test_wrong_results_are_noticed_and_not_used(
 ) -> None:
     right = fused._packed
 
-    def wrong(conv: fused.Convolution, x: Tensor) -> fused.Convolution:
-        return fused.replace(right(conv, x), bias=conv.bias + 0.1)
+    def wrong(conv: fused.Convolution, x: Tensor, threads: int) -> fused.Convolution:
+        return fused.replace(right(conv, x, threads), bias=conv.bias + 0.1)
 
     monkeypatch.setattr(fused, "_packed", wrong)
     steps = NETWORKS["dense"]()
@@ -169,6 +170,20 @@ def test_without_onednn_it_computes_plainly(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_work_is_counted_in_multiply_adds() -> None:
     # stem 16 * 16 places, 27 * 16; depthwise 9 * 16; pointwise 16 * 8
     assert Fused(network(DepthwiseSeparable(16, 8)), SIZE).work == 256 * (27 * 16 + 9 * 16 + 16 * 8)
+
+
+@pytest.mark.parametrize(("policy", "shared"), [("PASSIVE", [2, 1, 2]), ("active", [2, 2, 2])])
+def test_small_convolutions_are_not_worth_waking_a_thread(
+    policy: str, shared: list[int], two_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    steps = network(DepthwiseSeparable(16, 128))
+    found = Fused(steps, 224)  # the stem 5.4 M multiply-adds, depthwise 1.8 M, pointwise 25.7 M
+    threads = [conv.threads for block in found.blocks(2) for conv in block]
+    assert threads == shared
+    x = torch.randn(1, 3, 224, 224)
+    same(found(x, 2), plainly(steps, x))
 
 
 def test_packed_weights_are_counted_as_memory() -> None:

@@ -4,9 +4,9 @@ oneDNN has such convolutions, for channels-last layout and weights that were pac
 torch offers them as `torch.ops.mkldnn`, for its compiler; they are private, so what they give is compared once with the
 plain operations, which take over where they are missing, fail, or differ.
 
-One picture is computed by all threads together, unless it is too little work to share. Of several pictures each takes
-its own: no waiting for each other after every layer, and what a layer writes is still in the core's cache when the next
-one reads it.
+One picture is computed by all threads together, but for convolutions that are too small to share. Of several pictures
+each thread takes its own: no waiting for each other after every layer, and what a layer writes is still in the core's
+cache when the next one reads it.
 """
 
 # B batch, C channels in, O channels out, H x W places
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -55,14 +56,19 @@ class Convolution:
     groups: int
     activation: str
     adds: bool  # the block's input, before the activation
+    threads: int = 1  # for which it is packed
 
     def __call__(self, x: Tensor, skip: Tensor) -> Tensor:
-        """x (B, C, H, W), skip (B, O, H', W'), which counts only where `adds`; returns (B, O, H', W')."""
+        """x (B, C, H, W), skip (B, O, H', W'), which counts only where `adds`; returns (B, O, H', W').
+
+        Leaves torch with the threads that it computed with.
+        """
         if self.same is not None:
             x = F.pad(x, self.same.padding_of(x.shape[-2], x.shape[-1]))
         if self.packed is None:
             y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
             return ACTIVATIONS[self.activation](y + skip if self.adds else y)
+        torch.set_num_threads(self.threads)  # a matter of nanoseconds
         alone = self.adds and self.activation not in ("none", "relu")  # not at once with an addition
         name, numbers = ATTRIBUTES["none" if alone else self.activation]
         shape = (self.padding, self.stride, [1, 1], self.groups)
@@ -128,7 +134,7 @@ class Fused:
         x = torch.randn(self.shape, generator=torch.Generator().manual_seed(0))
         try:
             with _threads(threads):
-                packed, y = _pack_along(self.plain, x)
+                packed, y = _pack_along(self.plain, x, threads)
             expected = _run(self.plain, x)
             apart = float((y - expected).abs().max() / expected.abs().max().clamp(min=1e-6))
             if apart <= TOLERANCE:
@@ -177,7 +183,7 @@ def _run(blocks: Blocks, x: Tensor) -> Tensor:
     return x
 
 
-def _pack_along(plain: Blocks, x: Tensor) -> tuple[Blocks, Tensor]:
+def _pack_along(plain: Blocks, x: Tensor, threads: int) -> tuple[Blocks, Tensor]:
     """Run an example, and pack each convolution for the input that it gets; returns what the last one gave, too."""
     x = _last(x)
     packed: Blocks = []
@@ -188,7 +194,7 @@ def _pack_along(plain: Blocks, x: Tensor) -> tuple[Blocks, Tensor]:
         else:
             skip, convs = x, []
             for conv in block:
-                convs.append(_packed(conv, x))
+                convs.append(_packed(conv, x, threads))
                 x = convs[-1](x, skip)
             packed.append(convs)
     return packed, x
@@ -234,11 +240,25 @@ def _convolution(unit: Unit, activation: str, *, adds: bool) -> Convolution:
     )
 
 
-def _packed(conv: Convolution, x: Tensor) -> Convolution:
+def _packed(conv: Convolution, x: Tensor, threads: int) -> Convolution:
+    """For an input of that shape, and that many threads at most."""
     height, width = x.shape[-2:]
     if conv.same is not None:
         left, right, top, bottom = conv.same.padding_of(height, width)
         height, width = height + top + bottom, width + left + right
     shape = [*x.shape[:2], height, width]
+    work = conv.weight[0].numel() * conv.weight.shape[0] * height * width // (conv.stride[0] * conv.stride[1])
+    if work < worth_a_barrier():
+        threads = 1
+    torch.set_num_threads(threads)
     pack = torch.ops.mkldnn._reorder_convolution_weight
-    return replace(conv, packed=pack(conv.weight, conv.padding, conv.stride, [1, 1], conv.groups, shape))
+    packed = pack(conv.weight, conv.padding, conv.stride, [1, 1], conv.groups, shape)
+    return replace(conv, packed=packed, threads=threads)
+
+
+def worth_a_barrier() -> float:
+    """Multiply-adds of one convolution from which several threads are faster.
+
+    Threads that wait passively, as beside a web server they should, have to be woken for each convolution.
+    """
+    return 4e6 if os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE" else 0.6e6

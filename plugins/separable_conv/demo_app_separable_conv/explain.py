@@ -85,7 +85,7 @@ def look(classifier: Classifier, picture: Image.Image, *, checkpoint: str = "") 
 
 
 def middle(picture: Image.Image, share: float) -> Image.Image:
-    """The square in the middle, its side that share of the shorter side: what a centre crop sees, at full resolution."""
+    """The square in the middle whose side is that share of the shorter side: what a centre crop sees, unreduced."""
     side = max(1, round(min(picture.size) * share))
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return picture.crop((left, top, left + side, top + side))
