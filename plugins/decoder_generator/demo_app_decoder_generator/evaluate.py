@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from demo_app import DemoError
+from demo_app.commands import clear_errors, find_checkpoint
 from demo_app_decoder_generator.checkpoints import WEIGHTS
 from demo_app_decoder_generator.sampling import Sampling
 from demo_app_decoder_generator.texts import Poem, form_of, is_poems, poem_ids, prompt, read_poems, read_text
@@ -24,15 +24,6 @@ from demo_app_decoder_generator.writer import Writer
 
 POEMS = 200  # that are written to see whether the form is kept
 SAMPLING = Sampling(temperature=0.8, top_p=0.95)
-
-
-def folder_of(checkpoint: str) -> Path:
-    """An embedded checkpoint's folder by its name, or a folder. Raises `DemoError` for neither."""
-    for folder in (WEIGHTS / checkpoint, Path(checkpoint)):
-        if (folder / "config.json").is_file():
-            return folder
-    known = ", ".join(sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir()))
-    raise DemoError(f"{checkpoint!r} is neither a folder with a config.json nor one of: {known}.")
 
 
 def evaluate(writer: Writer, text: str, *, stride: int | None = None, seed: int = 0) -> dict[str, float]:
@@ -81,11 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the poems that are written")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
-    try:
-        writer = Writer.load(folder_of(options.checkpoint), "cpu")
+    with clear_errors():
+        writer = Writer.load(find_checkpoint(options.checkpoint, WEIGHTS), "cpu")
         result = evaluate(writer, read_text(options.data), stride=options.stride, seed=options.seed)
-    except DemoError as error:
-        raise SystemExit(f"evaluate: {error}") from error
     sys.stdout.write(json.dumps(result | {"seconds": round(time.perf_counter() - started, 1)}) + "\n")
 
 

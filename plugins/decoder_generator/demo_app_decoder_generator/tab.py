@@ -23,6 +23,7 @@ from gradio.context import Context
 
 from demo_app import InputError, viz
 from demo_app.tables import clean
+from demo_app.widgets import AVERAGE, drawing, index, numbers
 from demo_app_decoder_generator import explain, pictures
 from demo_app_decoder_generator.example import example
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from demo_app_decoder_generator.sampling import Sampling
     from demo_app_decoder_generator.writer import Writer
 
-AVERAGE = "average"
 FORMS = {"five": 5, "seven": 7, "free": 0}  # characters a line of a poem
 AT_ONCE = 16  # visitors whose events reach the decode loop: 8 write, others see their place; the rest queue before it
 WRITES: dict[str, Any] = {"concurrency_id": "write", "concurrency_limit": AT_ONCE}
@@ -109,7 +109,7 @@ def build(handle: ModelHandle[Writer]) -> None:
         with gr.Column(scale=6, min_width=300):
             shown = example().prompt + example().written
             written = gr.Textbox(shown, label="Text", lines=14, max_lines=22, buttons=["copy"])
-            stats = picture("Speed", opening_view())
+            stats = drawing("Speed", opening_view())
             proceed = gr.Button("Go on from here", size="sm")
     gr.Markdown("### Stand inside the loop")
     with gr.Tabs(overflow_behavior="wrap"):
@@ -126,7 +126,7 @@ def build(handle: ModelHandle[Writer]) -> None:
         with gr.Tab("Why a cache"):
             cache_panel(actions, given.asked[:3])
         with gr.Tab("Why decoder-only"):
-            picture("Decoder-only", pictures.why_decoder_only())
+            drawing("Decoder-only", pictures.why_decoder_only())
         with gr.Tab("How it works"):
             gr.Markdown(HOW)
     write: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": stats} | WRITES
@@ -223,8 +223,8 @@ def step_panel(actions: Actions, given: Inputs) -> tuple[gr.State, gr.HTML]:
         likeliest = gr.Button("Take the likeliest", min_width=140)
         drawn = gr.Button("Draw one", min_width=100)
         back = gr.Button("Take back", min_width=100)
-    far = picture("Text so far", viz.note("Start, then choose each next token yourself.", kind="hint"))
-    candidates = picture("Candidates", "", js_on_load=pictures.script())
+    far = drawing("Text so far", viz.note("Start, then choose each next token yourself.", kind="hint"))
+    candidates = drawing("Candidates", "", js_on_load=pictures.script())
     step: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "look", "concurrency_limit": 4}
     shown = [walk, far, candidates]
     start.click(actions.start, [*given.asked[:3], *given.drawing], shown, api_name="start", **step)
@@ -247,8 +247,8 @@ def inside_panel(actions: Actions, picker: gr.Dropdown, walk: gr.State, far: gr.
         layer = gr.Dropdown(numbers(Shape().layers), value=AVERAGE, label="Layer", min_width=140)
         head = gr.Dropdown(numbers(Shape().heads), value=AVERAGE, label="Head", min_width=140)
     hint = viz.note("Start at the prompt in 'Step by step'; the pictures follow each token.", kind="hint")
-    attention = picture("Attention of the last token", hint, js_on_load=pictures.script())
-    lens = picture("Logit lens", "")
+    attention = drawing("Attention of the last token", hint, js_on_load=pictures.script())
+    lens = drawing("Logit lens", "")
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
     where = [walk, layer, head]
     far.change(actions.inside, where, [attention, lens], api_name="inside", **quick)
@@ -269,7 +269,7 @@ def surprise_panel(actions: Actions, picker: gr.Dropdown, limit: int) -> None:
         max_length=limit,
     )
     button = gr.Button("How surprising is it?")
-    view = picture("Surprise", viz.note("Paste a poem, a headline, nonsense; misspell a word.", kind="hint"))
+    view = drawing("Surprise", viz.note("Paste a poem, a headline, nonsense; misspell a word.", kind="hint"))
     button.click(actions.surprise, [text, picker], view, api_name="surprise", show_progress="minimal")
 
 
@@ -319,7 +319,7 @@ def cache_panel(actions: Actions, asked: list[Any]) -> None:
         "reads the whole text again."
     )
     button = gr.Button("Measure both")
-    view = picture("Milliseconds a token", viz.note("Takes about ten seconds; the plot grows.", kind="hint"))
+    view = drawing("Milliseconds a token", viz.note("Takes about ten seconds; the plot grows.", kind="hint"))
     button.click(
         actions.cache,
         asked,
@@ -329,23 +329,6 @@ def cache_panel(actions: Actions, asked: list[Any]) -> None:
         concurrency_id="measure",
         concurrency_limit=1,
     )
-
-
-def picture(label: str, value: str, js_on_load: str | None = None) -> gr.HTML:
-    """A card for a picture; the label is what clients call it."""
-    return gr.HTML(
-        value,
-        label=label,
-        css_template=pictures.style(),
-        js_on_load=js_on_load,
-        container=True,
-        apply_default_css=False,
-    )
-
-
-def numbers(count: int) -> list[str]:
-    """What a picker of layers or heads offers."""
-    return [AVERAGE, *map(str, range(1, count + 1))]
 
 
 @dataclass(frozen=True)
@@ -1009,15 +992,6 @@ def said(history: Sequence[dict[str, Any]] | None) -> list[tuple[str, str]]:
 
 def session(request: gr.Request) -> str:
     return str(request.session_hash or id(request))
-
-
-def index(choice: str, count: int) -> int | None:
-    """From a picker's number, from 1, to an index; `None` for the average, also where the model has fewer."""
-    if choice == AVERAGE:
-        return None
-    if not str(choice).isdecimal() or int(choice) < 1:
-        raise InputError(f"There is no {choice}; choose {AVERAGE}, or a number from 1 to {count}.")
-    return int(choice) - 1 if int(choice) <= count else None
 
 
 def unknown_note(writer: Writer, text: str) -> tuple[str, ...]:

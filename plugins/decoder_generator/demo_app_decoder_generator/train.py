@@ -18,9 +18,8 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +27,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from demo_app import DemoError, InputError
+from demo_app import InputError
+from demo_app.commands import add_options, chosen, clear_errors, option
 from demo_app.nn.muon import Muon
 from demo_app_decoder_generator.model import Config, Decoder
 from demo_app_decoder_generator.texts import (
@@ -46,27 +46,23 @@ from demo_app_decoder_generator.writer import Writer
 logger = logging.getLogger(__name__)
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to train. Each field is an option of the command line."""
 
-    steps: int = _option(4000, "optimiser steps")
-    batch_size: int = _option(16, "windows of `context` tokens in a step, on each device")
-    learning_rate: float = _option(
+    steps: int = option(4000, "optimiser steps")
+    batch_size: int = option(16, "windows of `context` tokens in a step, on each device")
+    learning_rate: float = option(
         0.02, "Muon's, for the layers' matrices; it is warmed up, then falls to zero linearly"
     )
-    adam_rate: float = _option(3e-3, "AdamW's, for embeddings and norms")
-    warmup: float = _option(0.02, "share of all steps")
-    weight_decay: float = _option(0.1, "of matrices")
-    average: float = _option(0.998, "decay of the running mean of the weights, which is what is evaluated and saved")
-    untitled: float = _option(0.3, "share of poems that are shown without their title")
-    evaluate_every: int = _option(250, "steps")
-    seed: int = _option(0, "of weights, order and dropout")
-    threads: int = _option(2, "of torch")
+    adam_rate: float = option(3e-3, "AdamW's, for embeddings and norms")
+    warmup: float = option(0.02, "share of all steps")
+    weight_decay: float = option(0.1, "of matrices")
+    average: float = option(0.998, "decay of the running mean of the weights, which is what is evaluated and saved")
+    untitled: float = option(0.3, "share of poems that are shown without their title")
+    evaluate_every: int = option(250, "steps")
+    seed: int = option(0, "of weights, order and dropout")
+    threads: int = option(2, "of torch")
 
 
 @dataclass(frozen=True)
@@ -297,21 +293,14 @@ def fit(corpus: Corpus, config: Config, recipe: Recipe, out: Path, process: Proc
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a text, or poems as JSON lines; .gz too")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--held-out", type=float, default=0.05, help="share of the data that is not trained on")
     parser.add_argument("--at-least", type=int, default=1, help="times a character must occur to have a token")
     parser.add_argument("--device", help="cuda or cpu; default: the best there is")
-    for kind in (Config, Recipe):
-        group = parser.add_argument_group(kind.__name__)
-        for option in fields(kind):
-            if option.name in ("vocab_size", "stop_ids", "kv_heads") or option.default is MISSING:
-                continue
-            name = f"--{option.name.replace('_', '-')}"
-            group.add_argument(
-                name, type=type(option.default), default=option.default, help=option.metadata.get("help", " ")
-            )
+    add_options(parser, Config, skip=("vocab_size", "stop_ids", "kv_heads"))
+    add_options(parser, Recipe)
     return parser
 
 
@@ -319,15 +308,14 @@ def run(options: argparse.Namespace) -> dict[str, float]:
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
     corpus = read_corpus(options.data, options.held_out, options.at_least)
-    chosen = {f.name: getattr(options, f.name) for f in fields(Config) if hasattr(options, f.name)}
-    config = Config(vocab_size=corpus.tokenizer.get_vocab_size(), **chosen)
+    config = chosen(Config, options, vocab_size=corpus.tokenizer.get_vocab_size())
     stop = corpus.tokenizer.token_to_id(EOS)
     config = replace(config, stop_ids=() if stop is None else (stop,))
     if corpus.ids is not None and len(corpus.ids) <= config.context:
         raise InputError(
             f"{len(corpus.ids)} tokens are no window of the context, {config.context}; choose a smaller one."
         )
-    recipe = Recipe(**{f.name: getattr(options, f.name) for f in fields(Recipe)})
+    recipe = chosen(Recipe, options)
     with processes(options.device) as process:
         writer = fit(corpus, config, recipe, options.out, process)
         if not process.first:
@@ -347,10 +335,8 @@ def run(options: argparse.Namespace) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     options = _parser().parse_args(arguments)
-    try:
+    with clear_errors():
         result = run(options)
-    except (DemoError, ValueError) as error:
-        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from error
     if result:
         sys.stdout.write(json.dumps(result) + "\n")
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from demo_app import InputError, viz
 from demo_app.pictures import open_picture, pictures_in, uploaded
+from demo_app.widgets import drawing
 from demo_app_separable_conv import explain, views
 from demo_app_separable_conv.example import BLOCK, example, lessons
 from demo_app_separable_conv.explain import Seen
@@ -237,11 +238,6 @@ def files_panel(actions: Actions, picker: gr.Dropdown, most: int) -> None:
 def numbered(blocks: Sequence[str]) -> list[tuple[str, str]]:
     """What a picker of blocks shows, and what it says to a handler: the number, from 1."""
     return [(f"{number}: {block}", str(number)) for number, block in enumerate(blocks, start=1)]
-
-
-def drawing(label: str, value: str, js_on_load: str | None = None) -> gr.HTML:
-    """A card for what `views` draws; the label is what clients call it."""
-    return gr.HTML(value, label=label, js_on_load=js_on_load, container=True, apply_default_css=False)
 
 
 class Actions:

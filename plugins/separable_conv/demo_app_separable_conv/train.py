@@ -15,7 +15,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from demo_app import DemoError, InputError
+from demo_app import InputError
+from demo_app.commands import add_options, chosen, clear_errors, option
 from demo_app.nn.muon import Muon
 from demo_app_separable_conv.classifier import Classifier, normalised
 from demo_app_separable_conv.data import Examples, read_examples, split
-from demo_app_separable_conv.evaluate import clear_errors, scores
+from demo_app_separable_conv.evaluate import scores
 from demo_app_separable_conv.model import BLOCKS, Config, ConvNet, Stage
 
 logger = logging.getLogger(__name__)
@@ -37,26 +38,22 @@ GROUP = 4  # pictures that share one draw of the augmentation: a call of torchvi
 STAGE = re.compile(r"(\d+)x(\d+)(?:/(\d+))?")
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to train. Each field is an option of the command line."""
 
-    epochs: int = _option(30, "times to go through the data")
-    batch_size: int = _option(128, "pictures in a step")
-    learning_rate: float = _option(0.015, "Muon's: the share of a filter bank that a step changes, at the highest")
-    adam_rate: float = _option(3e-3, "AdamW's, for stem, depthwise filters, norms and the last linear map")
-    warmup: float = _option(0.1, "share of all steps in which the rates rise; then they fall to zero linearly")
-    weight_decay: float = _option(0.05, "AdamW's, on filters")
-    label_smoothing: float = _option(0.1, "probability mass given to all classes alike")
-    average: float = _option(0.998, "decay of the running mean of the weights, which is what is saved")
-    distort: float = _option(0.0, "probability to turn, shear, recolour or blur a picture (TrivialAugment)")
-    erase: float = _option(0.0, "probability to blank out a part of a picture")
-    seed: int = _option(0, "of weights, order and augmentation")
-    threads: int = _option(2, "of torch; another number may change the last digits of the result")
+    epochs: int = option(30, "times to go through the data")
+    batch_size: int = option(128, "pictures in a step")
+    learning_rate: float = option(0.015, "Muon's: the share of a filter bank that a step changes, at the highest")
+    adam_rate: float = option(3e-3, "AdamW's, for stem, depthwise filters, norms and the last linear map")
+    warmup: float = option(0.1, "share of all steps in which the rates rise; then they fall to zero linearly")
+    weight_decay: float = option(0.05, "AdamW's, on filters")
+    label_smoothing: float = option(0.1, "probability mass given to all classes alike")
+    average: float = option(0.998, "decay of the running mean of the weights, which is what is saved")
+    distort: float = option(0.0, "probability to turn, shear, recolour or blur a picture (TrivialAugment)")
+    erase: float = option(0.0, "probability to blank out a part of a picture")
+    seed: int = option(0, "of weights, order and augmentation")
+    threads: int = option(2, "of torch; another number may change the last digits of the result")
 
 
 def augmentation(size: int, recipe: Recipe) -> v2.Transform:
@@ -245,17 +242,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--block", choices=[b for b in BLOCKS if b != "inverted"], default="separable")
     parser.add_argument("--attention", type=int, help="the stage, from 0, after which places look at each other")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    group = parser.add_argument_group("recipe")
-    for option in fields(Recipe):
-        name = f"--{option.name.replace('_', '-')}"
-        group.add_argument(name, type=type(option.default), default=option.default, help=option.metadata["help"])
+    add_options(parser, Recipe)
     return parser
 
 
 def run(options: argparse.Namespace) -> dict[str, float]:
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
-    recipe = Recipe(**{option.name: getattr(options, option.name) for option in fields(Recipe)})
+    recipe = chosen(Recipe, options)
     examples = read_examples(options.data, resize=options.size, crop=options.size)
     examples, held_out = split(examples, options.held_out, recipe.seed)
     std, mean = torch.std_mean(examples.pictures[:: max(1, len(examples) // 5000)] / 255, dim=(0, 2, 3))  # (3,)
@@ -285,10 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     options = _parser().parse_args(arguments)
     with clear_errors():
-        try:
-            result = run(options)
-        except ValueError as error:  # a setting that Config or a block refuses
-            raise DemoError(str(error)) from error
+        result = run(options)
     sys.stdout.write(json.dumps(result) + "\n")
 
 

@@ -11,15 +11,14 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from demo_app import DemoError
+from demo_app.commands import clear_errors, find_checkpoint
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import class_ids, read_csv
 
@@ -54,29 +53,6 @@ def evaluate(classifier: Classifier, path: Path) -> dict[str, float]:
     }
 
 
-def find_checkpoint(name_or_folder: str) -> Path:
-    """The folder of an embedded checkpoint by its name, or the folder itself.
-
-    Raises `DemoError` when there is neither.
-    """
-    for folder in (Path(name_or_folder), WEIGHTS / name_or_folder):
-        if (folder / "config.json").is_file():
-            return folder
-    embedded = ", ".join(sorted(path.parent.name for path in WEIGHTS.glob("*/config.json"))) or "none"
-    raise DemoError(
-        f"{name_or_folder!r} is neither a folder with a config.json nor an embedded checkpoint ({embedded})."
-    )
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """At a command line, what was wrong is one sentence and not a traceback; the exit status is 1."""
-    try:
-        yield
-    except DemoError as error:
-        sys.exit(f"error: {error}")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="demo_app_text_classifier.evaluate", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", required=True, help="name of an embedded checkpoint, or a folder")
@@ -84,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
     with clear_errors():
-        result = evaluate(Classifier.load(find_checkpoint(options.checkpoint), options.device), options.data)
+        result = evaluate(Classifier.load(find_checkpoint(options.checkpoint, WEIGHTS), options.device), options.data)
     sys.stdout.write(json.dumps(result) + "\n")
 
 

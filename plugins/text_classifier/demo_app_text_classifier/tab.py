@@ -20,6 +20,7 @@ from gradio.context import Context
 from demo_app import InputError, viz
 from demo_app.tables import clean, write_csv
 from demo_app.together import Together
+from demo_app.widgets import AVERAGE, drawing, index, numbers
 from demo_app_text_classifier.example import TEXT, example
 from demo_app_text_classifier.explain import SHOWN, WORDS, Occlusion, Seen, best, choose, look, occlude, received
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from demo_app.models import ModelHandle
     from demo_app_text_classifier.classifier import Classifier
 
-AVERAGE = "average"
 CHUNK = 256  # rows of a file between two steps of its progress bar
 KEPT_SECONDS = 3 * 3600  # a session's last look is forgotten after so long
 
@@ -171,7 +171,7 @@ def answer_panel() -> tuple[gr.Label, gr.Radio, gr.HTML]:
     answer = gr.Label(example().scores(), label="Answer")
     methods = [("Gradient × input", "gradient"), ("Attention", "attention")]
     method = gr.Radio(methods, value="gradient", label="Colour the words by")
-    return answer, method, picture("Words", words_view(example(), "gradient", None, None))
+    return answer, method, drawing("Words", words_view(example(), "gradient", None, None))
 
 
 def attention_panel() -> tuple[gr.Radio, gr.Radio, gr.HTML]:
@@ -179,12 +179,12 @@ def attention_panel() -> tuple[gr.Radio, gr.Radio, gr.HTML]:
     with gr.Row():
         layer = gr.Radio(numbers(Shape().layers), value=AVERAGE, label="Layer", min_width=300)
         head = gr.Radio(numbers(Shape().heads), value=AVERAGE, label="Head", min_width=300)
-    return layer, head, picture("Heads", heads_view(example(), None, None), js_on_load=viz.script())
+    return layer, head, drawing("Heads", heads_view(example(), None, None), js_on_load=viz.script())
 
 
 def occlusion_panel(actions: Actions, text: gr.Textbox, picker: gr.Dropdown) -> None:
     button = gr.Button("Take each word of the text away, one at a time")
-    view = picture("Occlusion", viz.note("Which word carries the answer? Press the button.", kind="hint"))
+    view = drawing("Occlusion", viz.note("Which word carries the answer? Press the button.", kind="hint"))
     button.click(actions.occlude, [text, picker], view, api_name="occlude", show_progress="minimal")
 
 
@@ -197,7 +197,7 @@ def compare_panel(actions: Actions, picker: gr.Dropdown, limit: int) -> None:
     button = gr.Button("Compare")
     with gr.Row():
         answers = [gr.Label(label=f"Answer to {name}", min_width=240) for name in "AB"]
-    view = picture("Difference", viz.note("Change one word in B and see what it moves.", kind="hint"))
+    view = drawing("Difference", viz.note("Change one word in B and see what it moves.", kind="hint"))
     gr.on(
         [button.click, a.submit, b.submit],
         actions.compare,
@@ -220,18 +220,8 @@ def file_panel(actions: Actions, picker: gr.Dropdown, max_rows: int) -> None:
             button = gr.Button("Label every row")
         with gr.Column(min_width=300):
             result = gr.File(label="The same with answers", interactive=False, height=96, elem_classes="viz-file")
-            view = picture("Summary", viz.note("No file yet.", kind="hint"))
+            view = drawing("Summary", viz.note("No file yet.", kind="hint"))
     button.click(actions.classify_file, [file, picker], [result, view], api_name="classify_file", show_progress_on=view)
-
-
-def picture(label: str, value: str, js_on_load: str | None = None) -> gr.HTML:
-    """A card for what `viz` draws; the label is what clients call it."""
-    return gr.HTML(value, label=label, js_on_load=js_on_load, container=True, apply_default_css=False)
-
-
-def numbers(count: int) -> list[str]:
-    """What a picker of layers or heads offers."""
-    return [AVERAGE, *map(str, range(1, count + 1))]
 
 
 @dataclass(frozen=True)
@@ -447,19 +437,6 @@ def usable(text: str | None, name: str = "The text") -> str:
 def check(seen: Seen) -> None:
     if all(seen.special):
         raise InputError("The text has nothing that the model can read; write a sentence, then try again.")
-
-
-def index(choice: str, count: int) -> int | None:
-    """From a picker's number, from 1, to an index; `None` for the average, also where the model has fewer.
-
-    >>> index("2", 6), index("average", 6), index("5", 2)
-    (1, None, None)
-    """
-    if choice == AVERAGE:
-        return None
-    if not str(choice).isdecimal() or int(choice) < 1:
-        raise InputError(f"There is no {choice}; choose {AVERAGE}, or a number from 1 to {count}.")
-    return int(choice) - 1 if int(choice) <= count else None
 
 
 def words_view(seen: Seen, method: str, layer: int | None, head: int | None) -> str:

@@ -14,7 +14,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from demo_app import DemoError, InputError
+from demo_app import InputError
+from demo_app.commands import add_options, chosen, clear_errors, option
 from demo_app.nn import EncoderLayer, MultiHeadAttention
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import TOKENIZERS, class_ids, label_names, read_csv, train_tokenizer
-from demo_app_text_classifier.evaluate import clear_errors, scores
+from demo_app_text_classifier.evaluate import scores
 from demo_app_text_classifier.model import Config, TextClassifier
 from demo_app_text_classifier.teachers import TEACHERS
 
@@ -37,31 +38,27 @@ logger = logging.getLogger(__name__)
 SHELF = 50  # batches that are drawn together and sorted by length, so that little is padding
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to train. Each field is an option of the command line."""
 
-    epochs: int = _option(6, "times to go through the data")
-    batch_size: int = _option(64, "examples in a step")
-    learning_rate: float = _option(1e-3, "the highest; it rises for `warmup` and then falls to zero in a straight line")
-    warmup: float = _option(0.1, "share of all steps")
-    weight_decay: float = _option(0.01, "AdamW's, on matrices")
-    token_dropout: float = _option(0.1, "probability to hide a token from the network")
-    label_smoothing: float = _option(0.1, "probability mass given to all classes alike")
-    average: float = _option(0.999, "decay of the running mean of the weights, which is what is saved")
-    r_drop: float = _option(0.0, "weight of the symmetric KL divergence between two dropout passes (Wu et al. 2021)")
-    length_power: float = _option(0.0, "an example of n tokens weighs n to this power: whole sentences over phrases")
-    quiet_start: bool = _option(False, "encoder layers begin as the identity and grow out of it (compare ReZero)")
-    neutral_words: bool = _option(False, "a word that is no example of its own has no class: see neutral_words()")
-    augment: int = _option(0, "edited copies of each example that only the teachers label")
-    distil_weight: float = _option(0.7, "share of the teachers' opinion in the loss, when there are teachers")
-    teacher_epochs: int = _option(2, "epochs of each of --teachers")
-    seed: int = _option(0, "of weights, order and dropout")
-    threads: int = _option(2, "of torch; another number may change the last digits of the result")
+    epochs: int = option(6, "times to go through the data")
+    batch_size: int = option(64, "examples in a step")
+    learning_rate: float = option(1e-3, "the highest; it rises for `warmup` and then falls to zero in a straight line")
+    warmup: float = option(0.1, "share of all steps")
+    weight_decay: float = option(0.01, "AdamW's, on matrices")
+    token_dropout: float = option(0.1, "probability to hide a token from the network")
+    label_smoothing: float = option(0.1, "probability mass given to all classes alike")
+    average: float = option(0.999, "decay of the running mean of the weights, which is what is saved")
+    r_drop: float = option(0.0, "weight of the symmetric KL divergence between two dropout passes (Wu et al. 2021)")
+    length_power: float = option(0.0, "an example of n tokens weighs n to this power: whole sentences over phrases")
+    quiet_start: bool = option(False, "encoder layers begin as the identity and grow out of it (compare ReZero)")
+    neutral_words: bool = option(False, "a word that is no example of its own has no class: see neutral_words()")
+    augment: int = option(0, "edited copies of each example that only the teachers label")
+    distil_weight: float = option(0.7, "share of the teachers' opinion in the loss, when there are teachers")
+    teacher_epochs: int = option(2, "epochs of each of --teachers")
+    seed: int = option(0, "of weights, order and dropout")
+    threads: int = option(2, "of torch; another number may change the last digits of the result")
 
 
 @dataclass(frozen=True)
@@ -335,19 +332,6 @@ def train_teachers(
     return found
 
 
-def _add_options(parser: argparse.ArgumentParser, of: type, skip: tuple[str, ...] = ()) -> None:
-    for option in fields(of):
-        if option.name in skip or option.default is MISSING:
-            continue
-        kind = type(option.default)
-        name = "--" + option.name.replace("_", "-")
-        text = option.metadata.get("help", "of the network: see Config") + f" (default {option.default})"
-        if kind is bool:
-            parser.add_argument(name, action=argparse.BooleanOptionalAction, default=option.default, help=text)
-        else:
-            parser.add_argument(name, type=kind, default=option.default, help=text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="demo_app_text_classifier.train", description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, type=Path, help="CSV file (.gz too) with the columns text and label")
@@ -363,8 +347,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", type=Path, help="checkpoint to go on from, with its tokenizer and its settings")
     parser.add_argument("--tokenizer", choices=TOKENIZERS, default="wordpiece", help="bpe suits Chinese")
     parser.add_argument("--vocab-size", type=int, default=12000)
-    _add_options(parser, Config)
-    _add_options(parser, Recipe)
+    add_options(parser, Config)
+    add_options(parser, Recipe)
     return parser
 
 
@@ -391,15 +375,14 @@ def _student(
             raise InputError(f"the labels of {options.start} are not those of the data; give --labels to match.")
         return start.tokenizer, start.config, lambda _: copy.deepcopy(start.network).requires_grad_()
     tokenizer = train_tokenizer(texts, options.tokenizer, options.vocab_size)
-    chosen = {option.name: getattr(options, option.name) for option in fields(Config) if hasattr(options, option.name)}
-    config = Config(**{**chosen, "labels": labels, "vocab_size": tokenizer.get_vocab_size()})
+    config = chosen(Config, options, labels=labels, vocab_size=tokenizer.get_vocab_size())
     return tokenizer, config, TextClassifier
 
 
 def run(options: argparse.Namespace) -> dict[str, float]:
     start = time.perf_counter()
     torch.set_num_threads(options.threads)
-    recipe = Recipe(**{option.name: getattr(options, option.name) for option in fields(Recipe)})
+    recipe = chosen(Recipe, options)
     rows = read_csv(options.data, require_label=True)
     labels = tuple(options.labels.split(",")) if options.labels else label_names(rows.labels or [])
     texts, written, held_out, answers = _split(rows.texts, rows.labels or [], options.validation)
@@ -424,10 +407,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     options = _parser().parse_args(arguments)
     with clear_errors():
-        try:
-            result = run(options)
-        except ValueError as error:  # a setting that Config or a block refuses
-            raise DemoError(str(error)) from error
+        result = run(options)
     sys.stdout.write(json.dumps(result) + "\n")
 
 

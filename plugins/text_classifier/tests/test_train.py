@@ -14,7 +14,7 @@ from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import class_ids, label_names, read_csv, train_tokenizer
 from demo_app_text_classifier.model import Config, TextClassifier
 
-from demo_app import DemoError, InputError
+from demo_app import InputError
 
 GOOD, BAD = ("good", "fine", "lovely", "warm"), ("bad", "dull", "awful", "cold")
 SHORT = "--epochs 2 --batch-size 8 --vocab-size 120 --width 16 --heads 2 --feed-forward 16 --max-tokens 16 --layers 1"
@@ -247,7 +247,7 @@ def test_the_embedded_checkpoints_are_small() -> None:
     ],
 )
 def test_the_embedded_checkpoints_answer_plain_cases(name: str, text: str, label: str) -> None:
-    classifier = Classifier.load(evaluate.find_checkpoint(name), "cpu")
+    classifier = Classifier.load(evaluate.WEIGHTS / name, "cpu")
     assert classifier.labels[classifier.predict([text])[0].argmax()] == label
 
 
@@ -258,6 +258,6 @@ def test_every_embedded_checkpoint_has_a_card_with_data_metric_command_and_licen
         assert word in card
 
 
-def test_a_folder_without_a_checkpoint_is_a_demo_error(tmp_path: Path) -> None:
-    with pytest.raises(DemoError, match="embedded checkpoint"):
-        evaluate.find_checkpoint(str(tmp_path))
+def test_a_folder_without_a_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="embedded checkpoint"):
+        evaluate.main(["--checkpoint", str(tmp_path), "--data", "none.csv"])

@@ -1,0 +1,60 @@
+"""What the command lines of plugins share."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from demo_app import DemoError, InputError
+from demo_app.commands import add_options, chosen, clear_errors, find_checkpoint, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    labels: tuple[str, ...]  # no default: no option
+    steps: int = option(10, "optimiser steps")
+    learning_rate: float = option(1e-3, "the highest")
+    quick: bool = option(False, "few examples")
+    kind: str = "plain"
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_options(parser, Recipe, skip=("kind",))
+    return parser.parse_args(arguments)
+
+
+def test_every_field_with_a_default_is_an_option() -> None:
+    options = parsed("--steps", "3", "--learning-rate", "0.5", "--quick")
+    assert chosen(Recipe, options, labels=("a",)) == Recipe(labels=("a",), steps=3, learning_rate=0.5, quick=True)
+    assert chosen(Recipe, parsed(), labels=(), kind="other") == Recipe(labels=(), kind="other")
+    assert not hasattr(options, "kind")
+
+
+def test_the_help_says_what_and_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    assert "optimiser steps (default 10)" in capsys.readouterr().out
+
+
+def test_a_checkpoint_is_a_folder_or_an_embedded_name(tmp_path: Path) -> None:
+    embedded, own = tmp_path / "weights" / "tiny", tmp_path / "own"
+    for folder in (embedded, own):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    assert find_checkpoint("tiny", tmp_path / "weights") == embedded
+    assert find_checkpoint(str(own), tmp_path / "weights") == own
+    with pytest.raises(DemoError, match=r"nor an embedded checkpoint \(tiny\)"):
+        find_checkpoint("huge", tmp_path / "weights")
+    with pytest.raises(DemoError, match=r"\(none\)"):
+        find_checkpoint("huge", tmp_path / "empty")
+
+
+@pytest.mark.parametrize("error", [InputError("no such file"), ValueError("no such file")])
+def test_what_was_wrong_is_one_sentence(error: Exception) -> None:
+    with pytest.raises(SystemExit) as ended, clear_errors():
+        raise error
+    assert ended.value.code == "error: no such file"
