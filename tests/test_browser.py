@@ -274,3 +274,44 @@ def test_markup_in_a_classified_text_never_runs(built_in: str, visit: Any) -> No
     expect(panel.locator(".viz").get_by_text("script").first).to_be_visible(timeout=SECONDS)
     assert seen.page.evaluate("window.hacked") is None
     assert seen.complaints == []
+
+
+ASSETS = ROOT / "plugins" / "separable_conv" / "demo_app_separable_conv" / "assets"
+
+
+def test_a_picture_is_uploaded_classified_and_looked_into(built_in: str, visit: Any) -> None:
+    seen = visit(built_in, query="demo=separable_conv")
+    panel = seen.page.locator("#tab-separable_conv")
+    panel.get_by_label("Remove Image").first.click()
+    panel.locator("input[type=file]").first.set_input_files(ASSETS / "horse.png")
+
+    panel.get_by_role("button", name="Classify", exact=True).click()
+    expect(panel.get_by_test_id("label-output-value").first).to_contain_text("horse", timeout=SECONDS)
+
+    sums = panel.get_by_text("channel 9 at (")
+    expect(sums).to_have_count(0)
+    panel.get_by_role("group", name="What the pointwise convolution mixes").get_by_role("button").nth(9).click()
+    expect(sums.first).to_be_visible(timeout=SECONDS)
+    assert seen.complaints == []
+
+
+def test_an_example_is_answered_with_its_lesson(built_in: str, visit: Any) -> None:
+    seen = visit(built_in, query="demo=separable_conv")
+    panel = seen.page.locator("#tab-separable_conv")
+
+    panel.locator(".gallery-item, .gallery button").nth(1).click()
+
+    expect(panel.get_by_test_id("label-output-value").first).to_contain_text("horse", timeout=SECONDS)
+    expect(panel.get_by_text("A silhouette")).to_be_visible(timeout=SECONDS)
+    assert seen.complaints == []
+
+
+def test_a_click_on_the_picture_shows_its_attention(built_in: str, visit: Any) -> None:
+    seen = visit(built_in, query="demo=separable_conv")
+    panel = seen.page.locator("#tab-separable_conv")
+    panel.get_by_role("tab", name="Attention", exact=True).click()
+
+    panel.get_by_role("tabpanel").locator("img:visible").last.click(position={"x": 5, "y": 5})
+
+    expect(panel.get_by_text("Row 0, column 0 (framed) looks most at")).to_be_visible(timeout=SECONDS)
+    assert seen.complaints == []
