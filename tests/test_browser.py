@@ -284,6 +284,7 @@ def test_a_picture_is_uploaded_classified_and_looked_into(built_in: str, visit: 
     panel = seen.page.locator("#tab-separable_conv")
     panel.get_by_label("Remove Image").first.click()
     panel.locator("input[type=file]").first.set_input_files(ASSETS / "horse.png")
+    expect(panel.locator("img[src*='horse.png']").first).to_be_visible(timeout=SECONDS)
 
     panel.get_by_role("button", name="Classify", exact=True).click()
     expect(panel.get_by_test_id("label-output-value").first).to_contain_text("horse", timeout=SECONDS)
