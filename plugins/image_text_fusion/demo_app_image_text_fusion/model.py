@@ -1,10 +1,10 @@
 """Several modalities, one Transformer: extractors map each to vectors of one width, one shared encoder reads them all.
 
-Each modality is cut into pieces (words, patches, samples), each piece becomes a vector of width D by one linear map or
-by a small convolutional stem, and gets two vectors added: for its place, and for the modality that it is from. After that
-a piece is a piece: every one may look at every other in every layer. With text first, patches of 32 pixels and twelve
-layers this is ViLT (Kim et al. 2021, https://arxiv.org/abs/2102.03334), whose checkpoints `published.py` reads. How many
-modalities there are, and of which kinds, is said by the config alone.
+Each modality is cut into pieces (words, patches, samples). Each piece becomes a vector of width D, by one linear map or
+by a small convolutional stem, and gets two more added: for its place, and for the modality that it is from. After that
+a piece is a piece, and every one may look at every other in every layer. With text first, patches of 32 pixels and
+twelve layers this is ViLT (Kim et al. 2021, https://arxiv.org/abs/2102.03334), whose checkpoints `published.py` reads.
+How many modalities there are, and of which kinds, is said by the config alone.
 """
 
 # B batch, T pieces of one modality, S pieces of all, D width, H heads, h x w patches, C classes

@@ -2,7 +2,7 @@
 
 Half of the questions are about one thing alone, half about how things stand to each other: in the spirit of
 Sort-of-CLEVR (Santoro et al. 2017, https://arxiv.org/abs/1706.01427). Everything follows from a seed. Only what is
-clear is asked: a thing is left of another when it is so by a margin, the nearest one is nearer than the second by a margin.
+clear: a thing is left of another when it is so by a margin, the nearest one is nearer than the second by a margin.
 Kinds and their answers are drawn evenly as far as a scene allows, so that a question alone tells little.
 """
 
