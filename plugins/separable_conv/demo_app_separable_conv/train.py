@@ -52,6 +52,7 @@ class Recipe:
     average: float = option(0.998, "decay of the running mean of the weights, which is what is saved")
     distort: float = option(0.0, "probability to turn, shear, recolour or blur a picture (TrivialAugment)")
     erase: float = option(0.0, "probability to blank out a part of a picture")
+    cutmix: float = option(0.0, "probability that a batch's pictures get a part of another, and of its label")
     seed: int = option(0, "of weights, order and augmentation")
     threads: int = option(2, "of torch; another number may change the last digits of the result")
 
@@ -113,6 +114,7 @@ class Trainer:
         self.network = ConvNet(config).to(device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)  # its start is soon forgotten
         self.optimizers = optimizers(self.network, recipe)
+        self.cutmix = v2.CutMix(num_classes=len(config.labels))  # Yun et al. 2019, https://arxiv.org/abs/1905.04899
         self.rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
         self.epoch = 0
         self.step = 0
@@ -140,7 +142,10 @@ class Trainer:
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         for group, rate in zip(groups, self.rates, strict=True):
             group["lr"] = rate * min(1.0, max(0.0, scale))
-        x = normalised(pixels, self.network.config).contiguous(memory_format=torch.channels_last)
+        x = normalised(pixels, self.network.config)
+        if self.recipe.cutmix and torch.rand(()) < self.recipe.cutmix:
+            x, classes = self.cutmix(x, classes)  # (B, 3, S, S), (B, L)
+        x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.bfloat16, enabled=x.is_cuda):
             logits = self.network(x).logits  # (B, L)
         loss = F.cross_entropy(logits.float(), classes, label_smoothing=self.recipe.label_smoothing)

@@ -45,12 +45,18 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-@pytest.mark.parametrize("more", [(), ("--block", "dense"), ("--attention", "1"), ("--erase", "0.5")])
+KINDS = ("", "--block dense", "--attention 1", "--erase 0.5 --distort 0.5", "--cutmix 0.5")
+
+
+@pytest.mark.parametrize("more", KINDS)
 def test_what_was_trained_is_right_about_pictures_that_it_has_not_seen(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str
 ) -> None:
-    run(folder, tmp_path / "out", "--epochs", "6", *more)
+    run(folder, tmp_path / "out", "--epochs", "6", *more.split())
     result = last_line(capsys)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))
+    assert metrics.items() <= result.items()
+    assert ("gamma" in metrics) == ("attention" in more)
     assert result["accuracy"] == result["top5"] == 1.0
     assert result["examples"] == 12
     classifier = Classifier.load(tmp_path / "out", "cpu")
@@ -60,9 +66,10 @@ def test_what_was_trained_is_right_about_pictures_that_it_has_not_seen(
 
 
 def test_two_runs_of_one_seed_give_the_same_bytes_and_another_seed_others(folder: Path, tmp_path: Path) -> None:
-    run(folder, tmp_path / "one")
-    run(folder, tmp_path / "two")
-    run(folder, tmp_path / "other", "--seed", "1")
+    chance = ("--erase", "0.5", "--distort", "0.5", "--cutmix", "0.5")
+    run(folder, tmp_path / "one", *chance)
+    run(folder, tmp_path / "two", *chance)
+    run(folder, tmp_path / "other", *chance, "--seed", "1")
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     first, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "other"))
