@@ -1,0 +1,53 @@
+"""Scenes as training examples: pictures, questions, answers, and which patches they are about."""
+
+# B batch, S pixels of a side, h x w patches
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from demo_app_image_text_fusion import scenes
+from demo_app_image_text_fusion.scenes import ANSWERS, Question, Scene
+from demo_app_image_text_fusion.texts import encode
+from tokenizers import Tokenizer
+from torch import Tensor
+
+POINTING = ("about", "found")  # what every patch is asked in training: is the question about you, is the answer in you
+PER_SCENE = 4  # questions on each picture: drawing one costs as much as twenty questions
+PLACE = {answer: place for place, answer in enumerate(ANSWERS)}
+
+
+@dataclass(frozen=True)
+class Batch:
+    ids: Tensor  # (B, T)
+    mask: Tensor | None  # (B, T)
+    pixels: Tensor  # (B, 3, S, S) uint8
+    answers: Tensor  # (B,) places in `ANSWERS`
+    points: Tensor  # (B, h w, 2) 0 or 1: of `POINTING`
+
+
+def batches(tokenizer: Tokenizer, seed: int, size: int, side: int, most: int) -> Iterator[Batch]:
+    """Without end, always new; the same for the same seed."""
+    source = scenes.examples(seed, 2**62, PER_SCENE)
+    while True:
+        yield batch([next(source) for _ in range(size)], tokenizer, side, most)
+
+
+def batch(examples: Sequence[tuple[Scene, Question]], tokenizer: Tokenizer, side: int, most: int) -> Batch:
+    ids, mask = encode(tokenizer, [question.text for _, question in examples], most)
+    drawn: dict[int, np.ndarray] = {}
+    for scene, _ in examples:
+        if id(scene) not in drawn:
+            drawn[id(scene)] = scenes.draw(scene)
+    pixels = torch.from_numpy(np.stack([drawn[id(scene)] for scene, _ in examples])).permute(0, 3, 1, 2)
+    points = torch.zeros(len(examples), side * side, len(POINTING))
+    for row, (scene, question) in enumerate(examples):
+        for column, chosen in enumerate((question.about, question.found)):
+            for thing in (scene.things[i] for i in chosen):
+                at = int(thing.y * side / scenes.SIZE) * side + int(thing.x * side / scenes.SIZE)
+                points[row, at, column] = 1
+    answers = torch.tensor([PLACE[question.answer] for _, question in examples])
+    return Batch(ids, mask, pixels, answers, points)

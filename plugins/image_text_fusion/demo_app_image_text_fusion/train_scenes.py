@@ -1,0 +1,247 @@
+"""Train the checkpoint `scenes` on pictures and questions that are made as they are needed.
+
+python -m demo_app_image_text_fusion.train_scenes --out FOLDER
+"""
+
+# B batch, T tokens, C classes
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from demo_app_image_text_fusion import scenes
+from demo_app_image_text_fusion.model import Config, Fusion, Modality, Output
+from demo_app_image_text_fusion.scene_data import POINTING, Batch, batches
+from demo_app_image_text_fusion.texts import silence, word_tokenizer
+from tokenizers import Tokenizer
+from torch import Tensor
+from tqdm import tqdm
+
+from demo_app.commands import add_options, chosen, clear_errors, option
+from demo_app.nn.muon import Muon
+
+logger = logging.getLogger(__name__)
+MOST = 40  # tokens of a question
+VOCABULARY_SEED, HELD_OUT_SEED = 1_000_001, 1_000_002  # training begins with 0 and never comes there
+RARE = 5.0  # weight of the patches that are meant: most are not
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train. Each field is an option of the command line."""
+
+    steps: int = option(20_000, "optimiser steps")
+    batch_size: int = option(64, "questions in a step")
+    learning_rate: float = option(0.02, "Muon's, for the matrices of the encoder")
+    adam_rate: float = option(2e-3, "AdamW's, for all else")
+    warmup: float = option(0.02, "share of all steps; then the rates fall to zero linearly")
+    weight_decay: float = option(0.01, "AdamW's")
+    pointing: float = option(4.0, "weight of pointing at what is meant, beside the answer")
+    missing: float = option(0.05, "share of batches without the picture, and as many without the question")
+    average: float = option(0.999, "decay of the running mean of the weights, which is what is saved")
+    evaluate_every: int = option(1000, "steps")
+    seed: int = option(0, "of weights, scenes and questions")
+    threads: int = option(2, "of torch")
+
+
+class Trainer:
+    """Network, running mean of its weights, optimisers: all that a step changes and a restart needs."""
+
+    def __init__(self, config: Config, recipe: Recipe, device: str) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.device, self.step = recipe, device, 0
+        self.network = Fusion(config).to(device)
+        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
+        matrices = [p for p in self.network.layers.parameters() if p.ndim == 2]
+        known = {id(p) for p in matrices}
+        self.others = [p for p in self.network.parameters() if id(p) not in known]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            Muon(matrices, lr=recipe.learning_rate),
+            torch.optim.AdamW(
+                self.others, lr=recipe.adam_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
+            ),
+        ]
+        self.rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def train(self, batch: Batch) -> dict[str, float]:
+        """One step; returns the losses."""
+        share = self.step / self.recipe.steps
+        scale = min((share + 1 / self.recipe.steps) / max(self.recipe.warmup, 1e-9), 1 - share)
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        for group, rate in zip(groups, self.rates, strict=True):
+            group["lr"] = rate * scale
+        chance = torch.rand((), generator=torch.Generator().manual_seed(self.step)).item()
+        blind, deaf = chance < self.recipe.missing, chance > 1 - self.recipe.missing
+        output = answer(self.network, batch, blind=blind, deaf=deaf, device=self.device)
+        loss = F.cross_entropy(output.logits, batch.answers.to(self.device))
+        losses = {"answer": loss.item()}
+        if not (blind or deaf):
+            weight = torch.tensor(RARE, device=self.device)
+            points = batch.points.to(self.device)
+            pointing = F.binary_cross_entropy_with_logits(output.points["image"], points, pos_weight=weight)
+            losses["pointing"] = pointing.item()
+            loss = loss + self.recipe.pointing * pointing
+        self.network.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.others, 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        self._average()
+        return losses
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.recipe.average, self.step / (self.step + 10))
+        now = self.network.state_dict()
+        for name, mean in self.mean.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(now[name], 1 - decay)
+
+    def save(self, path: Path, settings: str) -> None:
+        state = {
+            "settings": settings,
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+        unfinished = path.with_suffix(".tmp")
+        torch.save(state, unfinished)
+        unfinished.replace(path)  # killed at any moment, the file is whole
+
+    def resume(self, path: Path, settings: str) -> None:
+        """Go on with a training that was killed, when its settings were the same."""
+        if not path.is_file():
+            return
+        saved = torch.load(path, weights_only=True, map_location=self.device)
+        if saved["settings"] != settings:
+            logger.warning("%s is of other settings; training starts anew.", path)
+            return
+        self.network.load_state_dict(saved["network"])
+        self.mean.load_state_dict(saved["mean"])
+        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.step = saved["step"]
+        logger.info("going on after step %d of %s", self.step, path)
+
+
+def answer(network: Fusion, batch: Batch, *, blind: bool = False, deaf: bool = False, device: str = "cpu") -> Output:
+    """The network on a batch; `blind` gets no picture, `deaf` an empty question."""
+    ids, mask = (silence(len(batch.ids)), None) if deaf else (batch.ids, batch.mask)
+    parts = {"text": network.extract("text", ids.to(device), None if mask is None else mask.to(device))}
+    if not blind:
+        parts["image"] = network.extract("image", prepared(batch.pixels.to(device)))
+    return network(parts)
+
+
+def prepared(pixels: Tensor) -> Tensor:
+    """(B, 3, S, S) uint8 to floats from -1 to 1."""
+    return pixels / 127.5 - 1
+
+
+@torch.inference_mode()
+def measured(network: Fusion, tokenizer: Tokenizer, seed: int, examples: int) -> dict[str, float]:
+    """Shares of right answers on new scenes: relational, not, and both without picture and without question."""
+    network.eval()
+    right: dict[str, list[bool]] = {"relational": [], "non_relational": [], "blind": [], "deaf": []}
+    side = network.config.modalities[1].places[0]
+    source = batches(tokenizer, seed, 100, side, MOST)
+    for number, batch in enumerate(itertools.islice(source, -(-examples // 100))):
+        del number
+        found = answer(network, batch).logits.argmax(1) == batch.answers
+        for name, rows in (("non_relational", found[::2]), ("relational", found[1::2])):  # by turns
+            right[name] += rows.tolist()
+        for name, options in (("blind", {"blind": True}), ("deaf", {"deaf": True})):
+            right[name] += (answer(network, batch, **options).logits.argmax(1) == batch.answers).tolist()
+    return {name: round(sum(rows) / len(rows), 4) for name, rows in right.items()} | {"examples": len(right["blind"])}
+
+
+def fit(config: Config, tokenizer: Tokenizer, recipe: Recipe, out: Path, device: str) -> Fusion:
+    """The mean weights after the last step. Goes on with `training.pt`, and removes it at last."""
+    out.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(config, recipe, device)
+    state, settings = out / "training.pt", json.dumps([asdict(config), asdict(recipe)])
+    trainer.resume(state, settings)
+    side = config.modalities[1].places[0]
+    bar = tqdm(total=recipe.steps, initial=trainer.step, file=sys.stderr, mininterval=10)
+    with bar:
+        while trainer.step < recipe.steps:
+            part = trainer.step // recipe.evaluate_every  # scenes of its own, so that a restart repeats them
+            source = batches(tokenizer, recipe.seed * 10_000 + part, recipe.batch_size, side, MOST)
+            trainer.network.train()
+            done = trainer.step % recipe.evaluate_every
+            for batch in itertools.islice(source, done, recipe.evaluate_every):
+                losses = trainer.train(batch)
+                bar.update()
+                if trainer.step % 20 == 0:
+                    bar.set_postfix({name: f"{loss:.3f}" for name, loss in losses.items()}, refresh=False)
+                if trainer.step == recipe.steps:
+                    break
+            trainer.save(state, settings)
+            logger.info("step %d: %s", trainer.step, measured(trainer.mean, tokenizer, HELD_OUT_SEED, 2000))
+    state.unlink(missing_ok=True)
+    return trainer.mean.cpu()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--extractor", choices=("stem", "patches"), default="stem")
+    parser.add_argument("--patch", type=int, default=8, help="pixels of a side")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_options(parser, Recipe)
+    return parser
+
+
+def run(options: argparse.Namespace) -> dict[str, float]:
+    started = time.perf_counter()
+    torch.set_num_threads(options.threads)
+    recipe = chosen(Recipe, options)
+    texts = (question.text for _, question in scenes.examples(VOCABULARY_SEED, 40_000, 4))
+    tokenizer = word_tokenizer(texts)
+    side = scenes.SIZE // options.patch
+    config = Config(
+        labels=scenes.ANSWERS,
+        modalities=(
+            Modality(name="text", kind="tokens", inputs=tokenizer.get_vocab_size(), places=(MOST,)),
+            Modality(name="image", kind=options.extractor, inputs=3, places=(side, side), patch=options.patch),
+        ),
+        width=options.width,
+        heads=options.heads,
+        layers=options.layers,
+        feed_forward=4 * options.width,
+        pointing=POINTING,
+    )
+    network = fit(config, tokenizer, recipe, options.out, options.device)
+    torch.save(network.state_dict(), options.out / "network.pt")
+    tokenizer.save(str(options.out / "tokenizer.json"))
+    (options.out / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n", "utf-8")
+    result = measured(network, tokenizer, HELD_OUT_SEED, 10_000)
+    return result | {"seconds": round(time.perf_counter() - started, 1)}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    options = _parser().parse_args(arguments)
+    with clear_errors():
+        result = run(options)
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()
