@@ -66,6 +66,8 @@ class Config:
     norm_eps: float = 1e-5
     dropout: float = 0.0
     head: str = "linear"  # or "hidden": two maps with a LayerNorm between, as ViLT answers questions
+    scores: str = "softmax"  # one answer of all, or "sigmoid": each for itself
+    preparation: str = "square"  # of pictures: all of it in a square, or "vilt"
     pointing: tuple[str, ...] = ()  # what each patch is asked besides, as "is the question about you": one logit each
 
     def __post_init__(self) -> None:

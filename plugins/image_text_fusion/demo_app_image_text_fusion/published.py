@@ -79,6 +79,8 @@ def config_of(fields: Mapping[str, Any]) -> Config:
         feed_forward=fields["intermediate_size"],
         norm_eps=fields["layer_norm_eps"],
         head=kinds[kind],
+        scores="sigmoid",
+        preparation="vilt",
     )
 
 

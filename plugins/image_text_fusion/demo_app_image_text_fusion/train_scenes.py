@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from demo_app_image_text_fusion import scenes
+from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.model import Config, Fusion, Modality, Output
 from demo_app_image_text_fusion.scene_data import POINTING, Batch, batches
 from demo_app_image_text_fusion.texts import silence, word_tokenizer
@@ -228,9 +229,8 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         pointing=POINTING,
     )
     network = fit(config, tokenizer, recipe, options.out, options.device)
-    torch.save(network.state_dict(), options.out / "network.pt")
-    tokenizer.save(str(options.out / "tokenizer.json"))
-    (options.out / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n", "utf-8")
+    Answerer(network, tokenizer).save(options.out)
+    network = Answerer.load(options.out, "cpu").network  # as it is on disk, in half precision
     result = measured(network, tokenizer, HELD_OUT_SEED, 10_000)
     return result | {"seconds": round(time.perf_counter() - started, 1)}
 
