@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -19,6 +19,15 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from demo_app.nn import weights
+
+
+@dataclass(frozen=True)
+class Words:
+    """A question as the network reads it."""
+
+    tokens: tuple[str, ...]  # with [CLS] and [SEP]
+    truncated: bool  # it was longer
+    unknown: tuple[str, ...]  # words that the network has no vector for
 
 
 class Answerer:
@@ -72,6 +81,10 @@ class Answerer:
     def device(self) -> torch.device:
         return self.network.pooler.weight.device
 
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
     def see(self, picture: Image.Image) -> Image.Image:
         """An RGB picture at the size at which the network reads it."""
         if self.config.preparation == "vilt":
@@ -88,6 +101,14 @@ class Answerer:
         """The questions' pieces; longer ones are cut to the places that the network has."""
         ids, mask = encode(self.tokenizer, questions, self.text.places[0])
         return self.network.extract(self.text.name, ids.to(self.device), None if mask is None else mask.to(self.device))
+
+    def words(self, question: str) -> Words:
+        encoding, most = self.tokenizer.encode(question), self.text.places[0]
+        tokens, spans = encoding.tokens, encoding.offsets
+        unknown = [question[start:end] for token, (start, end) in zip(tokens, spans, strict=True) if token == "[UNK]"]
+        if len(tokens) > most:
+            tokens = [*tokens[: most - 1], tokens[-1]]
+        return Words(tuple(tokens), len(encoding.tokens) > most, tuple(unknown))
 
     @torch.inference_mode()
     def fuse(self, seen: Pieces | None, heard: Pieces | None, *, trace: bool = False) -> Output:
