@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 POINTING = ("about", "found")  # what every patch is asked in training: is the question about you, is the answer in you
+MOST = 40  # tokens of a question
 PER_SCENE = 4  # questions on each picture: drawing one costs as much as twenty questions
 PLACE = {answer: place for place, answer in enumerate(ANSWERS)}
 

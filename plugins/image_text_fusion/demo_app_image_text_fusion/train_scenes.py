@@ -22,18 +22,17 @@ import torch
 import torch.nn.functional as F
 from demo_app_image_text_fusion import scenes
 from demo_app_image_text_fusion.answerer import Answerer
-from demo_app_image_text_fusion.model import Config, Fusion, Modality, Output
-from demo_app_image_text_fusion.scene_data import POINTING, Batch, batches
-from demo_app_image_text_fusion.texts import silence, word_tokenizer
+from demo_app_image_text_fusion.evaluate import answer, on_scenes
+from demo_app_image_text_fusion.model import Config, Fusion, Modality
+from demo_app_image_text_fusion.scene_data import MOST, POINTING, Batch, batches
+from demo_app_image_text_fusion.texts import word_tokenizer
 from tokenizers import Tokenizer
-from torch import Tensor
 from tqdm import tqdm
 
 from demo_app.commands import add_options, chosen, clear_errors, option
 from demo_app.nn.muon import Muon
 
 logger = logging.getLogger(__name__)
-MOST = 40  # tokens of a question
 VOCABULARY_SEED, HELD_OUT_SEED = 1_000_001, 1_000_002  # training begins with 0 and never comes there
 RARE = 5.0  # weight of the patches that are meant: most are not
 
@@ -84,7 +83,7 @@ class Trainer:
             group["lr"] = rate * scale
         chance = torch.rand((), generator=torch.Generator().manual_seed(self.step)).item()
         blind, deaf = chance < self.recipe.missing, chance > 1 - self.recipe.missing
-        output = answer(self.network, batch, blind=blind, deaf=deaf, device=self.device)
+        output = answer(self.network, batch, blind=blind, deaf=deaf)
         loss = F.cross_entropy(output.logits, batch.answers.to(self.device))
         losses = {"answer": loss.item()}
         if not (blind or deaf):
@@ -138,37 +137,6 @@ class Trainer:
         logger.info("going on after step %d of %s", self.step, path)
 
 
-def answer(network: Fusion, batch: Batch, *, blind: bool = False, deaf: bool = False, device: str = "cpu") -> Output:
-    """The network on a batch; `blind` gets no picture, `deaf` an empty question."""
-    ids, mask = (silence(len(batch.ids)), None) if deaf else (batch.ids, batch.mask)
-    parts = {"text": network.extract("text", ids.to(device), None if mask is None else mask.to(device))}
-    if not blind:
-        parts["image"] = network.extract("image", prepared(batch.pixels.to(device)))
-    return network(parts)
-
-
-def prepared(pixels: Tensor) -> Tensor:
-    """(B, 3, S, S) uint8 to floats from -1 to 1."""
-    return pixels / 127.5 - 1
-
-
-@torch.inference_mode()
-def measured(network: Fusion, tokenizer: Tokenizer, seed: int, examples: int) -> dict[str, float]:
-    """Shares of right answers on new scenes: relational, not, and both without picture and without question."""
-    network.eval()
-    right: dict[str, list[bool]] = {"relational": [], "non_relational": [], "blind": [], "deaf": []}
-    side = network.config.modalities[1].places[0]
-    source = batches(tokenizer, seed, 100, side, MOST)
-    for number, batch in enumerate(itertools.islice(source, -(-examples // 100))):
-        del number
-        found = answer(network, batch).logits.argmax(1) == batch.answers
-        for name, rows in (("non_relational", found[::2]), ("relational", found[1::2])):  # by turns
-            right[name] += rows.tolist()
-        for name, options in (("blind", {"blind": True}), ("deaf", {"deaf": True})):
-            right[name] += (answer(network, batch, **options).logits.argmax(1) == batch.answers).tolist()
-    return {name: round(sum(rows) / len(rows), 4) for name, rows in right.items()} | {"examples": len(right["blind"])}
-
-
 def fit(config: Config, tokenizer: Tokenizer, recipe: Recipe, out: Path, device: str) -> Fusion:
     """The mean weights after the last step. Goes on with `training.pt`, and removes it at last."""
     out.mkdir(parents=True, exist_ok=True)
@@ -191,7 +159,7 @@ def fit(config: Config, tokenizer: Tokenizer, recipe: Recipe, out: Path, device:
                 if trainer.step == recipe.steps:
                     break
             trainer.save(state, settings)
-            logger.info("step %d: %s", trainer.step, measured(trainer.mean, tokenizer, HELD_OUT_SEED, 2000))
+            logger.info("step %d: %s", trainer.step, on_scenes(trainer.mean, tokenizer, HELD_OUT_SEED, 2000))
     state.unlink(missing_ok=True)
     return trainer.mean.cpu()
 
@@ -231,7 +199,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
     network = fit(config, tokenizer, recipe, options.out, options.device)
     Answerer(network, tokenizer).save(options.out)
     network = Answerer.load(options.out, "cpu").network  # as it is on disk, in half precision
-    result = measured(network, tokenizer, HELD_OUT_SEED, 10_000)
+    result = on_scenes(network, tokenizer, HELD_OUT_SEED, 10_000)
     return result | {"seconds": round(time.perf_counter() - started, 1)}
 
 
