@@ -85,6 +85,11 @@ class Answerer:
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.network.parameters())
 
+    @property
+    def at_least(self) -> int:
+        """Pixels that the shorter side of a picture should have when it is decoded."""
+        return preparing.SHORTER if self.config.preparation == "vilt" else self.image.patch * self.image.places[0]
+
     def see(self, picture: Image.Image) -> Image.Image:
         """An RGB picture at the size at which the network reads it."""
         if self.config.preparation == "vilt":
