@@ -201,7 +201,7 @@ def why(measured: Measured) -> str:
     if measured.start_ms > measured.separable_ms / 2:
         return (
             f"{about}: of its {measured.separable_ms:.2f} ms, {measured.start_ms:.2f} ms go to starting its two steps, "
-            "which takes as long for a single number; there is too little arithmetic here for its amount to matter."
+            "which takes as long for a single number: that does not shrink with the arithmetic."
         )
     if times > 1.1:
         return (
