@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from demo_app import InputError
+from demo_app import InputError, machine
 
 if TYPE_CHECKING:
     from demo_app_separable_conv.model import Config, ConvNet
@@ -118,6 +118,13 @@ class Measured:
     @property
     def counted(self) -> float:
         return counted_ratio(self.kernel, self.out)
+
+
+def use_all_threads() -> None:
+    """Let the calling thread compute with all that the machine has: a new one has what some other was given last."""
+    import torch
+
+    torch.set_num_threads(machine.threads())
 
 
 def measure(kernel: int, channels: int, out: int, size: int, *, seconds: float = SECONDS) -> Measured:
