@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from demo_app import InputError
+from demo_app import InputError, machine
 
 if TYPE_CHECKING:
-    from demo_app_separable_conv.model import ConvNet
+    from demo_app_separable_conv.model import Config, ConvNet
 
 KERNELS = (1, 3, 5, 7)
 MAX_CHANNELS = 512
@@ -26,6 +26,7 @@ MAX_SIZE = 112
 MAX_MULTIPLY_ADDS = 4 * 10**9  # of a convolution that is measured: about 0.1 s on two cores
 LEAST_RUNS = 5
 SECONDS = 0.8  # for one measurement
+WIDTHS = (16, 32, 64, 128, 256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +68,21 @@ def _is_whole(value: Any) -> bool:
     return number and math.isfinite(value) and value == int(value)
 
 
-def network_cost(network: ConvNet) -> Cost:
-    """All convolutions, linear maps and attention for one picture, and all parameters.
+def network_cost(network: ConvNet | Config, size: int | None = None) -> Cost:
+    """All convolutions, linear maps and attention for one picture (its side: the crop, or `size`), and all parameters.
 
     Counted as the papers do: no BatchNorm, activation, addition or mean; BatchNorm's gain and shift are parameters.
     """
     import torch
 
     from demo_app.nn.separable import Block, Unit
+    from demo_app_separable_conv.model import Config, ConvNet
 
+    if isinstance(network, Config):
+        with torch.device("meta"):
+            network = ConvNet(network)
     # a dry run: shapes without numbers. Sizes are those of what each unit gives
-    size, total = network.config.crop, network.classifier.weight.numel()
+    size, total = size or network.config.crop, network.classifier.weight.numel()
     x = torch.zeros(1, 3, size, size, device="meta")
     for step in network.steps():
         if isinstance(step, Unit | Block):
@@ -104,6 +109,7 @@ class Measured:
     size: int
     dense_ms: float
     separable_ms: float
+    start_ms: float = 0.0  # of `separable_ms`: what its two steps take with one number to compute
 
     @property
     def ratio(self) -> float:
@@ -114,10 +120,19 @@ class Measured:
         return counted_ratio(self.kernel, self.out)
 
 
+def use_all_threads() -> None:
+    """Let the calling thread compute with all that the machine has: a new one has what some other was given last."""
+    import torch
+
+    torch.set_num_threads(machine.threads())
+
+
 def measure(kernel: int, channels: int, out: int, size: int, *, seconds: float = SECONDS) -> Measured:
     """Time both on one picture, in turns; medians. They run as in a network that is used: packed, BatchNorm folded in.
 
-    Raises `InputError` for shapes out of range, and for those too large to measure while others wait.
+    Both have the threads of the calling thread: as many for one as for the other, or it would not be their ratio. Each
+    runs `LEAST_RUNS` times at least, and until `seconds` are over. Raises `InputError` for shapes out of range, and for
+    those too large to measure while others wait.
     """
     kernel, channels, out, size = check(kernel, channels, out, size)
     work = dense(kernel, channels, out, size).multiply_adds
@@ -126,16 +141,17 @@ def measure(kernel: int, channels: int, out: int, size: int, *, seconds: float =
             f"That is {work / 1e9:.1f} G multiply-adds, too much to measure while others wait (the limit is "
             f"{MAX_MULTIPLY_ADDS / 1e9:.0f} G); make it smaller."
         )
-    runs = _runnable(kernel, channels, out, size)
-    taken: tuple[list[float], ...] = ([], [])
+    runs = [*_runnable(kernel, channels, out, size), _runnable(1, 1, 1, 1)[1]]
+    taken: list[list[float]] = [[] for _ in runs]
     started = time.perf_counter()
     while len(taken[0]) < LEAST_RUNS or time.perf_counter() - started < seconds:
         for run, times in zip(runs, taken, strict=True):
             before = time.perf_counter()
             run()
             times.append(time.perf_counter() - before)
-    dense_ms, separable_ms = (1000 * statistics.median(times) for times in taken)
-    return Measured(kernel=kernel, channels=channels, out=out, size=size, dense_ms=dense_ms, separable_ms=separable_ms)
+    names = ("dense_ms", "separable_ms", "start_ms")
+    medians = {name: 1000 * statistics.median(times) for name, times in zip(names, taken, strict=True)}
+    return Measured(kernel=kernel, channels=channels, out=out, size=size, **medians)
 
 
 def _runnable(kernel: int, channels: int, out: int, size: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -145,6 +161,7 @@ def _runnable(kernel: int, channels: int, out: int, size: int) -> tuple[Callable
     from demo_app.nn.fused import Fused
     from demo_app.nn.separable import Dense, DepthwiseSeparable
 
+    threads = torch.get_num_threads()
     x = torch.randn(1, channels, size, size).contiguous(memory_format=torch.channels_last)
     blocks = (
         Dense(channels, out, kernel=kernel, skip=False),
@@ -153,12 +170,14 @@ def _runnable(kernel: int, channels: int, out: int, size: int) -> tuple[Callable
     runs = []
     for block in blocks:
         fused = Fused([block.eval().requires_grad_(False)], size)
-        fused(x)
-        runs.append(lambda fused=fused: fused(x))
+        fused(x, threads)
+        runs.append(lambda fused=fused: fused(x, threads))
     return runs[0], runs[1]
 
 
-def measure_widths(kernel: int, size: int, widths: Sequence[int], *, seconds: float = 0.4) -> Iterator[Measured]:
+def measure_widths(
+    kernel: int, size: int, widths: Sequence[int] = WIDTHS, *, seconds: float = 0.4
+) -> Iterator[Measured]:
     """`measure` with as many channels in as out, for each width that is not too much work."""
     kernel, _, _, size = check(kernel, 1, 1, size)
     for width in widths:
@@ -186,16 +205,20 @@ def why(measured: Measured) -> str:
     times = measured.ratio / measured.counted
     about = f"Counted, the separable one should take {measured.counted:.0%} of the time; it took {measured.ratio:.0%}"
     at = intensity(measured.kernel, measured.channels, measured.out, measured.size)
+    if measured.start_ms > measured.separable_ms / 2:
+        return (
+            f"{about}: of its {measured.separable_ms:.2f} ms, {measured.start_ms:.2f} ms go to starting its two steps, "
+            "which takes as long for a single number: that does not shrink with the arithmetic."
+        )
     if times > 1.1:
         return (
             f"{about}, {times:.1f} times as much: a depthwise filter does {at['depthwise']:.1f} multiply-adds for each "
             f"number that it moves to or from memory and the standard convolution {at['dense']:.0f}, so the processor "
-            "spends its time on waiting for numbers rather than on multiplying them, and two steps are started instead "
-            "of one."
+            "waits for numbers more than it multiplies them, and two steps are started instead of one."
         )
     if times < 0.9:
         return (
             f"{about}, less than counted: the standard convolution of this shape does not come near what the processor "
-            "can do (its filters take long to fetch, or do not fill its registers), and not only arithmetic takes time."
+            "can do (its filters may take long to fetch, or not fill its registers); not only arithmetic takes time."
         )
-    return f"{about}: here time goes with arithmetic, which is the exception; try few channels, or a small size."
+    return f"{about}: here time goes with arithmetic, which is the exception; try fewer channels, or a smaller size."

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 KEPT_SECONDS = 3 * 3600  # a session's last picture is forgotten after so long
 ATTENTION = "cifar10_attention"
-WIDTHS = (16, 32, 64, 128, 256)
 
 # What a picker offers depends on the checkpoint, which a client may have changed without looking: we check it ourselves
 ANY: dict[str, Any] = {"allow_custom_value": True, "min_width": 140}
@@ -425,6 +424,7 @@ class Actions:
         """
         from demo_app_separable_conv import costs
 
+        costs.use_all_threads()
         measured = costs.measure(kernel, channels, out, size)
         return views.measured_view(measured, costs.why(measured))
 
@@ -442,8 +442,9 @@ class Actions:
 
         from demo_app_separable_conv import costs
 
+        costs.use_all_threads()
         rows: list[dict[str, Any]] = []
-        for measured in costs.measure_widths(kernel, size, WIDTHS):
+        for measured in costs.measure_widths(kernel, size):
             for how, share in (("counted", measured.counted), ("measured", measured.ratio)):
                 rows.append({"width": measured.channels, "share": share, "how": how})
             shown = views.measured_view(measured, costs.why(measured))
