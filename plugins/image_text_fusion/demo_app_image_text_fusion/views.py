@@ -1,0 +1,115 @@
+"""How it looks: arrays and numbers in, pictures and HTML out. No torch and no gradio."""
+
+# h x w patches
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from demo_app import viz
+from demo_app_image_text_fusion.explain import ROLLOUT, Array, Seen, matrix, patches_of, words_of
+
+SHOWN = 384  # pixels of the longer side at which a picture is shown
+OPACITY = 0.65  # of the strongest colour over a picture
+WEAK, STRONG = (213, 94, 0), (240, 228, 66)  # vermilion and yellow of Okabe and Ito
+CAVEAT = "Attention shows what was fetched from where, not why the answer came out. The experiment: blind and deaf."
+
+
+def enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """At the size at which it is shown; small pictures keep their pixels' edges."""
+    scale = SHOWN / max(picture.shape[:2])
+    size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
+    how = Image.Resampling.NEAREST if scale > 3 else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(picture).resize(size, how))
+
+
+def heat(picture: NDArray[np.uint8], strength: Array) -> NDArray[np.uint8]:
+    """A picture in grey with colour where it matters: (P, Q, 3) and (h, w) from 0 to 1 make (P, Q, 3)."""
+    size = picture.shape[1], picture.shape[0]
+    smooth = np.asarray(Image.fromarray(strength.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
+    smooth = smooth.clip(0, 1)[..., None]
+    grey = np.asarray(Image.fromarray(picture).convert("L"), dtype=np.float32)[..., None]
+    colour = np.float32(WEAK) + smooth * (np.float32(STRONG) - np.float32(WEAK))
+    mixed = grey + OPACITY * smooth * (colour - grey)
+    return mixed.round().astype(np.uint8)  # type: ignore[no-any-return]
+
+
+def framed(picture: NDArray[np.uint8], row: int, column: int, grid: tuple[int, int]) -> NDArray[np.uint8]:
+    """The picture with a frame around one of its patches."""
+    height, width = picture.shape[:2]
+    top, bottom = row * height // grid[0], (row + 1) * height // grid[0]
+    left, right = column * width // grid[1], (column + 1) * width // grid[1]
+    result = picture.copy()
+    for inset, colour in ((0, 0), (2, 255)):
+        inner = result[top + inset + 2 : bottom - inset - 2, left + inset + 2 : right - inset - 2].copy()
+        result[top + inset : bottom - inset, left + inset : right - inset] = colour
+        result[top + inset + 2 : bottom - inset - 2, left + inset + 2 : right - inset - 2] = inner
+    return result
+
+
+def from_word(seen: Seen, layer: int | str | None, head: int | None, token: int) -> tuple[Any, str]:
+    """What a word looks at: the picture with its patches lit, and the words with that one chosen."""
+    weights = matrix(seen, layer, head)
+    picture = heat(enlarged(seen.picture), patches_of(seen, weights, token))
+    among = weights[token, : len(seen.tokens)]
+    label = f"“{seen.tokens[token]}” looks at these patches, and at these words ({which(layer, head)})"
+    return picture, viz.token_buttons(seen.tokens, among, label=label, selected=token) + viz.note(CAVEAT)
+
+
+def from_patch(seen: Seen, layer: int | str | None, head: int | None, row: int, column: int) -> tuple[Any, str]:
+    """What a patch looks at: the words lit, and the picture with that patch framed."""
+    weights = matrix(seen, layer, head)
+    first = len(seen.tokens) + seen.extra
+    among = weights[first + row * seen.grid[1] + column, first:].reshape(seen.grid)
+    picture = heat(enlarged(seen.picture), among / max(float(among.max()), 1e-12))
+    label = f"The framed patch (row {row}, column {column}) looks at these words, and at these patches ({which(layer, head)})"
+    words = viz.token_buttons(seen.tokens, words_of(seen, weights, row, column), label=label)
+    return framed(picture, row, column, seen.grid), words + viz.note(CAVEAT)
+
+
+def which(layer: int | str | None, head: int | None) -> str:
+    """'rollout', 'layer 2, head 3', 'all layers, all heads'."""
+    heads = "all heads" if head is None else f"head {head + 1}"
+    if layer == ROLLOUT:
+        return f"rollout, {heads}"
+    return f"{'all layers' if layer is None else f'layer {int(layer) + 1}'}, {heads}"
+
+
+def label_data(best: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    """What `gr.Label` sends to the page."""
+    return {"label": best[0][0], "confidences": [{"label": label, "confidence": share} for label, share in best]}
+
+
+def card(seen: Seen) -> str:
+    """One line on the model and what it read; then what must be said."""
+    side = f"{seen.picture.shape[1]} × {seen.picture.shape[0]}"
+    parts = [
+        seen.checkpoint,
+        f"{seen.parameters / 1e6:.1f} M parameters",
+        f"forward pass {seen.milliseconds:.1f} ms",
+        f"{len(seen.tokens)} words and {seen.grid[0] * seen.grid[1]} patches of {side} pixels",
+    ]
+    said = viz.note(" · ".join(parts), kind="card")
+    if seen.truncated:
+        said += viz.note(f"The question is longer than {len(seen.tokens)} tokens; the rest was not read.")
+    if seen.unknown:
+        said += viz.note(f"It does not know: {', '.join(seen.unknown[:8])}.")
+    return said
+
+
+def senses_view(labels: Sequence[str], scores: Mapping[str, Array], answer: str) -> str:
+    """The same question with both, without the picture, without the question."""
+    place = list(labels).index(answer)
+    rows, shares = [], []
+    for name, found in scores.items():
+        best = int(found.argmax())
+        rows.append([name, labels[best], f"{float(found[best]):.1%}", f"{float(found[place]):.1%}"])
+        shares.append(float(found[place]))
+    table = viz.table(["", "says", "with", f"gives “{answer}”"], rows, label="What is left of the answer")
+    bars = viz.bars(list(scores), shares, label=f"Score of “{answer}”", full=1.0)
+    return viz.side_by_side(table, bars)
