@@ -19,6 +19,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from demo_app import InputError, viz
+from demo_app.overlay import heat
 from demo_app.pictures import open_picture, pictures_in, uploaded
 from demo_app.widgets import drawing
 from demo_app_separable_conv import explain, views
@@ -126,7 +127,7 @@ def answer_panel() -> tuple[gr.Label, gr.HTML, gr.ImageSlider, gr.Dropdown, gr.D
     seen = example().seen
     answer = gr.Label(dict(seen.best()), label="Answer", num_top_classes=5)
     card = drawing("About the answer", views.card(seen))
-    pair = (seen.picture, views.heat(seen.picture, example().cam))
+    pair = (seen.picture, heat(seen.picture, example().cam))
     where = gr.ImageSlider(pair, label="Picture | where it looked", interactive=False, max_height=400)
     with gr.Row():
         names = [name for name, _ in seen.best(10)]
@@ -290,7 +291,7 @@ class Actions:
             inside = explain.look_inside(network, x, BLOCK)
         labels, blocks = [name for name, _ in seen.best(10)], numbered(names)
         return (
-            (seen.picture, views.heat(seen.picture, cam)),
+            (seen.picture, heat(seen.picture, cam)),
             gr.update(choices=labels, value=seen.answer),
             gr.update(choices=blocks, value=blocks[-1][1]),
             gr.update(choices=blocks, value=blocks[BLOCK][1]),
@@ -319,7 +320,7 @@ class Actions:
             number = explain.index_of(block, classifier.network)
             x = classifier.read(seen.pixels)
             cam = explain.grad_cam(classifier.network, x, seen.place(label), number)
-        return seen.picture, views.heat(seen.picture, cam)
+        return seen.picture, heat(seen.picture, cam)
 
     def filters(self, seen: Seen | None, block: str) -> tuple[str, str, str]:
         """A block's depthwise filters, what they make of the session's picture, and what is mixed of that.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from demo_app import viz
+from demo_app.overlay import framed, heat
 from demo_app_separable_conv.explain import Array, Inside, Seen, Sum
 from demo_app_separable_conv.twins import metrics
 
@@ -22,37 +22,11 @@ if TYPE_CHECKING:
 
 TILES = 64  # channels that are drawn
 TERMS = 6  # of a sum that are spelled out
-OPACITY = 0.65  # of the strongest colour over a picture
-WEAK, STRONG = (213, 94, 0), (240, 228, 66)  # vermilion and yellow of Okabe and Ito
-
-
-def heat(picture: NDArray[np.uint8], strength: Array) -> NDArray[np.uint8]:
-    """A picture in grey with colour where it matters: (P, P, 3) and (H, W) from 0 to 1 make (P, P, 3)."""
-    size = picture.shape[1], picture.shape[0]
-    smooth = np.asarray(Image.fromarray(strength).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
-    grey = np.asarray(Image.fromarray(picture).convert("L"), dtype=np.float32)[..., None]
-    colour = np.float32(WEAK) + smooth * (np.float32(STRONG) - np.float32(WEAK))
-    mixed = grey + OPACITY * smooth * (colour - grey)
-    return mixed.round().astype(np.uint8)  # type: ignore[no-any-return]
-
-
-def marked(picture: NDArray[np.uint8], row: int, column: int, rows: int, columns: int) -> NDArray[np.uint8]:
-    """The picture with a frame around one of rows x columns places."""
-    height, width = picture.shape[:2]
-    top, bottom = row * height // rows, (row + 1) * height // rows
-    left, right = column * width // columns, (column + 1) * width // columns
-    result = picture.copy()
-    for thick, colour in ((4, 0), (2, 255)):
-        inside = result[top + thick : bottom - thick, left + thick : right - thick].copy()
-        result[top + (4 - thick) // 2 : bottom, left + (4 - thick) // 2 : right] = colour
-        result[top + thick : bottom - thick, left + thick : right - thick] = inside
-    return result
 
 
 def attention_picture(picture: NDArray[np.uint8], weights: Array, row: int, column: int) -> NDArray[np.uint8]:
     """The picture with the attention (H, W) of one place, which is framed."""
-    rows, columns = weights.shape
-    return marked(heat(picture, weights / weights.max()), row, column, rows, columns)
+    return framed(heat(picture, weights / weights.max()), row, column, (weights.shape[0], weights.shape[1]))
 
 
 def attention_view(weights: Array, row: int, column: int) -> str:

@@ -1,0 +1,38 @@
+"""Numbers laid over pictures: where something matters, and which place is meant. Imports neither gradio nor torch."""
+
+# P x Q pixels, h x w places
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+OPACITY = 0.65  # of the strongest colour over a picture
+WEAK, STRONG = (213, 94, 0), (240, 228, 66)  # vermilion and yellow of Okabe and Ito: all eyes tell them from grey
+
+
+def heat(picture: Pixels, strength: NDArray[np.float32]) -> Pixels:
+    """A picture in grey, with colour where it matters: (P, Q, 3) and (h, w) from 0 to 1 make (P, Q, 3)."""
+    size = picture.shape[1], picture.shape[0]
+    strength = np.nan_to_num(strength.astype(np.float32))
+    smooth = np.asarray(Image.fromarray(strength).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
+    grey = np.asarray(Image.fromarray(picture).convert("L"), dtype=np.float32)[..., None]
+    colour = np.array(WEAK, np.float32) + smooth * (np.array(STRONG, np.float32) - np.array(WEAK, np.float32))
+    mixed: Pixels = (grey + OPACITY * smooth * (colour - grey)).round().astype(np.uint8)
+    return mixed
+
+
+def framed(picture: Pixels, row: int, column: int, places: tuple[int, int]) -> Pixels:
+    """The picture with a frame, black outside and white inside, around one of h x w places; row and column from 0."""
+    height, width = picture.shape[:2]
+    top, bottom = row * height // places[0], (row + 1) * height // places[0]
+    left, right = column * width // places[1], (column + 1) * width // places[1]
+    result = picture.copy()
+    for inset, colour in ((0, 0), (2, 255)):
+        inside = np.s_[top + inset + 2 : bottom - inset - 2, left + inset + 2 : right - inset - 2]
+        result[top + inset : bottom - inset, left + inset : right - inset] = colour
+        result[inside] = picture[inside]
+    return result
