@@ -37,7 +37,7 @@ def register_demos() -> list[demo_app.Demo[Any]]:
         demo_app.Demo(
             name="image_text_fusion",
             title="Picture and question",
-            summary="One Transformer reads a picture and a question together, and shows which word looks at which patch.",
+            summary="One Transformer reads picture and question together, and shows which word looks at which patch.",
             load=load,
             build=build,
             checkpoints=CHECKPOINTS,

@@ -81,7 +81,7 @@ def opened(pairs: Sequence[Pair], at_least: int) -> Iterator[tuple[Pair, Image.I
 
 
 def on_pairs(answerer: Answerer, pairs: Sequence[Pair]) -> dict[str, float]:
-    """Shares of right answers with both, with the picture alone and with the text alone; rows that could not be read."""
+    """Shares of right answers with both, with the picture alone, with the text alone; rows that could not be read."""
     right: dict[str, list[bool]] = {"accuracy": [], "image_only": [], "text_only": []}
     failed = 0
     for pair, picture in opened(pairs, answerer.at_least):

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demo_app import viz
+from demo_app.overlay import framed, heat
 from demo_app_image_text_fusion.explain import ROLLOUT, Array, Seen, matrix, patches_of, words_of
 
 SHOWN = 384  # pixels of the longer side at which a picture is shown
-OPACITY = 0.65  # of the strongest colour over a picture
-WEAK, STRONG = (213, 94, 0), (240, 228, 66)  # vermilion and yellow of Okabe and Ito
 CAVEAT = "Attention shows what was fetched from where, not why the answer came out. The experiment: blind and deaf."
 
 
@@ -26,30 +25,6 @@ def enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
     how = Image.Resampling.NEAREST if scale > 3 else Image.Resampling.BICUBIC
     return np.asarray(Image.fromarray(picture).resize(size, how))
-
-
-def heat(picture: NDArray[np.uint8], strength: Array) -> NDArray[np.uint8]:
-    """A picture in grey with colour where it matters: (P, Q, 3) and (h, w) from 0 to 1 make (P, Q, 3)."""
-    size = picture.shape[1], picture.shape[0]
-    smooth = np.asarray(Image.fromarray(strength.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
-    smooth = smooth.clip(0, 1)[..., None]
-    grey = np.asarray(Image.fromarray(picture).convert("L"), dtype=np.float32)[..., None]
-    colour = np.float32(WEAK) + smooth * (np.float32(STRONG) - np.float32(WEAK))
-    mixed = grey + OPACITY * smooth * (colour - grey)
-    return mixed.round().astype(np.uint8)  # type: ignore[no-any-return]
-
-
-def framed(picture: NDArray[np.uint8], row: int, column: int, grid: tuple[int, int]) -> NDArray[np.uint8]:
-    """The picture with a frame around one of its patches."""
-    height, width = picture.shape[:2]
-    top, bottom = row * height // grid[0], (row + 1) * height // grid[0]
-    left, right = column * width // grid[1], (column + 1) * width // grid[1]
-    result = picture.copy()
-    for inset, colour in ((0, 0), (2, 255)):
-        inner = result[top + inset + 2 : bottom - inset - 2, left + inset + 2 : right - inset - 2].copy()
-        result[top + inset : bottom - inset, left + inset : right - inset] = colour
-        result[top + inset + 2 : bottom - inset - 2, left + inset + 2 : right - inset - 2] = inner
-    return result
 
 
 def from_word(seen: Seen, layer: int | str | None, head: int | None, token: int) -> tuple[Any, str]:
@@ -67,7 +42,8 @@ def from_patch(seen: Seen, layer: int | str | None, head: int | None, row: int, 
     first = len(seen.tokens) + seen.extra
     among = weights[first + row * seen.grid[1] + column, first:].reshape(seen.grid)
     picture = heat(enlarged(seen.picture), among / max(float(among.max()), 1e-12))
-    label = f"The framed patch (row {row}, column {column}) looks at these words, and at these patches ({which(layer, head)})"
+    where = f"row {row}, column {column}"
+    label = f"The framed patch ({where}) looks at these words, and at these patches ({which(layer, head)})"
     words = viz.token_buttons(seen.tokens, words_of(seen, weights, row, column), label=label)
     return framed(picture, row, column, seen.grid), words + viz.note(CAVEAT)
 
