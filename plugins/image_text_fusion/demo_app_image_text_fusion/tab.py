@@ -1,0 +1,209 @@
+"""The tab: layout and events. What is computed is in `answerer` and `explain`, how it looks in `views`.
+
+A click on Ask costs one forward pass; what was seen stays in the visitor's session (`Seen`), and clicks on words and
+patches only redraw from it. Nothing here imports torch: that happens in the first event.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from demo_app import InputError, viz
+from demo_app.pictures import open_picture, uploaded
+from demo_app.tables import clean, write_csv
+from demo_app.widgets import AVERAGE, drawing, index, numbers
+from demo_app_image_text_fusion import scenes, views
+from demo_app_image_text_fusion.example import EXAMPLE, example
+from demo_app_image_text_fusion.explain import ROLLOUT, Seen, look
+
+if TYPE_CHECKING:
+    from demo_app.models import ModelHandle
+    from demo_app_image_text_fusion.answerer import Answerer
+
+KEPT_SECONDS = 3 * 3600  # a session's last answer is forgotten after so long
+AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden"}  # fast and bounded: no need to wait in line
+LAYERS = 12  # as ViLT, the largest one
+HEADS = 12
+SENSES = ("picture and question", "blind (no picture)", "deaf (no question)")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A scene with a question, and what to notice."""
+
+    seed: int
+    kind: str
+    language: str
+    lesson: str
+
+
+LESSONS = (
+    Lesson(11, "shape of a colour", "en", "One thing alone: the word for the colour should find its patch."),
+    Lesson(12, "colour beside", "en", "Two steps: find the thing that is named, then look on that side of it."),
+    Lesson(13, "is there beside", "en", "Yes or no. Make it blind: what does it say then, and how surely?"),
+    Lesson(14, "how many of the same shape", "en", "Counting: nothing is named but one thing and 'the same'."),
+    Lesson(15, "colour of the nearest", "zh", "离……最近: distances between all things, from positions alone."),
+    Lesson(16, "shape beside", "zh", "The same network reads Chinese: do the same heads look at the same things?"),
+)
+
+HOW = """
+1. **Two extractors.** The question is cut into words, and each word becomes a vector from a table. The picture is cut into
+   patches, and each patch becomes a vector of the same width. Each gets two more vectors added: one for its place, and one
+   that says which of the two it is from.
+2. **One encoder.** All vectors stand in one row, and in every layer each may look at every other: words at patches,
+   patches at words. Nothing in the layers knows which is which. This is *early fusion*; ViLT (Kim et al. 2021) does it so.
+3. **One answer.** The vector of the first token, `[CLS]`, becomes a score for each answer.
+
+**Blind and deaf.** If the answer did not change without the picture, the question would have given it away; without the
+question, the picture. Only what falls in both cases has been *fused*.
+
+*Rollout* (Abnar and Zuidema 2020) multiplies the layers' attention, half of each being what a piece keeps of itself: where
+has what stands here at the end come from, through all layers?
+
+The scenes and questions are made by a program, so every answer is known; what the embedded network can do is measured on
+scenes of seeds that it has never seen.
+"""
+
+
+def build(handle: ModelHandle[Answerer]) -> None:
+    """Lay out the tab and wire its events. Called once, inside the host's `gr.Blocks`."""
+    actions = Actions(handle)
+    seen = gr.State(None, time_to_live=KEPT_SECONDS)
+    with gr.Row():
+        with gr.Column(scale=5, min_width=300):
+            picker = handle.picker()
+            picture = gr.Image(
+                views.enlarged(EXAMPLE.pixels),
+                label="Picture",
+                type="filepath",
+                format="png",  # a question about a colour should not be about JPEG's
+                sources=["upload", "webcam", "clipboard"],
+                height=300,
+                buttons=["fullscreen"],
+            )
+            question = gr.Textbox(
+                EXAMPLE.question, label="Question", info="English or Chinese. Enter asks.", max_length=handle.settings.max_text
+            )
+            with gr.Row():
+                ask = gr.Button("Ask", variant="primary", min_width=100)
+                anew = gr.Button("New scene", min_width=100)
+            lessons = gr.Dataset(
+                components=["textbox"],
+                samples=[[lesson.kind] for lesson in LESSONS],
+                label="Try one: each teaches something",
+                type="index",
+            )
+            lesson = drawing("Lesson", "")
+        with gr.Column(scale=6, min_width=300):
+            answer = gr.Label(dict(example().best()), label="Answer", num_top_classes=5)
+            card = drawing("About the answer", views.card(example()))
+            opening = views.from_word(example(), None, None, EXAMPLE.token)
+            looked = gr.Image(opening[0], label="Click a patch: which words does it look at?", interactive=False, height=384)
+            words = drawing("Words: click one", opening[1], js_on_load=viz.script())
+            with gr.Row():
+                layer = gr.Dropdown([*numbers(LAYERS), ROLLOUT], value=AVERAGE, label="Layer", min_width=140)
+                head = gr.Dropdown(numbers(HEADS), value=AVERAGE, label="Head", min_width=140)
+    gr.Markdown("### Does fusion do something?")
+    with gr.Tabs(overflow_behavior="wrap"):
+        with gr.Tab("Blind and deaf"):
+            senses_panel(actions, picture, question, picker)
+        with gr.Tab("Draw your own"):
+            draw_panel(actions, picker)
+        with gr.Tab("How it works"):
+            gr.Markdown(HOW)
+    result = [answer, card, looked, words, seen]
+    asked = {"inputs": [picture, question, picker, layer, head], "outputs": result}
+    gr.on([ask.click, question.submit], actions.ask, **asked, api_name="ask", preprocess=False, **AT_ONCE)
+    scene = [picture, question, lesson, *result]
+    anew.click(actions.scene, [picker, layer, head], scene, api_name="scene", **AT_ONCE)
+    lessons.click(actions.example, [lessons, picker, layer, head], scene, api_name="example", **AT_ONCE)
+    shown = [looked, words]
+    words.click(actions.word_clicked, [seen, layer, head], shown, api_visibility="private", **AT_ONCE)
+    looked.select(actions.patch_clicked, [seen, layer, head], shown, api_visibility="private", **AT_ONCE)
+    gr.on([layer.input, head.input], actions.word, [seen, layer, head], shown, api_name="word", **AT_ONCE)
+
+
+def senses_panel(actions: Actions, picture: gr.Image, question: gr.Textbox, picker: gr.Dropdown) -> None:
+    button = gr.Button("Ask again without the picture, and without the question")
+    view = drawing("Blind and deaf", viz.note("What is left of the answer when one of the two is missing?", kind="hint"))
+    button.click(actions.senses, [picture, question, picker], view, api_name="senses", preprocess=False, **AT_ONCE)
+
+
+def draw_panel(actions: Actions, picker: gr.Dropdown) -> None:
+    with gr.Row():
+        with gr.Column(min_width=300):
+            pad = gr.ImageEditor(
+                label="Draw circles, squares, triangles; fill them",
+                type="pil",
+                canvas_size=(384, 384),
+                fixed_canvas=True,
+                brush=gr.Brush(default_size=28, colors=[f"rgb{colour}" for colour in scenes.COLOURS.values()]),
+                sources=[],
+                layers=False,
+                height=440,
+            )
+        with gr.Column(min_width=300):
+            question = gr.Textbox("what shape is the red thing?", label="Question", max_lines=2)
+            button = gr.Button("Ask about my drawing", variant="primary")
+            answer = gr.Label(label="Answer", num_top_classes=5)
+    button.click(actions.ask_drawing, [pad, question, picker], answer, api_name="ask_drawing", show_progress="minimal")
+
+
+class Actions:
+    """What a visitor or a client can do: one method an event."""
+
+    def __init__(self, handle: ModelHandle[Answerer]) -> None:
+        self.handle = handle
+
+    def ask(self, picture: Any, question: str, checkpoint: str, layer: str, head: str) -> tuple[Any, ...]:
+        """Answer a question about a picture.
+
+        Args:
+            picture: a JPEG, PNG, GIF, WebP, BMP or TIFF.
+            question: in English or Chinese for scenes, in English for ViLT.
+            checkpoint: its name, such as scenes or vilt_vqa.
+            layer: whose attention is drawn: average, rollout, or the layer's number from 1.
+            head: average, or the head's number from 1.
+
+        Returns:
+            The five likeliest answers with their scores; the model and its time, as HTML; the picture with the patches
+            that the question's most telling word looks at; the question's words, as HTML.
+        """
+        path, text = uploaded(picture), usable(question)
+        with self.handle.use(str(checkpoint)) as answerer:
+            seen = look(answerer, open_picture(path, at_least=answerer.at_least), text, checkpoint=str(checkpoint))
+        return gr.Label().postprocess(dict(seen.best())), *self._drawn(seen, str(layer), str(head))
+
+    def _drawn(self, seen: Seen, layer: str, head: str) -> tuple[Any, ...]:
+        picture, words = views.from_word(seen, *chosen(seen, layer, head), telling(seen))
+        return views.card(seen), picture, words, seen
+
+
+def usable(question: str | None) -> str:
+    """Raises `InputError` when there is nothing to read."""
+    text = clean(str(question or ""))
+    if not text.strip():
+        raise InputError("The question is empty; ask something about the picture.")
+    return text
+
+
+def chosen(seen: Seen, layer: str, head: str) -> tuple[int | str | None, int | None]:
+    """What the pickers say, for the network that was asked."""
+    layers, heads = seen.attention.shape[:2]
+    return layer if layer == ROLLOUT else index(layer, layers), index(head, heads)
+
+
+def telling(seen: Seen) -> int:
+    """The word that looks at patches most, by which a picture opens."""
+    first = len(seen.tokens) + seen.extra
+    looks = seen.attention[:, :, 1 : len(seen.tokens) - 1, first:].astype(np.float32).sum(axis=-1).mean(axis=(0, 1))
+    return 1 + int(looks.argmax()) if len(looks) else 0
