@@ -7,10 +7,7 @@ patches only redraw from it. Nothing here imports torch: that happens in the fir
 from __future__ import annotations
 
 import random
-import tempfile
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -19,10 +16,10 @@ from PIL import Image
 
 from demo_app import InputError, viz
 from demo_app.pictures import open_picture, uploaded
-from demo_app.tables import clean, write_csv
+from demo_app.tables import clean
 from demo_app.widgets import AVERAGE, drawing, index, numbers
 from demo_app_image_text_fusion import scenes, views
-from demo_app_image_text_fusion.example import EXAMPLE, example
+from demo_app_image_text_fusion.example import EXAMPLE, example, make
 from demo_app_image_text_fusion.explain import ROLLOUT, Seen, look
 
 if TYPE_CHECKING:
@@ -91,7 +88,10 @@ def build(handle: ModelHandle[Answerer]) -> None:
                 buttons=["fullscreen"],
             )
             question = gr.Textbox(
-                EXAMPLE.question, label="Question", info="English or Chinese. Enter asks.", max_length=handle.settings.max_text
+                EXAMPLE.question,
+                label="Question",
+                info="English or Chinese. Enter asks.",
+                max_length=handle.settings.max_text,
             )
             with gr.Row():
                 ask = gr.Button("Ask", variant="primary", min_width=100)
@@ -106,8 +106,10 @@ def build(handle: ModelHandle[Answerer]) -> None:
         with gr.Column(scale=6, min_width=300):
             answer = gr.Label(dict(example().best()), label="Answer", num_top_classes=5)
             card = drawing("About the answer", views.card(example()))
-            opening = views.from_word(example(), None, None, EXAMPLE.token)
-            looked = gr.Image(opening[0], label="Click a patch: which words does it look at?", interactive=False, height=384)
+            opening = views.from_word(example(), None, None, telling(example()))
+            looked = gr.Image(
+                opening[0], label="Click a patch: which words does it look at?", interactive=False, height=384
+            )
             words = drawing("Words: click one", opening[1], js_on_load=viz.script())
             with gr.Row():
                 layer = gr.Dropdown([*numbers(LAYERS), ROLLOUT], value=AVERAGE, label="Layer", min_width=140)
@@ -134,7 +136,9 @@ def build(handle: ModelHandle[Answerer]) -> None:
 
 def senses_panel(actions: Actions, picture: gr.Image, question: gr.Textbox, picker: gr.Dropdown) -> None:
     button = gr.Button("Ask again without the picture, and without the question")
-    view = drawing("Blind and deaf", viz.note("What is left of the answer when one of the two is missing?", kind="hint"))
+    view = drawing(
+        "Blind and deaf", viz.note("What is left of the answer when one of the two is missing?", kind="hint")
+    )
     button.click(actions.senses, [picture, question, picker], view, api_name="senses", preprocess=False, **AT_ONCE)
 
 
@@ -181,11 +185,123 @@ class Actions:
         path, text = uploaded(picture), usable(question)
         with self.handle.use(str(checkpoint)) as answerer:
             seen = look(answerer, open_picture(path, at_least=answerer.at_least), text, checkpoint=str(checkpoint))
-        return gr.Label().postprocess(dict(seen.best())), *self._drawn(seen, str(layer), str(head))
+        return dict(seen.best()), *self._drawn(seen, str(layer), str(head))
 
     def _drawn(self, seen: Seen, layer: str, head: str) -> tuple[Any, ...]:
         picture, words = views.from_word(seen, *chosen(seen, layer, head), telling(seen))
         return views.card(seen), picture, words, seen
+
+    def _made(self, seed: int, checkpoint: str, layer: str, head: str, kind: str | None, language: str | None) -> Any:
+        """A scene of that seed with a question on it, answered."""
+        made = make(seed, kind, language)
+        with self.handle.use(checkpoint) as answerer:
+            seen = look(answerer, Image.fromarray(made.pixels), made.question, checkpoint=checkpoint)
+        right = "right" if seen.answer == made.answer else "wrong"
+        known = viz.note(f"The scene's own answer: {made.answer}. The network is {right}.", kind="lesson")
+        return views.enlarged(made.pixels), made.question, known, dict(seen.best()), *self._drawn(seen, layer, head)
+
+    def scene(self, checkpoint: str, layer: str, head: str, seed: int | None = None) -> tuple[Any, ...]:
+        """Make a new scene with a question on it, and answer it.
+
+        Args:
+            checkpoint: its name; scenes is the one that learned from such scenes.
+            layer: whose attention is drawn: average, rollout, or the layer's number from 1.
+            head: average, or the head's number from 1.
+
+        Returns:
+            The picture; the question; the right answer, as HTML; then what `ask` returns.
+        """
+        found = self._made(random.randrange(2**31) if seed is None else seed, checkpoint, layer, head, None, None)
+        return tuple(found)
+
+    def example(self, number: int, checkpoint: str, layer: str, head: str) -> tuple[Any, ...]:
+        """Answer one of the examples.
+
+        Args:
+            number: which example, from 0.
+            checkpoint: its name, such as scenes.
+            layer: whose attention is drawn: average, rollout, or the layer's number from 1.
+            head: average, or the head's number from 1.
+
+        Returns:
+            The picture; the question; what to notice, as HTML; then what `ask` returns.
+        """
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(LESSONS):
+            raise InputError(f"There is no example {number}; choose one from 0 to {len(LESSONS) - 1}.")
+        lesson = LESSONS[number]
+        picture, question, known, *rest = self._made(lesson.seed, checkpoint, layer, head, lesson.kind, lesson.language)
+        return picture, question, viz.note(lesson.lesson, kind="lesson") + known, *rest
+
+    def word(self, seen: Seen | None, layer: str, head: str, number: int | None = None) -> tuple[Any, str]:
+        """What a word of the question asked last in this session (before that: the page's example) looks at.
+
+        Args:
+            seen: kept by the session.
+            layer: average, rollout, or the layer's number from 1.
+            head: average, or the head's number from 1.
+
+        Returns:
+            The picture with the patches; the words, as HTML.
+        """
+        seen = seen or example()
+        token = telling(seen) if number is None else number
+        return views.from_word(seen, *chosen(seen, layer, head), token)
+
+    def word_clicked(self, seen: Seen | None, layer: str, head: str, event: gr.EventData) -> tuple[Any, str]:
+        """A click on a word."""
+        return self.word(seen, layer, head, min(int(event.tile), len((seen or example()).tokens) - 1))
+
+    def patch_clicked(self, seen: Seen | None, layer: str, head: str, event: gr.SelectData) -> tuple[Any, str]:
+        """A click on the picture: what that patch looks at."""
+        seen = seen or example()
+        height, width = views.enlarged(seen.picture).shape[:2]
+        x, y = event.index
+        row, column = (
+            int(place * count / side) for place, count, side in ((y, seen.grid[0], height), (x, seen.grid[1], width))
+        )
+        row, column = min(max(row, 0), seen.grid[0] - 1), min(max(column, 0), seen.grid[1] - 1)
+        return views.from_patch(seen, *chosen(seen, layer, head), row, column)
+
+    def senses(self, picture: Any, question: str, checkpoint: str) -> str:
+        """Ask the same with both, without the picture, and without the question.
+
+        Args:
+            picture: a JPEG, PNG, GIF, WebP, BMP or TIFF.
+            question: in English or Chinese for scenes, in English for ViLT.
+            checkpoint: its name, such as scenes or vilt_vqa.
+
+        Returns:
+            What each says, and what it gives the first answer, as HTML.
+        """
+        path, text = uploaded(picture), usable(question)
+        with self.handle.use(str(checkpoint)) as answerer:
+            seen, heard = answerer.look(open_picture(path, at_least=answerer.at_least)), answerer.listen([text])
+            parts = ((seen, heard), (None, heard), (seen, None))
+            scores = {
+                name: answerer.scores(answerer.fuse(*both).logits)[0].cpu().numpy()
+                for name, both in zip(SENSES, parts, strict=True)
+            }
+        answer = answerer.labels[int(scores[SENSES[0]].argmax())]
+        return views.senses_view(answerer.labels, scores, answer)
+
+    def ask_drawing(self, drawn: dict[str, Any] | None, question: str, checkpoint: str) -> dict[str, float]:
+        """Answer a question about a drawing.
+
+        Args:
+            drawn: what the sketch pad gives: a picture with a transparent ground.
+            question: in English or Chinese for scenes, in English for ViLT.
+            checkpoint: its name, such as scenes or vilt_vqa.
+
+        Returns:
+            The five likeliest answers with their scores.
+        """
+        composite = (drawn or {}).get("composite")
+        if composite is None:
+            raise InputError("Nothing is drawn yet; draw a few filled shapes.")
+        picture = Image.new("RGB", composite.size, "white")
+        picture.paste(composite, mask=composite.getchannel("A") if composite.mode == "RGBA" else None)
+        with self.handle.use(checkpoint) as answerer:
+            return dict(look(answerer, picture, usable(question), checkpoint=checkpoint).best())
 
 
 def usable(question: str | None) -> str:
