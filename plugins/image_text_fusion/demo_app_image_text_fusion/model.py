@@ -22,6 +22,8 @@ from demo_app.nn import EncoderLayer
 
 KINDS = ("tokens", "patches", "stem", "vectors")
 HEADS = ("linear", "hidden")
+SCORES = ("softmax", "sigmoid")
+PREPARATIONS = ("square", "vilt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +76,9 @@ class Config:
         names = [modality.name for modality in self.modalities]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"modalities {names} must be at least one, each with a name of its own.")
-        if self.head not in HEADS:
-            raise ValueError(f"head {self.head!r} is unknown; choose one of: {', '.join(HEADS)}.")
+        for field, known in (("head", HEADS), ("scores", SCORES), ("preparation", PREPARATIONS)):
+            if getattr(self, field) not in known:
+                raise ValueError(f"{field} {getattr(self, field)!r} is unknown; choose one of: {', '.join(known)}.")
 
 
 @dataclass(frozen=True)
