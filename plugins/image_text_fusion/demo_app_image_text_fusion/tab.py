@@ -7,7 +7,10 @@ patches only redraw from it. Nothing here imports torch: that happens in the fir
 from __future__ import annotations
 
 import random
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -15,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from demo_app import InputError, viz
-from demo_app.pictures import open_picture, uploaded
-from demo_app.tables import clean
+from demo_app.pictures import SUFFIXES, open_picture, pictures_in, uploaded
+from demo_app.tables import clean, write_csv
 from demo_app.widgets import AVERAGE, drawing, index, numbers
 from demo_app_image_text_fusion import scenes, views
 from demo_app_image_text_fusion.example import EXAMPLE, example, make
@@ -30,6 +33,9 @@ KEPT_SECONDS = 3 * 3600  # a session's last answer is forgotten after so long
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden"}  # fast and bounded: no need to wait in line
 LAYERS = 12  # as ViLT, the largest one
 HEADS = 12
+RANKING = "vilt_coco"
+MOST_CAPTIONS = 50
+CAPTIONS = "a cat on a sofa\na dog in the snow\na plate of food\na street at night"
 SENSES = ("picture and question", "blind (no picture)", "deaf (no question)")
 
 
@@ -120,6 +126,12 @@ def build(handle: ModelHandle[Answerer]) -> None:
             senses_panel(actions, picture, question, picker)
         with gr.Tab("Draw your own"):
             draw_panel(actions, picker)
+        with gr.Tab("Tags"):
+            tags_panel(actions, picture, picker)
+        with gr.Tab("Captions"):
+            captions_panel(actions, picture)
+        with gr.Tab("Many questions"):
+            rows_panel(actions, picker, handle.settings.max_rows)
         with gr.Tab("How it works"):
             gr.Markdown(HOW)
     result = [answer, card, looked, words, seen]
@@ -160,6 +172,55 @@ def draw_panel(actions: Actions, picker: gr.Dropdown) -> None:
             button = gr.Button("Ask about my drawing", variant="primary")
             answer = gr.Label(label="Answer", num_top_classes=5)
     button.click(actions.ask_drawing, [pad, question, picker], answer, api_name="ask_drawing", show_progress="minimal")
+
+
+def tags_panel(actions: Actions, picture: gr.Image, picker: gr.Dropdown) -> None:
+    gr.Markdown("A fixed list of questions, asked in one batch: the picture is read once for all of them.")
+    button = gr.Button("Tag the picture above")
+    view = drawing("Tags", viz.note("No tags yet.", kind="hint"))
+    raw: dict[str, Any] = {"preprocess": False, "show_progress": "minimal"}
+    button.click(actions.tags, [picture, picker], view, api_name="tags", **raw)
+
+
+def captions_panel(actions: Actions, picture: gr.Image) -> None:
+    gr.Markdown("Which caption fits the picture above? For ViLT for captions, which is on the Hub.")
+    captions = gr.Textbox(CAPTIONS, label="Captions, one a line", lines=4, max_lines=12)
+    button = gr.Button("Rank the captions")
+    view = drawing("Captions", viz.note("Nothing is ranked yet.", kind="hint"))
+    raw: dict[str, Any] = {"preprocess": False, "show_progress": "minimal"}
+    button.click(actions.captions, [picture, captions], view, api_name="captions", **raw)
+    gr.Markdown("And which picture fits a caption?")
+    with gr.Row():
+        with gr.Column(min_width=300):
+            files = gr.File(label="Pictures, or a ZIP of them", file_count="multiple", height=140)
+            caption = gr.Textbox("a cat on a sofa", label="Caption", max_lines=2)
+            rank = gr.Button("Rank the pictures")
+        with gr.Column(min_width=300):
+            ranked = drawing("Pictures", viz.note("Nothing is ranked yet.", kind="hint"))
+    rank.click(actions.pictures, [files, caption], ranked, api_name="pictures", **raw)
+
+
+def rows_panel(actions: Actions, picker: gr.Dropdown, most: int) -> None:
+    gr.Markdown(
+        f"A CSV with the columns `image` and `text` (at most {most:,} rows), and the pictures that it names, as files or "
+        "in a ZIP, come back with the columns `answer`, `score` and `problem`."
+    )
+    with gr.Row():
+        with gr.Column(min_width=300):
+            table = gr.File(label="The CSV", file_types=[".csv"], height=100)
+            files = gr.File(label="The pictures, or a ZIP of them", file_count="multiple", height=140)
+            button = gr.Button("Answer every row")
+        with gr.Column(min_width=300):
+            result = gr.File(label="The answers", interactive=False, height=96, elem_classes="viz-file")
+            view = drawing("Summary", viz.note("No table yet.", kind="hint"))
+    button.click(
+        actions.answer_file,
+        [table, files, picker],
+        [result, view],
+        api_name="answer_file",
+        preprocess=False,
+        show_progress_on=view,
+    )
 
 
 class Actions:
@@ -302,6 +363,111 @@ class Actions:
         picture.paste(composite, mask=composite.getchannel("A") if composite.mode == "RGBA" else None)
         with self.handle.use(checkpoint) as answerer:
             return dict(look(answerer, picture, usable(question), checkpoint=checkpoint).best())
+
+    def tags(self, picture: Any, checkpoint: str) -> str:
+        """Ask a fixed list of questions about a picture, in one batch.
+
+        Args:
+            picture: a JPEG, PNG, GIF, WebP, BMP or TIFF.
+            checkpoint: its name: scenes, or vilt_vqa for photographs.
+
+        Returns:
+            The name of each tag, its answer and the answer's score, as HTML.
+        """
+        from demo_app_image_text_fusion.many import tags
+
+        path = uploaded(picture)
+        with self.handle.use(str(checkpoint)) as answerer:
+            found = tags(answerer, open_picture(path, at_least=answerer.at_least))
+        rows = [[name, answer, f"{score:.1%}"] for name, answer, score in found]
+        return viz.table(["", "answer", "score"], rows, label="Tags")
+
+    def captions(self, picture: Any, captions: str) -> str:
+        """Rank captions by how well they fit a picture, with ViLT for captions.
+
+        Args:
+            picture: a JPEG, PNG, GIF, WebP, BMP or TIFF.
+            captions: one a line.
+
+        Returns:
+            The captions, the best first, as HTML.
+        """
+        from demo_app_image_text_fusion.many import fits
+
+        lines = [line.strip() for line in clean(str(captions or "")).splitlines() if line.strip()][:MOST_CAPTIONS]
+        if not lines:
+            raise InputError("There are no captions; write some, one a line.")
+        path = uploaded(picture)
+        with self.handle.use(RANKING) as answerer:
+            scores = fits(answerer, open_picture(path, at_least=answerer.at_least), lines)
+        return views.ranking(lines, scores, "How well each caption fits")
+
+    def pictures(self, files: Sequence[Any] | None, caption: str) -> str:
+        """Rank pictures by how well a caption fits them, with ViLT for captions.
+
+        Args:
+            files: pictures, or one ZIP of pictures; at most 50.
+            caption: what they shall show.
+
+        Returns:
+            The names of the pictures, the best first, as HTML.
+        """
+        from demo_app_image_text_fusion.many import fits
+
+        text = usable(caption)
+        names, scores = [], []
+        with pictures_in(sources(files), max_pictures=MOST_CAPTIONS) as entries, self.handle.use(RANKING) as answerer:
+            for entry in entries:
+                picture = open_picture(entry.read(), at_least=answerer.at_least)
+                names.append(entry.name)
+                scores += fits(answerer, picture, [text])
+        return views.ranking(names, scores, "How well the caption fits each")
+
+    def answer_file(
+        self,
+        table: Any,
+        files: Sequence[Any] | None,
+        checkpoint: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Iterator[tuple[Any, str]]:
+        """Answer every row of a CSV about uploaded pictures.
+
+        Args:
+            table: a CSV with the columns image and text.
+            files: the pictures that it names, or one ZIP of them.
+            checkpoint: its name, such as scenes or vilt_vqa.
+
+        Returns:
+            The table with the columns answer, score and problem; how many were answered, as HTML.
+        """
+        from demo_app_image_text_fusion.many import Row, answer_rows, by_name, read_rows
+
+        most = self.handle.settings.max_rows
+        rows = read_rows(uploaded(table), most)
+        done: list[Row] = []
+        with (
+            tempfile.TemporaryDirectory(prefix="demo-app-") as folder,
+            pictures_in(sources(files), max_pictures=most) as entries,
+            self.handle.use(str(checkpoint)) as answerer,
+        ):
+            for row in answer_rows(answerer, rows, by_name(entries)):
+                done.append(row)
+                if len(done) % 16 == 0:
+                    progress((len(done), len(rows)), unit="rows")
+                    yield gr.skip(), views.progress_view(len(done), len(rows))
+            target = Path(folder) / f"{checkpoint}-answers.csv"
+            cells = [[r.image, r.text, r.answer, f"{r.score:.6f}" if r.answer else "", r.problem] for r in done]
+            write_csv(target, ["image", "text", "answer", "score", "problem"], cells)
+            yield str(target), views.rows_view(done)
+
+
+def sources(files: Sequence[Any] | None) -> Path | list[Path]:
+    """Uploaded pictures, or the one archive among them."""
+    given = files if isinstance(files, list) else [files] if files else []
+    paths = [uploaded(file) for file in given]
+    if not paths:
+        raise InputError("There are no pictures yet; choose some, or a ZIP of them.")
+    return paths[0] if len(paths) == 1 and paths[0].suffix.lower() not in SUFFIXES else paths
 
 
 def usable(question: str | None) -> str:

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from PIL import Image
 from demo_app import viz
 from demo_app.overlay import framed, heat
 from demo_app_image_text_fusion.explain import ROLLOUT, Array, Seen, matrix, patches_of, words_of
+
+if TYPE_CHECKING:
+    from demo_app_image_text_fusion.many import Row
 
 SHOWN = 384  # pixels of the longer side at which a picture is shown
 CAVEAT = "Attention shows what was fetched from where, not why the answer came out. The experiment: blind and deaf."
@@ -89,3 +93,27 @@ def senses_view(labels: Sequence[str], scores: Mapping[str, Array], answer: str)
     table = viz.table(["", "says", "with", f"gives “{answer}”"], rows, label="What is left of the answer")
     bars = viz.bars(list(scores), shares, label=f"Score of “{answer}”", full=1.0)
     return viz.side_by_side(table, bars)
+
+
+def ranking(names: Sequence[str], scores: Sequence[float], label: str) -> str:
+    """The best first."""
+    order = sorted(range(len(names)), key=lambda i: -scores[i])
+    return viz.bars([names[i] for i in order], [scores[i] for i in order], label=label, full=1.0)
+
+
+def progress_view(done: int, total: int) -> str:
+    return viz.bars([f"{done:,} of {total:,} rows"], [done / total], label="Reading your table", full=1.0)
+
+
+def rows_view(rows: Sequence[Row]) -> str:
+    """How many rows were answered, the frequent answers, and the first problems."""
+    answered = [row for row in rows if not row.problem]
+    counts = Counter(row.answer for row in answered).most_common(10)
+    said = viz.note(f"{len(answered):,} of {len(rows):,} rows were answered.", kind="lesson")
+    for row in [row for row in rows if row.problem][:5]:
+        said += viz.note(f"Row {row.number}: {row.problem}")
+    if counts:
+        names, numbers = zip(*counts, strict=True)
+        shares = [number / len(answered) for number in numbers]
+        said += viz.bars(names, shares, label="Answers", notes=[f"{number:,}" for number in numbers], full=1.0)
+    return said
