@@ -202,8 +202,8 @@ def captions_panel(actions: Actions, picture: gr.Image) -> None:
 
 def rows_panel(actions: Actions, picker: gr.Dropdown, most: int) -> None:
     gr.Markdown(
-        f"A CSV with the columns `image` and `text` (at most {most:,} rows), and the pictures that it names, as files or "
-        "in a ZIP, come back with the columns `answer`, `score` and `problem`."
+        f"A CSV with the columns `image` and `text` (at most {most:,} rows), and the pictures that it names, as "
+        "files or in a ZIP, come back with the columns `answer`, `score` and `problem`."
     )
     with gr.Row():
         with gr.Column(min_width=300):
