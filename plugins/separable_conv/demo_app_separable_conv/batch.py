@@ -67,7 +67,7 @@ def classify_all(classifier: Classifier, entries: Sequence[Entry], batch_size: i
 def _open(classifier: Classifier, entry: Entry) -> Tensor | str:
     """The picture as the network reads it, (1, 3, S, S), or what is wrong with it."""
     try:
-        picture = open_picture(entry.read(), at_least=classifier.config.resize)
+        picture = open_picture(entry.read(), at_least=classifier.at_least)  # as for one alone
     except InputError as error:
         return str(error)
     return classifier.read(np.asarray(classifier.see(picture)))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from demo_app_separable_conv import batch
 from demo_app_separable_conv.batch import (
     CLASSES,
     OTHER,
@@ -27,7 +28,7 @@ from demo_app_separable_conv.batch import (
 from demo_app_separable_conv.classifier import Classifier
 from PIL import Image
 
-from demo_app.pictures import pictures_in
+from demo_app.pictures import open_picture, pictures_in
 
 Make = Callable[[str], Classifier]
 
@@ -72,6 +73,14 @@ def test_every_picture_gets_the_networks_answer_in_its_order(make: Make, tmp_pat
         assert answer.label == classifier.labels[int(expected.indices)]
         assert answer.probability == pytest.approx(float(expected.values), abs=1e-4)
         assert answer.folder == answer.name.split("/")[1]
+
+
+def test_a_photograph_gets_the_answer_that_it_gets_alone(embedded: Classifier, tmp_path: Path) -> None:
+    """Decoded at another scale it would be another picture: coffee.jpg then differs by 0.01, the same larger by 0.05."""
+    photograph = (Path(batch.__file__).parent / "assets" / "coffee.jpg").read_bytes()
+    ((found,),) = answers_of(embedded, packed(tmp_path / "a.zip", {"coffee.jpg": photograph}))
+    ((label, share),) = embedded.best([open_picture(photograph, at_least=embedded.at_least)])
+    assert (found.label, found.probability) == (label, pytest.approx(share, abs=1e-4))
 
 
 def test_a_damaged_picture_does_not_stop_the_others(make: Make, tmp_path: Path) -> None:
