@@ -76,7 +76,7 @@ def test_every_picture_gets_the_networks_answer_in_its_order(make: Make, tmp_pat
 
 
 def test_a_photograph_gets_the_answer_that_it_gets_alone(embedded: Classifier, tmp_path: Path) -> None:
-    """Decoded at another scale it would be another picture: coffee.jpg then differs by 0.01, the same larger by 0.05."""
+    """Decoded at another scale it would be another picture: the answer to coffee.jpg then differs by 0.01."""
     photograph = (Path(batch.__file__).parent / "assets" / "coffee.jpg").read_bytes()
     ((found,),) = answers_of(embedded, packed(tmp_path / "a.zip", {"coffee.jpg": photograph}))
     ((label, share),) = embedded.best([open_picture(photograph, at_least=embedded.at_least)])
