@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from demo_app import InputError
 from demo_app.commands import add_options, chosen, clear_errors, option
+from demo_app.nn import training
 from demo_app.nn.muon import Muon
 from demo_app_decoder_generator.model import Config, Decoder
 from demo_app_decoder_generator.texts import (
@@ -161,7 +162,6 @@ class Trainer:
         self.network.to(process.device)
         self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizers = optimizers(self.network, recipe)
-        self.rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
         self.model: nn.Module = self.network
         if process.count > 1:
             self.model = nn.parallel.DistributedDataParallel(self.network)
@@ -174,9 +174,7 @@ class Trainer:
         """One step; returns the loss, in nats a token."""
         share = self.step / self.recipe.steps
         scale = min((share + 1e-9) / self.recipe.warmup, 1.0, (1 - share) / (1 - self.recipe.warmup))
-        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        for group, rate in zip(groups, self.rates, strict=True):
-            group["lr"] = rate * max(scale, 1e-3)
+        training.set_rates(self.optimizers, max(scale, 1e-3))
         rows = windows.draw(self.recipe.batch_size, self.network.config.context, generator).to(self.process.device)
         self.model.train()
         with torch.autocast(self.process.device.type, torch.bfloat16, enabled=self.half):
@@ -188,47 +186,27 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        self._average()
+        training.average(self.mean, self.network, self.recipe.average, self.step)
         return loss.detach()
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(self.recipe.average, self.step / (self.step + 10))  # the first weights are soon forgotten
-        for mean, now in zip(self.mean.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(now, 1 - decay)
 
     def keep_best(self, nats: float) -> None:
         if nats < self.best:
             self.best, self.best_state = nats, {k: v.cpu().clone() for k, v in self.mean.state_dict().items()}
 
+    @property
+    def parts(self) -> dict[str, training.Stateful]:
+        """All that a restart needs, beside the counters."""
+        optimizers = {f"optimizer {place}": optimizer for place, optimizer in enumerate(self.optimizers)}
+        return {"network": self.network, "mean": self.mean} | optimizers
+
     def save(self, path: Path, settings: str) -> None:
-        state = {
-            "settings": settings,
-            "step": self.step,
-            "best": self.best,
-            "best_state": self.best_state,
-            "network": self.network.state_dict(),
-            "mean": self.mean.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-        unfinished = path.with_suffix(".tmp")
-        torch.save(state, unfinished)
-        unfinished.replace(path)  # killed at any moment, the file is whole
+        counters = {"step": self.step, "best": self.best, "best_state": self.best_state}
+        training.save(path, settings, self.parts, **counters)
 
     def resume(self, path: Path, settings: str) -> None:
         """Go on after the last save of a training that was killed, when its settings were the same."""
-        if not path.is_file():
-            return
-        saved = torch.load(path, weights_only=True, map_location=self.process.device)
-        if saved["settings"] != settings:
-            logger.warning("%s is of other settings; training starts anew.", path)
-            return
-        self.network.load_state_dict(saved["network"])
-        self.mean.load_state_dict(saved["mean"])
-        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        self.step, self.best, self.best_state = saved["step"], saved["best"], saved["best_state"]
-        logger.info("going on after step %d of %s", self.step, path)
+        if counters := training.resume(path, settings, self.parts, str(self.process.device)):
+            self.step, self.best, self.best_state = counters["step"], counters["best"], counters["best_state"]
 
 
 @dataclass(frozen=True)

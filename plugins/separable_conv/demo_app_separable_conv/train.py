@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from demo_app import InputError
 from demo_app.commands import add_options, chosen, clear_errors, option
+from demo_app.nn import training
 from demo_app.nn.muon import Muon
 from demo_app_separable_conv.classifier import Classifier, normalised
 from demo_app_separable_conv.data import Examples, read_examples, split
@@ -115,7 +116,6 @@ class Trainer:
         self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)  # its start is soon forgotten
         self.optimizers = optimizers(self.network, recipe)
         self.cutmix = v2.CutMix(num_classes=len(config.labels))  # Yun et al. 2019, https://arxiv.org/abs/1905.04899
-        self.rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
         self.epoch = 0
         self.step = 0
 
@@ -137,11 +137,7 @@ class Trainer:
 
     def train(self, pixels: Tensor, classes: Tensor) -> Tensor:
         """One step; returns the loss."""
-        share = self.step / self.steps
-        scale = min((share + 1 / self.steps) / max(self.recipe.warmup, 1e-9), (1 - share) / (1 - self.recipe.warmup))
-        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        for group, rate in zip(groups, self.rates, strict=True):
-            group["lr"] = rate * min(1.0, max(0.0, scale))
+        training.set_rates(self.optimizers, training.rise_and_fall(self.step, self.steps, self.recipe.warmup))
         x = normalised(pixels, self.network.config)
         if self.recipe.cutmix and torch.rand(()) < self.recipe.cutmix:
             x, classes = self.cutmix(x, classes)  # (B, 3, S, S), (B, L)
@@ -154,44 +150,22 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        self._average()
+        training.average(self.mean, self.network, self.recipe.average, self.step)
         return loss.detach()
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(self.recipe.average, self.step / (self.step + 10))  # the first weights are soon forgotten
-        now = self.network.state_dict()
-        for name, mean in self.mean.state_dict().items():
-            if mean.is_floating_point():
-                mean.lerp_(now[name], 1 - decay)
+    @property
+    def parts(self) -> dict[str, training.Stateful]:
+        """All that a restart needs, beside the counters."""
+        optimizers = {f"optimizer {place}": optimizer for place, optimizer in enumerate(self.optimizers)}
+        return {"network": self.network, "mean": self.mean} | optimizers
 
     def save(self, path: Path, settings: str) -> None:
-        state = {
-            "settings": settings,
-            "epoch": self.epoch,
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "mean": self.mean.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-        unfinished = path.with_suffix(".tmp")
-        torch.save(state, unfinished)
-        unfinished.replace(path)  # killed at any moment, the file is whole
+        training.save(path, settings, self.parts, epoch=self.epoch, step=self.step)
 
     def resume(self, path: Path, settings: str) -> None:
         """Go on after the last whole epoch of a training that was killed, when its settings were the same."""
-        if not path.is_file():
-            return
-        saved = torch.load(path, weights_only=True, map_location=self.device)
-        if saved["settings"] != settings:
-            logger.warning("%s is of other settings; training starts anew.", path)
-            return
-        self.network.load_state_dict(saved["network"])
-        self.mean.load_state_dict(saved["mean"])
-        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        self.epoch, self.step = saved["epoch"], saved["step"]
-        logger.info("going on after epoch %d of %s", self.epoch, path)
+        counters = training.resume(path, settings, self.parts, self.device)
+        self.epoch, self.step = counters.get("epoch", 0), counters.get("step", 0)
 
 
 @torch.inference_mode()

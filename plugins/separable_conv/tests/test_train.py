@@ -16,8 +16,10 @@ from demo_app_separable_conv.classifier import Classifier
 from demo_app_separable_conv.data import read_examples, split
 from demo_app_separable_conv.model import Config, ConvNet, Stage, twin
 from PIL import Image
+from torch import nn
 
 from demo_app import DemoError, InputError
+from demo_app.nn import training
 
 SHORT = "--epochs 2 --batch-size 8 --size 16 --stem 8 --stages 8x1/2,16x1/2 --threads 1 --held-out 0.2"
 WEIGHTS = sorted(path.parent for path in evaluate.WEIGHTS.glob("*/config.json"))
@@ -81,15 +83,15 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     run(folder, tmp_path / "whole")
-    average = train.Trainer._average
+    average = training.average
 
-    def die(trainer: train.Trainer) -> None:
-        if trainer.step == step:
+    def die(mean: nn.Module, network: nn.Module, decay: float, now: int) -> None:
+        if now == step:
             raise KeyboardInterrupt
-        average(trainer)
+        average(mean, network, decay, now)
 
     with monkeypatch.context() as killed:
-        killed.setattr(train.Trainer, "_average", die)
+        killed.setattr(training, "average", die)
         with pytest.raises(KeyboardInterrupt):
             run(folder, tmp_path / "halved")
     run(folder, tmp_path / "halved")

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from demo_app import InputError
 from demo_app.commands import add_options, chosen, clear_errors, option
-from demo_app.nn import EncoderLayer, MultiHeadAttention
+from demo_app.nn import EncoderLayer, MultiHeadAttention, training
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import TOKENIZERS, class_ids, label_names, read_csv, train_tokenizer
 from demo_app_text_classifier.evaluate import scores
@@ -183,36 +183,25 @@ class Trainer:
             self.optimizer.step()
             self.schedule.step()
             self.step += 1
-            self._average()
+            training.average(self.mean, self.network, self.recipe.average, self.step)
             bar.update()
             if self.step % 20 == 0:
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
         self.epoch += 1
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(self.recipe.average, self.step / (self.step + 10))  # the first weights are soon forgotten
-        for mean, now in zip(self.mean.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(now, 1 - decay)
+    @property
+    def parts(self) -> dict[str, training.Stateful]:
+        """All that a restart needs, beside the counters."""
+        names = ("network", "mean", "optimizer", "schedule")
+        return {name: getattr(self, name) for name in names}
 
     def save(self, path: Path, settings: str) -> None:
-        parts = {name: getattr(self, name).state_dict() for name in ("network", "mean", "optimizer", "schedule")}
-        unfinished = path.with_suffix(".tmp")
-        torch.save(parts | {"epoch": self.epoch, "step": self.step, "settings": settings}, unfinished)
-        unfinished.replace(path)  # killed at any moment, the file is whole
+        training.save(path, settings, self.parts, epoch=self.epoch, step=self.step)
 
     def resume(self, path: Path, settings: str) -> None:
         """Go on after the last whole epoch of a training that was killed, when its settings were the same."""
-        if not path.is_file():
-            return
-        saved = torch.load(path, weights_only=True)
-        if saved["settings"] != settings:
-            logger.warning("%s is of other settings; training starts anew.", path)
-            return
-        for name in ("network", "mean", "optimizer", "schedule"):
-            getattr(self, name).load_state_dict(saved[name])
-        self.epoch, self.step = saved["epoch"], saved["step"]
-        logger.info("going on after epoch %d of %s", self.epoch, path)
+        counters = training.resume(path, settings, self.parts)
+        self.epoch, self.step = counters.get("epoch", 0), counters.get("step", 0)
 
 
 @torch.inference_mode()

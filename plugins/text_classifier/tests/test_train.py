@@ -13,8 +13,10 @@ from demo_app_text_classifier import evaluate, train
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import class_ids, label_names, read_csv, train_tokenizer
 from demo_app_text_classifier.model import Config, TextClassifier
+from torch import nn
 
 from demo_app import InputError
+from demo_app.nn import training
 
 GOOD, BAD = ("good", "fine", "lovely", "warm"), ("bad", "dull", "awful", "cold")
 SHORT = "--epochs 2 --batch-size 8 --vocab-size 120 --width 16 --heads 2 --feed-forward 16 --max-tokens 16 --layers 1"
@@ -54,15 +56,15 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     run(table, tmp_path / "whole")
-    average = train.Trainer._average
+    average = training.average
 
-    def die(trainer: train.Trainer) -> None:
-        if trainer.step == step:
+    def die(mean: nn.Module, network: nn.Module, decay: float, now: int) -> None:
+        if now == step:
             raise KeyboardInterrupt
-        average(trainer)
+        average(mean, network, decay, now)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train.Trainer, "_average", die)
+        patch.setattr(training, "average", die)
         with pytest.raises(KeyboardInterrupt):
             run(table, tmp_path / "killed")
     assert not (tmp_path / "killed" / "model.safetensors").exists()
