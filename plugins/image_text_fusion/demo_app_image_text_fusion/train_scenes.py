@@ -20,17 +20,18 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
+from tqdm import tqdm
+
+from demo_app.commands import add_options, chosen, clear_errors, option
+from demo_app.nn import training
+from demo_app.nn.muon import Muon
 from demo_app_image_text_fusion import scenes
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.evaluate import answer, on_scenes
 from demo_app_image_text_fusion.model import Config, Fusion, Modality
 from demo_app_image_text_fusion.scene_data import MOST, POINTING, Batch, batches
 from demo_app_image_text_fusion.texts import word_tokenizer
-from tokenizers import Tokenizer
-from tqdm import tqdm
-
-from demo_app.commands import add_options, chosen, clear_errors, option
-from demo_app.nn.muon import Muon
 
 logger = logging.getLogger(__name__)
 VOCABULARY_SEED, HELD_OUT_SEED = 1_000_001, 1_000_002  # training begins with 0 and never comes there
@@ -72,15 +73,11 @@ class Trainer:
                 self.others, lr=recipe.adam_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
             ),
         ]
-        self.rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def train(self, batch: Batch) -> dict[str, float]:
         """One step; returns the losses."""
-        share = self.step / self.recipe.steps
-        scale = min((share + 1 / self.recipe.steps) / max(self.recipe.warmup, 1e-9), 1 - share)
-        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        for group, rate in zip(groups, self.rates, strict=True):
-            group["lr"] = rate * scale
+        factor = training.rise_and_fall(self.step, self.recipe.steps, self.recipe.warmup)
+        training.set_rates(self.optimizers, factor)
         chance = torch.rand((), generator=torch.Generator().manual_seed(self.step)).item()
         blind, deaf = chance < self.recipe.missing, chance > 1 - self.recipe.missing
         output = answer(self.network, batch, blind=blind, deaf=deaf)
@@ -98,43 +95,14 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        self._average()
+        training.average(self.mean, self.network, self.recipe.average, self.step)
         return losses
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(self.recipe.average, self.step / (self.step + 10))
-        now = self.network.state_dict()
-        for name, mean in self.mean.state_dict().items():
-            if mean.is_floating_point():
-                mean.lerp_(now[name], 1 - decay)
-
-    def save(self, path: Path, settings: str) -> None:
-        state = {
-            "settings": settings,
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "mean": self.mean.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-        unfinished = path.with_suffix(".tmp")
-        torch.save(state, unfinished)
-        unfinished.replace(path)  # killed at any moment, the file is whole
-
-    def resume(self, path: Path, settings: str) -> None:
-        """Go on with a training that was killed, when its settings were the same."""
-        if not path.is_file():
-            return
-        saved = torch.load(path, weights_only=True, map_location=self.device)
-        if saved["settings"] != settings:
-            logger.warning("%s is of other settings; training starts anew.", path)
-            return
-        self.network.load_state_dict(saved["network"])
-        self.mean.load_state_dict(saved["mean"])
-        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        self.step = saved["step"]
-        logger.info("going on after step %d of %s", self.step, path)
+    @property
+    def parts(self) -> dict[str, training.Stateful]:
+        """All that a restart needs, beside the step."""
+        optimizers = {f"optimizer {place}": optimizer for place, optimizer in enumerate(self.optimizers)}
+        return {"network": self.network, "mean": self.mean} | optimizers
 
 
 def fit(config: Config, tokenizer: Tokenizer, recipe: Recipe, out: Path, device: str) -> Fusion:
@@ -142,7 +110,7 @@ def fit(config: Config, tokenizer: Tokenizer, recipe: Recipe, out: Path, device:
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(config, recipe, device)
     state, settings = out / "training.pt", json.dumps([asdict(config), asdict(recipe)])
-    trainer.resume(state, settings)
+    trainer.step = training.resume(state, settings, trainer.parts, device).get("step", 0)
     side = config.modalities[1].places[0]
     bar = tqdm(total=recipe.steps, initial=trainer.step, file=sys.stderr, mininterval=10)
     with bar:
@@ -158,7 +126,7 @@ def fit(config: Config, tokenizer: Tokenizer, recipe: Recipe, out: Path, device:
                     bar.set_postfix({name: f"{loss:.3f}" for name, loss in losses.items()}, refresh=False)
                 if trainer.step == recipe.steps:
                     break
-            trainer.save(state, settings)
+            training.save(state, settings, trainer.parts, step=trainer.step)
             logger.info("step %d: %s", trainer.step, on_scenes(trainer.mean, tokenizer, HELD_OUT_SEED, 2000))
     state.unlink(missing_ok=True)
     return trainer.mean.cpu()
@@ -193,7 +161,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         width=options.width,
         heads=options.heads,
         layers=options.layers,
-        feed_forward=4 * options.width,
+        feed_forward=2 * options.width,
         pointing=POINTING,
     )
     network = fit(config, tokenizer, recipe, options.out, options.device)
