@@ -90,8 +90,10 @@ class Classifier:
 
     @torch.inference_mode()
     def logits(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) as `prepare` makes it to (B, L)."""
-        return self.network.classifier(self.fused(x).mean(dim=(2, 3)))
+        """(B, 3, S, S) as `prepare` makes it to (B, L), of picture and mirror image where the config says so."""
+        seen = torch.cat((x, x.flip(-1))) if self.config.mirror else x
+        logits = self.network.classifier(self.fused(seen).mean(dim=(2, 3)))
+        return logits.unflatten(0, (-1, len(x))).mean(dim=0)
 
     @torch.inference_mode()
     def predict(self, pictures: Sequence[Image.Image], batch_size: int = 32) -> Tensor:

@@ -63,6 +63,7 @@ class Config:
     crop: int = 224  # pixels of the square that the network sees
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # taken from red, green, blue in 0..1
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # and then divided by
+    mirror: bool = False  # in use, what it says to a picture and to its mirror image is averaged
 
     def __post_init__(self) -> None:
         if len(self.labels) < 2:

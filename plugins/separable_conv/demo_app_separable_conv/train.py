@@ -14,7 +14,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -169,12 +169,16 @@ class Trainer:
 
 
 @torch.inference_mode()
-def measured(network: ConvNet, examples: Examples, batch_size: int = 250) -> dict[str, float]:
-    """`scores` of a network on pictures that have its size already."""
-    network.eval()
-    device = network.classifier.weight.device
-    batches = (normalised(part.to(device), network.config) for part in examples.pictures.split(batch_size))
-    logits = torch.cat([network(x).logits.cpu() for x in batches])  # (N, L)
+def measured(
+    logits_of: Callable[[Tensor], Tensor],
+    config: Config,
+    examples: Examples,
+    device: str = "cpu",
+    batch_size: int = 250,
+) -> dict[str, float]:
+    """`scores` on pictures that have the network's size already; `logits_of` makes (B, L) of (B, 3, S, S)."""
+    batches = (normalised(part.to(device), config) for part in examples.pictures.split(batch_size))
+    logits = torch.cat([logits_of(x).cpu() for x in batches])  # (N, L)
     return scores(logits, examples.classes)
 
 
@@ -187,11 +191,15 @@ def fit(config: Config, examples: Examples, held_out: Examples, recipe: Recipe, 
     state, settings = out / "training.pt", json.dumps([asdict(config), asdict(recipe)])
     trainer.resume(state, settings)
     bar = tqdm(total=trainer.steps, initial=trainer.step, file=sys.stderr, mininterval=5)
+
+    def seen(x: Tensor) -> Tensor:
+        return trainer.mean(x).logits  # type: ignore[no-any-return]
+
     with bar:
         while trainer.epoch < recipe.epochs:
             trainer.run_epoch(examples, bar)
             trainer.save(state, settings)
-            logger.info("epoch %d: %s held out", trainer.epoch, measured(trainer.mean, held_out))
+            logger.info("epoch %d: %s held out", trainer.epoch, measured(seen, config, held_out, device))
     state.unlink(missing_ok=True)
     return trainer.mean.cpu()
 
@@ -211,15 +219,23 @@ def stages_of(text: str, block: str) -> tuple[Stage, ...]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder, TAR or ZIP with a folder for each class")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
-    parser.add_argument("--held-out", type=float, default=0.05, help="share of each class that is not trained on")
-    parser.add_argument("--size", type=int, default=32, help="pixels of a side, to which pictures are resized")
-    parser.add_argument("--stem", type=int, default=32, help="channels of the first convolution")
+    parser.add_argument(
+        "--held-out", type=float, default=0.05, help="share of each class not trained on (default 0.05)"
+    )
+    parser.add_argument("--size", type=int, default=32, help="pixels of a side, to which pictures are resized (32)")
+    parser.add_argument("--stem", type=int, default=32, help="channels of the first convolution (32)")
     parser.add_argument("--stages", default="64x3/2,128x3/2,256x2/2", help="WIDTHxREPEATS/STRIDE of each stage")
     parser.add_argument("--block", choices=[b for b in BLOCKS if b != "inverted"], default="separable")
     parser.add_argument("--attention", type=int, help="the stage, from 0, after which places look at each other")
+    parser.add_argument(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="in use, average what it says to a picture and to its mirror image; not for letters or digits",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add_options(parser, Recipe)
     return parser
@@ -243,10 +259,12 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         crop=options.size,
         mean=tuple(round(value, 4) for value in mean.tolist()),
         std=tuple(round(value, 4) for value in std.tolist()),
+        mirror=options.mirror,
     )
     Classifier(fit(config, examples, held_out, recipe, options.out, options.device)).save(options.out)
-    network = Classifier.load(options.out, "cpu").network  # as it is on disk, in half precision
-    result = measured(network, held_out) | {"examples": len(held_out)}
+    classifier = Classifier.load(options.out, "cpu")  # as it is on disk, in half precision
+    network = classifier.network
+    result = measured(classifier.logits, config, held_out) | {"examples": len(held_out)}
     if network.attention is not None:
         result["gamma"] = round(network.attention.gamma.item(), 4)
     (options.out / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,19 @@ def test_a_look_gives_the_networks_probabilities(make: Make, kind: str) -> None:
     assert seen.picture.shape == (32, 32, 3)
     assert seen.shown().picture.shape == (explain.SHOWN, explain.SHOWN, 3)
     assert seen.parameters == sum(p.numel() for p in classifier.network.parameters())
+
+
+def test_where_the_config_says_so_the_mirror_image_counts_as_much(make: Make) -> None:
+    network = make("separable").network
+    network.config = replace(network.config, mirror=True)
+    classifier = Classifier(network)
+    pictures = [noise(seed) for seed in range(3)]
+    x = classifier.prepare(pictures)
+    with torch.no_grad():
+        expected = (network(x).logits + network(x.flip(-1)).logits) / 2
+    torch.testing.assert_close(classifier.logits(x), expected, atol=1e-4, rtol=0)
+    flipped = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in pictures]
+    torch.testing.assert_close(classifier.predict(pictures), classifier.predict(flipped), atol=1e-4, rtol=0)
 
 
 def test_what_is_shown_is_the_part_that_was_seen(make: Make) -> None:
