@@ -17,18 +17,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from demo_app_image_text_fusion.answerer import Answerer
-from demo_app_image_text_fusion.checkpoints import WEIGHTS
-from demo_app_image_text_fusion.model import Fusion, Output
-from demo_app_image_text_fusion.scene_data import MOST, Batch, batches
-from demo_app_image_text_fusion.scenes import ANSWERS
-from demo_app_image_text_fusion.texts import silence
 from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
 from demo_app import InputError
 from demo_app.commands import clear_errors, find_checkpoint
+from demo_app_image_text_fusion.answerer import Answerer
+from demo_app_image_text_fusion.checkpoints import WEIGHTS
+from demo_app_image_text_fusion.model import Fusion, Output, Pieces
+from demo_app_image_text_fusion.scene_data import MOST, Batch, batches
+from demo_app_image_text_fusion.scenes import ANSWERS
+from demo_app_image_text_fusion.texts import silence
 
 SIZE = 100  # questions in a batch
 
@@ -39,7 +39,8 @@ def answer(network: Fusion, batch: Batch, *, blind: bool = False, deaf: bool = F
     ids, mask = (silence(len(batch.ids)), None) if deaf else (batch.ids, batch.mask)
     parts = {"text": network.extract("text", ids.to(device), None if mask is None else mask.to(device))}
     if not blind:
-        parts["image"] = network.extract("image", prepared(batch.pixels.to(device)))
+        pictures = network.extract("image", prepared(batch.pixels.to(device)))
+        parts["image"] = Pieces(pictures.x[batch.rows.to(device)], None, pictures.grid)
     return network(parts)
 
 

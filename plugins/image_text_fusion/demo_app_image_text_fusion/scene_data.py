@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
 from demo_app_image_text_fusion import scenes
 from demo_app_image_text_fusion.scenes import ANSWERS, Question, Scene
 from demo_app_image_text_fusion.texts import encode
-from tokenizers import Tokenizer
-from torch import Tensor
 
 POINTING = ("about", "found")  # what every patch is asked in training: is the question about you, is the answer in you
 MOST = 40  # tokens of a question
@@ -25,7 +26,8 @@ PLACE = {answer: place for place, answer in enumerate(ANSWERS)}
 class Batch:
     ids: Tensor  # (B, T)
     mask: Tensor | None  # (B, T)
-    pixels: Tensor  # (B, 3, S, S) uint8
+    pixels: Tensor  # (P, 3, S, S) uint8: each picture once
+    rows: Tensor  # (B,) the picture of each question
     answers: Tensor  # (B,) places in `ANSWERS`
     points: Tensor  # (B, h w, 2) 0 or 1: of `POINTING`
 
@@ -39,11 +41,10 @@ def batches(tokenizer: Tokenizer, seed: int, size: int, side: int, most: int) ->
 
 def batch(examples: Sequence[tuple[Scene, Question]], tokenizer: Tokenizer, side: int, most: int) -> Batch:
     ids, mask = encode(tokenizer, [question.text for _, question in examples], most)
-    drawn: dict[int, np.ndarray] = {}
-    for scene, _ in examples:
-        if id(scene) not in drawn:
-            drawn[id(scene)] = scenes.draw(scene)
-    pixels = torch.from_numpy(np.stack([drawn[id(scene)] for scene, _ in examples])).permute(0, 3, 1, 2)
+    pictures = {id(scene): scene for scene, _ in examples}
+    pixels = torch.from_numpy(np.stack([scenes.draw(scene) for scene in pictures.values()])).permute(0, 3, 1, 2)
+    places = {key: place for place, key in enumerate(pictures)}
+    rows = torch.tensor([places[id(scene)] for scene, _ in examples])
     points = torch.zeros(len(examples), side * side, len(POINTING))
     for row, (scene, question) in enumerate(examples):
         for column, chosen in enumerate((question.about, question.found)):
@@ -51,4 +52,4 @@ def batch(examples: Sequence[tuple[Scene, Question]], tokenizer: Tokenizer, side
                 at = int(thing.y * side / scenes.SIZE) * side + int(thing.x * side / scenes.SIZE)
                 points[row, at, column] = 1
     answers = torch.tensor([PLACE[question.answer] for _, question in examples])
-    return Batch(ids, mask, pixels, answers, points)
+    return Batch(ids, mask, pixels, rows, answers, points)
