@@ -9,6 +9,7 @@ away (`blind`, `deaf`).
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,13 @@ class Seen:
         return self.labels[int(self.scores.argmax())]
 
     def best(self, count: int = 5) -> list[tuple[str, float]]:
-        order = np.argsort(-self.scores, kind="stable")[:count]
-        return [(self.labels[i], float(self.scores[i])) for i in order.tolist()]
+        return likeliest(self.labels, self.scores, count)
+
+
+def likeliest(labels: Sequence[str], scores: Array, count: int = 5) -> list[tuple[str, float]]:
+    """The best answers and their scores."""
+    order = np.argsort(-scores, kind="stable")[:count]
+    return [(labels[i], float(scores[i])) for i in order.tolist()]
 
 
 def look(answerer: Answerer, picture: Image.Image, question: str, *, checkpoint: str = "") -> Seen:

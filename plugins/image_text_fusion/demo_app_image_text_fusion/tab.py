@@ -23,7 +23,7 @@ from demo_app.tables import clean, write_csv
 from demo_app.widgets import AVERAGE, drawing, index, numbers
 from demo_app_image_text_fusion import scenes, views
 from demo_app_image_text_fusion.example import EXAMPLE, example, make
-from demo_app_image_text_fusion.explain import ROLLOUT, Seen, look
+from demo_app_image_text_fusion.explain import ROLLOUT, Seen, likeliest, look
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
@@ -36,6 +36,7 @@ HEADS = 12
 RANKING = "vilt_coco"
 MOST_CAPTIONS = 50
 CAPTIONS = "a cat on a sofa\na dog in the snow\na plate of food\na street at night"
+MAX_FRAMES = 32  # as `video.MAX_FRAMES`, which is not imported here: it loads FFmpeg
 SENSES = ("picture and question", "blind (no picture)", "deaf (no question)")
 
 
@@ -130,6 +131,8 @@ def build(handle: ModelHandle[Answerer]) -> None:
             tags_panel(actions, picture, picker)
         with gr.Tab("Captions"):
             captions_panel(actions, picture)
+        with gr.Tab("Video"):
+            video_panel(actions, picker)
         with gr.Tab("Many questions"):
             rows_panel(actions, picker, handle.settings.max_rows)
         with gr.Tab("How it works"):
@@ -198,6 +201,40 @@ def captions_panel(actions: Actions, picture: gr.Image) -> None:
         with gr.Column(min_width=300):
             ranked = drawing("Pictures", viz.note("Nothing is ranked yet.", kind="hint"))
     rank.click(actions.pictures, [files, caption], ranked, api_name="pictures", **raw)
+
+
+def video_panel(actions: Actions, picker: gr.Dropdown) -> None:
+    gr.Markdown(
+        "Frames are taken evenly from the clip (ten minutes at most), each is asked the question, and the mean of "
+        "their scores answers for the clip."
+    )
+    with gr.Row():
+        with gr.Column(min_width=300):
+            clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=300)
+            question = gr.Textbox("what is in the picture?", label="Question", max_lines=2)
+            count = gr.Slider(2, MAX_FRAMES, 8, step=1, label="Frames")
+            button = gr.Button("Ask about the clip", variant="primary")
+        with gr.Column(min_width=300):
+            answer = gr.Label(label="Answer for the clip", num_top_classes=5)
+            plot = gr.LinePlot(
+                None,
+                x="second",
+                y="score",
+                color="answer",
+                y_lim=[0, 1],
+                title="The answer over time",
+                height=280,
+                visible=False,
+            )
+            frames = drawing("Frames", viz.note("No clip yet.", kind="hint"))
+    button.click(
+        actions.video,
+        [clip, question, count, picker],
+        [answer, plot, frames],
+        api_name="video",
+        preprocess=False,
+        show_progress_on=frames,
+    )
 
 
 def rows_panel(actions: Actions, picker: gr.Dropdown, most: int) -> None:
@@ -423,6 +460,34 @@ class Actions:
                 scores += fits(answerer, picture, [text])
         return views.ranking(names, scores, "How well the caption fits each")
 
+    def video(self, clip: Any, question: str, count: float, checkpoint: str) -> Iterator[tuple[Any, Any, str]]:
+        """Answer a question about a clip: about some frames of it, and about all of them together.
+
+        Args:
+            clip: an MP4, WebM, MOV, MKV, AVI or GIF of ten minutes at most.
+            question: in English or Chinese for scenes, in English for ViLT.
+            count: frames that are looked at, from 2 to 32.
+            checkpoint: its name, such as scenes or vilt_vqa.
+
+        Returns:
+            The five likeliest answers for the clip with their scores; the scores over time, as a plot; what each frame
+            is answered, as HTML.
+        """
+        import pandas as pd
+
+        from demo_app_image_text_fusion.video import frames, overall, watch
+
+        path, text = uploaded(clip), usable(question)
+        most = whole(count)
+        moments = []
+        with self.handle.use(str(checkpoint)) as answerer:
+            for moment in watch(answerer, frames(path, most, at_least=answerer.at_least), text):
+                moments.append(moment)
+                best = dict(likeliest(answerer.labels, overall(moments)))
+                plot = pd.DataFrame(views.over_time(answerer.labels, moments))
+                shown = views.frames_view(answerer.labels, moments, most)
+                yield best, gr.update(value=plot, visible=True), shown
+
     def answer_file(
         self,
         table: Any,
@@ -468,6 +533,13 @@ def sources(files: Sequence[Any] | None) -> Path | list[Path]:
     if not paths:
         raise InputError("There are no pictures yet; choose some, or a ZIP of them.")
     return paths[0] if len(paths) == 1 and paths[0].suffix.lower() not in SUFFIXES else paths
+
+
+def whole(count: Any) -> int:
+    """The number that a slider sends; raises `InputError` for anything else."""
+    if isinstance(count, bool) or not isinstance(count, (int, float)) or count != int(count):
+        raise InputError(f"{str(count)[:40]} is no number of frames; choose 2 to {MAX_FRAMES}.")
+    return int(count)
 
 
 def usable(question: str | None) -> str:

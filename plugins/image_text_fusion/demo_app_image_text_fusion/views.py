@@ -18,6 +18,7 @@ from demo_app_image_text_fusion.explain import ROLLOUT, Array, Seen, matrix, pat
 
 if TYPE_CHECKING:
     from demo_app_image_text_fusion.many import Row
+    from demo_app_image_text_fusion.video import Moment
 
 SHOWN = 384  # pixels of the longer side at which a picture is shown
 CAVEAT = "Attention shows what was fetched from where, not why the answer came out. The experiment: blind and deaf."
@@ -60,11 +61,6 @@ def which(layer: int | str | None, head: int | None) -> str:
     return f"{'all layers' if layer is None else f'layer {int(layer) + 1}'}, {heads}"
 
 
-def label_data(best: Sequence[tuple[str, float]]) -> dict[str, Any]:
-    """What `gr.Label` sends to the page."""
-    return {"label": best[0][0], "confidences": [{"label": label, "confidence": share} for label, share in best]}
-
-
 def card(seen: Seen) -> str:
     """One line on the model and what it read; then what must be said."""
     side = f"{seen.picture.shape[1]} × {seen.picture.shape[0]}"
@@ -99,6 +95,33 @@ def ranking(names: Sequence[str], scores: Sequence[float], label: str) -> str:
     """The best first."""
     order = sorted(range(len(names)), key=lambda i: -scores[i])
     return viz.bars([names[i] for i in order], [scores[i] for i in order], label=label, full=1.0)
+
+
+def over_time(labels: Sequence[str], moments: Sequence[Moment], count: int = 3) -> dict[str, list[Any]]:
+    """Columns second, score and answer: the clip's best answers, in every frame."""
+    mean = np.mean([moment.scores for moment in moments], axis=0)
+    best = np.argsort(-mean, kind="stable")[:count].tolist()
+    pairs = [(moment, i) for i in best for moment in moments]
+    return {
+        "second": [round(moment.seconds, 2) for moment, _ in pairs],
+        "score": [float(moment.scores[i]) for moment, i in pairs],
+        "answer": [labels[i] for _, i in pairs],
+    }
+
+
+def frames_view(labels: Sequence[str], moments: Sequence[Moment], most: int) -> str:
+    """What each frame is answered."""
+    rows = []
+    for moment in moments:
+        best = int(moment.scores.argmax())
+        rows.append([clock(moment.seconds), labels[best], f"{float(moment.scores[best]):.1%}"])
+    left = f"{len(moments)} of at most {most} frames"
+    return viz.table(["time", "answer", "score"], rows, label=f"Frame by frame ({left})")
+
+
+def clock(seconds: float) -> str:
+    """'1:02.5'."""
+    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
 
 
 def progress_view(done: int, total: int) -> str:
