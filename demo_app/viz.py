@@ -121,7 +121,8 @@ def token_buttons(
     )
     return (
         f'<figure class="viz">{_caption(label, ends)}'
-        f'<div class="viz-strip viz-words" dir="auto" role="group" aria-label="{escape(label)}">{buttons}</div></figure>'
+        f'<div class="viz-strip viz-words" dir="auto" role="group" aria-label="{escape(label)}">{buttons}</div>'
+        "</figure>"
     )
 
 

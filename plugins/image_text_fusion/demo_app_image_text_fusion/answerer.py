@@ -10,15 +10,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from demo_app_image_text_fusion import preparing, published
-from demo_app_image_text_fusion.model import Config, Fusion, Modality, Output, Pieces
-from demo_app_image_text_fusion.texts import encode, silence
 from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from demo_app.nn import weights
+from demo_app.nn import precision, weights
+from demo_app_image_text_fusion import preparing, published
+from demo_app_image_text_fusion.model import Config, Fusion, Modality, Output, Pieces
+from demo_app_image_text_fusion.texts import encode, silence
+
+PRECISION = "DEMO_APP_IMAGE_TEXT_FUSION_PRECISION"
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,13 @@ class Words:
 class Answerer:
     """Answers questions about pictures. Its parameters are frozen; threads may share it."""
 
-    def __init__(self, network: Fusion, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, network: Fusion, tokenizer: Tokenizer, *, precision: str = "fp32", parameters: int | None = None
+    ) -> None:
+        """`parameters`: how many the network had before it was converted to another precision."""
         self.network = network.eval().requires_grad_(False)
+        self.precision = precision
+        self.parameters = sum(p.numel() for p in network.parameters()) if parameters is None else parameters
         self.config = network.config
         self.labels = network.config.labels
         self.tokenizer = tokenizer
@@ -47,9 +54,10 @@ class Answerer:
 
     @classmethod
     def load(cls, folder: Path, device: str) -> Answerer:
-        """From config.json, weights and tokenizer.json, ours or ViLT's.
+        """From config.json, weights and tokenizer.json, ours or ViLT's, in the precision that `PRECISION` says.
 
-        Raises `DemoError` when a file is missing, damaged, or belongs to another network.
+        `auto` is bfloat16 where this processor is faster with it, else single precision. Raises `DemoError` when
+        a file is missing, damaged, or belongs to another network.
         """
         fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
         file = next(
@@ -64,7 +72,10 @@ class Answerer:
         with weights.hollow():
             network = Fusion(config)
         weights.fill(network, tensors, f"{file} in {folder.name}")
-        return cls(network.to(device), tokenizer)
+        network, parameters = network.to(device), sum(p.numel() for p in network.parameters())
+        wanted = precision.wanted(PRECISION)
+        network, got = precision.converted(network, precision.fastest(network) if wanted == "auto" else wanted)
+        return cls(network, tokenizer, precision=got, parameters=parameters)
 
     def save(self, folder: Path) -> None:
         """Write the three files that `load` reads; weights in half precision."""
@@ -79,11 +90,7 @@ class Answerer:
 
     @property
     def device(self) -> torch.device:
-        return self.network.pooler.weight.device
-
-    @property
-    def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.network.parameters())
+        return self.network.final_norm.weight.device
 
     @property
     def at_least(self) -> int:

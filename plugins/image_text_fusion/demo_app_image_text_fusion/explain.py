@@ -39,6 +39,7 @@ class Seen:
     grid: tuple[int, int]  # h, w
     extra: int  # pieces between tokens and patches that are no patch
     parameters: int
+    precision: str  # fp32, bf16 or int8
     milliseconds: float
 
     @property
@@ -77,6 +78,7 @@ def look(answerer: Answerer, picture: Image.Image, question: str, *, checkpoint:
         grid=seen.grid,
         extra=seen.x.shape[1] - seen.grid[0] * seen.grid[1],
         parameters=answerer.parameters,
+        precision=answerer.precision,
         milliseconds=milliseconds,
     )
 

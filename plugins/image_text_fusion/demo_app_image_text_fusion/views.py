@@ -66,7 +66,7 @@ def card(seen: Seen) -> str:
     side = f"{seen.picture.shape[1]} × {seen.picture.shape[0]}"
     parts = [
         seen.checkpoint,
-        f"{seen.parameters / 1e6:.1f} M parameters",
+        f"{seen.parameters / 1e6:.1f} M parameters, {seen.precision}",
         f"forward pass {seen.milliseconds:.1f} ms",
         f"{len(seen.tokens)} words and {seen.grid[0] * seen.grid[1]} patches of {side} pixels",
     ]
