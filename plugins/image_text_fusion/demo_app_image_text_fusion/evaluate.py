@@ -35,7 +35,7 @@ SIZE = 100  # questions in a batch
 
 def answer(network: Fusion, batch: Batch, *, blind: bool = False, deaf: bool = False) -> Output:
     """The network on a batch; `blind` gets no picture, `deaf` an empty question."""
-    device = network.pooler.weight.device
+    device = network.final_norm.weight.device
     ids, mask = (silence(len(batch.ids)), None) if deaf else (batch.ids, batch.mask)
     parts = {"text": network.extract("text", ids.to(device), None if mask is None else mask.to(device))}
     if not blind:

@@ -115,7 +115,11 @@ def build(handle: ModelHandle[Answerer]) -> None:
             card = drawing("About the answer", views.card(example()))
             opening = views.from_word(example(), None, None, telling(example()))
             looked = gr.Image(
-                opening[0], label="Click a patch: which words does it look at?", interactive=False, height=384
+                opening[0],
+                label="Click a patch: which words does it look at?",
+                format="jpeg",
+                interactive=False,
+                height=384,
             )
             words = drawing("Words: click one", opening[1], js_on_load=viz.script())
             with gr.Row():
