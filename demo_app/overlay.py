@@ -12,17 +12,21 @@ Pixels = NDArray[np.uint8]
 
 OPACITY = 0.65  # of the strongest colour over a picture
 WEAK, STRONG = (213, 94, 0), (240, 228, 66)  # vermilion and yellow of Okabe and Ito: all eyes tell them from grey
+COLOURS = [
+    round(weak + level / 255 * (strong - weak))
+    for level in range(256)
+    for weak, strong in zip(WEAK, STRONG, strict=True)
+]  # red, green and blue of each level
 
 
 def heat(picture: Pixels, strength: NDArray[np.float32]) -> Pixels:
     """A picture in grey, with colour where it matters: (P, Q, 3) and (h, w) from 0 to 1 make (P, Q, 3)."""
-    size = picture.shape[1], picture.shape[0]
-    strength = np.nan_to_num(strength.astype(np.float32))
-    smooth = np.asarray(Image.fromarray(strength).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
-    grey = np.asarray(Image.fromarray(picture).convert("L"), dtype=np.float32)[..., None]
-    colour = np.array(WEAK, np.float32) + smooth * (np.array(STRONG, np.float32) - np.array(WEAK, np.float32))
-    mixed: Pixels = (grey + OPACITY * smooth * (colour - grey)).round().astype(np.uint8)
-    return mixed
+    levels = (255 * np.nan_to_num(strength).clip(0, 1)).round().astype(np.uint8)
+    smooth = Image.fromarray(levels).resize((picture.shape[1], picture.shape[0]), Image.Resampling.BICUBIC)
+    grey = Image.fromarray(picture).convert("L").convert("RGB")
+    opaque = smooth.point([round(OPACITY * level) for level in range(256)])
+    smooth.putpalette(COLOURS)  # each level becomes its colour
+    return np.asarray(Image.composite(smooth.convert("RGB"), grey, opaque))
 
 
 def framed(picture: Pixels, row: int, column: int, places: tuple[int, int]) -> Pixels:
