@@ -128,7 +128,8 @@ def answer_panel() -> tuple[gr.Label, gr.HTML, gr.ImageSlider, gr.Dropdown, gr.D
     answer = gr.Label(dict(seen.best()), label="Answer", num_top_classes=5)
     card = drawing("About the answer", views.card(seen))
     pair = (seen.picture, heat(seen.picture, example().cam))
-    where = gr.ImageSlider(pair, label="Picture | where it looked", interactive=False, max_height=400)
+    about = {"label": "Picture | where it looked", "format": "jpeg", "interactive": False, "max_height": 400}
+    where = gr.ImageSlider(pair, **about)
     with gr.Row():
         names = [name for name, _ in seen.best(10)]
         label = gr.Dropdown(names, value=seen.answer, label="What speaks for", **ANY)
