@@ -549,7 +549,7 @@ def whole(count: Any) -> int:
 def usable(question: str | None) -> str:
     """Raises `InputError` when there is nothing to read."""
     text = clean(str(question or ""))
-    if not text.strip():
+    if not any(letter.isprintable() and not letter.isspace() for letter in text):
         raise InputError("The question is empty; ask something about the picture.")
     return text
 

@@ -16,43 +16,17 @@ from PIL import Image
 
 from demo_app import InputError
 
-CODECS = {".mp4": "mpeg4", ".webm": "libvpx", ".avi": "mpeg4", ".gif": "gif", ".mkv": "mpeg4", ".mov": "mpeg4"}
-
-
-def grey(number: int, count: int, size: tuple[int, int]) -> np.ndarray:
-    return np.full((size[1], size[0], 3), 255 * number // max(count - 1, 1), np.uint8)
-
-
-def write(
-    path: Path,
-    count: int,
-    rate: Fraction | int = 10,
-    size: tuple[int, int] = (64, 48),
-    group: int = 12,
-    paint: Callable[[int, int, tuple[int, int]], np.ndarray] = grey,
-) -> Path:
-    """A clip that goes from black to white."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(CODECS[path.suffix], rate=rate)
-        stream.width, stream.height = size
-        stream.pix_fmt = "rgb8" if path.suffix == ".gif" else "yuv420p"
-        if path.suffix != ".gif":
-            stream.codec_context.gop_size = group
-            stream.bit_rate = 2_000_000
-        for i in range(count):
-            frame = av.VideoFrame.from_ndarray(paint(i, count, size), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+SUFFIXES = (".mp4", ".webm", ".avi", ".gif", ".mkv", ".mov")
+Write = Callable[..., Path]
 
 
 def brightness(frame: Frame) -> float:
     return float(np.asarray(frame.picture).mean()) / 255
 
 
-@pytest.mark.parametrize("suffix", CODECS)
-def test_frames_are_the_middles_of_equal_parts(tmp_path: Path, suffix: str) -> None:
-    clip = write(tmp_path / f"clip{suffix}", 41)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_frames_are_the_middles_of_equal_parts(write_clip: Write, tmp_path: Path, suffix: str) -> None:
+    clip = write_clip(tmp_path / f"clip{suffix}", 41)
     found = list(frames(clip, 4, at_least=48))
     assert [frame.seconds for frame in found] == pytest.approx([0.5125, 1.5375, 2.5625, 3.5875], abs=0.11)
     for frame in found:  # what is on the screen then
@@ -61,15 +35,15 @@ def test_frames_are_the_middles_of_equal_parts(tmp_path: Path, suffix: str) -> N
 
 
 @pytest.mark.parametrize("group", [1, 7, 1000])
-def test_jumping_and_decoding_through_give_the_same(tmp_path: Path, group: int) -> None:
-    clip = write(tmp_path / "clip.mp4", 90, group=group)
+def test_jumping_and_decoding_through_give_the_same(write_clip: Write, tmp_path: Path, group: int) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 90, group=group)
     found = list(frames(clip, 9, at_least=48))
     assert [frame.seconds for frame in found] == pytest.approx([0.5 + i for i in range(9)], abs=0.01)
     assert [brightness(frame) for frame in found] == pytest.approx([(5 + 10 * i) / 89 for i in range(9)], abs=0.03)
 
 
-def test_a_recording_that_does_not_say_its_length_is_measured(tmp_path: Path) -> None:
-    whole = write(tmp_path / "clip.webm", 30)
+def test_a_recording_that_does_not_say_its_length_is_measured(write_clip: Write, tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "clip.webm", 30)
     recorded = tmp_path / "recorded.webm"
     with open(recorded, "wb") as file, av.open(str(whole)) as source, av.open(Pipe(file), "w", format="webm") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
@@ -90,24 +64,24 @@ class Pipe:
         self.write = file.write  # type: ignore[attr-defined]
 
 
-def test_a_clip_with_fewer_frames_gives_each_once(tmp_path: Path) -> None:
-    assert len(list(frames(write(tmp_path / "clip.mp4", 3), 8, at_least=48))) == 3
-    assert len(list(frames(write(tmp_path / "one.mp4", 1), 8, at_least=48))) == 1
+def test_a_clip_with_fewer_frames_gives_each_once(write_clip: Write, tmp_path: Path) -> None:
+    assert len(list(frames(write_clip(tmp_path / "clip.mp4", 3), 8, at_least=48))) == 3
+    assert len(list(frames(write_clip(tmp_path / "one.mp4", 1), 8, at_least=48))) == 1
 
 
-def test_frames_are_no_larger_than_needed(tmp_path: Path) -> None:
-    clip = write(tmp_path / "clip.mp4", 5, size=(640, 320))
+def test_frames_are_no_larger_than_needed(write_clip: Write, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 5, size=(640, 320))
     (found,) = frames(clip, 1, at_least=64)
     assert found.picture.size == (128, 64)
 
 
-def test_a_clip_from_a_phone_is_upright(tmp_path: Path) -> None:
+def test_a_clip_from_a_phone_is_upright(write_clip: Write, tmp_path: Path) -> None:
     def top(number: int, count: int, size: tuple[int, int]) -> np.ndarray:
         pixels = np.zeros((size[1], size[0], 3), np.uint8)
         pixels[:, : size[0] // 2] = 255  # the left half of what is stored is the top of what was seen
         return pixels
 
-    clip = write(tmp_path / "clip.mp4", 5, paint=top)
+    clip = write_clip(tmp_path / "clip.mp4", 5, paint=top)
     stored = clip.read_bytes()
     turned = bytes.fromhex(
         "00000000 00010000 00000000 ffff0000 00000000 00000000 00000000 00000000 40000000".replace(" ", "")
@@ -124,15 +98,15 @@ def test_a_clip_from_a_phone_is_upright(tmp_path: Path) -> None:
     assert pixels[:24].mean() > 200 > 60 > pixels[40:].mean()
 
 
-def test_a_clip_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
-    clip = write(tmp_path / "clip.mkv", 90, size=(320, 240))
+def test_a_clip_that_breaks_off_gives_what_it_has(write_clip: Write, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", 90, size=(320, 240))
     broken = tmp_path / "broken.mkv"
     broken.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     assert 1 <= len(list(frames(broken, 8, at_least=48))) <= 8
 
 
-def test_two_hours_are_refused_before_anything_is_decoded(tmp_path: Path) -> None:
-    clip = write(tmp_path / "clip.mp4", 120, rate=Fraction(1, 60))
+def test_two_hours_are_refused_before_anything_is_decoded(write_clip: Write, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 120, rate=Fraction(1, 60))
     with pytest.raises(InputError, match=r"120:00 long .* limit is 10:00; cut it"):
         list(frames(clip, 4, at_least=48))
 
@@ -146,8 +120,8 @@ def test_two_hours_are_refused_before_anything_is_decoded(tmp_path: Path) -> Non
         ("list.txt", b"ffconcat version 1.0\nfile clip.mp4\n"),
     ],
 )
-def test_what_is_no_video_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
-    write(tmp_path / "clip.mp4", 3)
+def test_what_is_no_video_is_refused(write_clip: Write, tmp_path: Path, name: str, content: bytes) -> None:
+    write_clip(tmp_path / "clip.mp4", 3)
     file = tmp_path / name
     file.write_bytes(content)
     with pytest.raises(InputError, match="no video"):
@@ -175,21 +149,25 @@ def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
         list(frames(path, 4, at_least=48))
 
 
-def test_frames_that_are_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = write(tmp_path / "clip.mp4", 3)
+def test_frames_that_are_too_large_are_refused(
+    write_clip: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 3)
     monkeypatch.setattr(video, "MAX_PIXELS", 1000)
     with pytest.raises(InputError, match="64 x 48 pixels and the limit is 1,000"):
         list(frames(clip, 1, at_least=48))
 
 
 @pytest.mark.parametrize("count", [0, 33])
-def test_a_wrong_number_of_frames_is_refused(tmp_path: Path, count: int) -> None:
+def test_a_wrong_number_of_frames_is_refused(write_clip: Write, tmp_path: Path, count: int) -> None:
     with pytest.raises(InputError, match="choose 1 to 32"):
-        list(frames(write(tmp_path / "clip.mp4", 3), count, at_least=48))
+        list(frames(write_clip(tmp_path / "clip.mp4", 3), count, at_least=48))
 
 
-def test_a_clip_is_answered_frame_by_frame_and_as_a_whole(tmp_path: Path, answerer: Answerer) -> None:
-    clip = write(tmp_path / "clip.mp4", 20)
+def test_a_clip_is_answered_frame_by_frame_and_as_a_whole(
+    write_clip: Write, tmp_path: Path, answerer: Answerer
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 20)
     question = "how many circles are there?"
     moments = list(watch(answerer, frames(clip, 4, at_least=answerer.at_least), question))
     pictures = [frame.picture for frame in frames(clip, 4, at_least=answerer.at_least)]
