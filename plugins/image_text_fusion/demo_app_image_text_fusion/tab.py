@@ -21,7 +21,7 @@ from demo_app import InputError, viz
 from demo_app.pictures import SUFFIXES, open_picture, pictures_in, uploaded
 from demo_app.tables import clean, write_csv
 from demo_app.widgets import AVERAGE, drawing, index, numbers
-from demo_app_image_text_fusion import scenes, views
+from demo_app_image_text_fusion import example_clip, scenes, views
 from demo_app_image_text_fusion.example import EXAMPLE, example, make
 from demo_app_image_text_fusion.explain import ROLLOUT, Seen, likeliest, look
 
@@ -214,8 +214,8 @@ def video_panel(actions: Actions, picker: gr.Dropdown) -> None:
     )
     with gr.Row():
         with gr.Column(min_width=300):
-            clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=300)
-            question = gr.Textbox("what is in the picture?", label="Question", max_lines=2)
+            clip = gr.Video(str(example_clip.FILE), label="Clip", sources=["upload", "webcam"], height=300)
+            question = gr.Textbox(example_clip.QUESTION, label="Question", max_lines=2)
             count = gr.Slider(2, MAX_FRAMES, 8, step=1, label="Frames")
             button = gr.Button("Ask about the clip", variant="primary")
         with gr.Column(min_width=300):
@@ -230,7 +230,9 @@ def video_panel(actions: Actions, picker: gr.Dropdown) -> None:
                 height=280,
                 visible=False,
             )
-            frames = drawing("Frames", viz.note("No clip yet.", kind="hint"))
+            frames = drawing(
+                "Frames", viz.note("The circle goes past the square: when does the answer change?", kind="hint")
+            )
     button.click(
         actions.video,
         [clip, question, count, picker],

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from demo_app_image_text_fusion import example_clip
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
 from demo_app_image_text_fusion.example import EXAMPLE, compute, example, make
@@ -212,6 +213,12 @@ def test_a_clip_is_answered_over_time(write_clip: Callable[..., Path], client: C
     rows = plot["value"]["data"] if "value" in plot else plot["data"]
     assert len(rows) == 3 * 4  # the best three answers, in each frame
     assert frames.count("<tr>") == 1 + 4
+
+
+def test_the_clip_that_the_tab_opens_with_is_answered(client: Client) -> None:
+    """By its answers: yes while the circle is left of the square, no afterwards."""
+    _, _, frames = call(client, "video", handle_file(example_clip.FILE), example_clip.QUESTION, 6, "scenes")
+    assert re.findall(r">(yes|no)<", frames) == ["yes", "yes", "yes", "no", "no", "no"]
 
 
 def test_what_is_no_clip_is_refused(
