@@ -199,7 +199,11 @@ def test_token_buttons_are_as_strong_as_their_scores_and_escaped() -> None:
     assert "<b>" not in html
     assert "<i>" not in html
     buttons = re.findall(r'<button[^>]*data-tile="(\d)" style="--v:([\d.]+)"[^>]*aria-pressed="(\w+)">([^<]*)<', html)
-    assert buttons == [("0", "0.250", "false", "&lt;b&gt;"), ("1", "1.000", "true", "red"), ("2", "0.000", "false", "␣")]
+    assert buttons == [
+        ("0", "0.250", "false", "&lt;b&gt;"),
+        ("1", "1.000", "true", "red"),
+        ("2", "0.000", "false", "␣"),
+    ]
 
 
 def test_sixty_four_tokens_and_sixteen_heads_stay_small() -> None:
