@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
@@ -90,10 +91,13 @@ class Classifier:
 
     @torch.inference_mode()
     def logits(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) as `prepare` makes it to (B, L), of picture and mirror image where the config says so."""
-        seen = torch.cat((x, x.flip(-1))) if self.config.mirror else x
-        logits = self.network.classifier(self.fused(seen).mean(dim=(2, 3)))
-        return logits.unflatten(0, (-1, len(x))).mean(dim=0)
+        """(B, 3, S, S) as `prepare` makes it to (B, L): the mean over the views that the config asks for."""
+        seen = views(x, self.config)
+        logits = self.network.classifier(self.fused(seen).mean(dim=(2, 3))).unflatten(0, (-1, len(x)))  # (views, B, L)
+        if self.config.shift:  # the first third is not shifted, and counts as much as the others together
+            straight = len(logits) // 3
+            return (logits[:straight].mean(dim=0) + logits[straight:].mean(dim=0)) / 2
+        return logits.mean(dim=0)
 
     @torch.inference_mode()
     def predict(self, pictures: Sequence[Image.Image], batch_size: int = 32) -> Tensor:
@@ -107,6 +111,21 @@ class Classifier:
             return []
         shares, places = self.predict(pictures).max(dim=1)
         return [(self.labels[place], share) for place, share in zip(places.tolist(), shares.tolist(), strict=True)]
+
+
+def views(x: Tensor, config: Config) -> Tensor:
+    """(B, 3, S, S) to (views * B, 3, S, S): as it is, then shifted, with reflected edges; each also mirrored.
+
+    Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.4.
+    """
+    seen = [x]
+    if config.shift:
+        size, by = x.shape[-1], 2 * config.shift
+        padded = F.pad(x, (config.shift,) * 4, mode="reflect")
+        seen += [padded[..., :size, :size], padded[..., by:, by:]]
+    if config.mirror:
+        seen = [view for one in seen for view in (one, one.flip(-1))]
+    return torch.cat(seen) if len(seen) > 1 else x
 
 
 def normalised(pixels: Tensor, config: Config) -> Tensor:

@@ -71,8 +71,8 @@ def _is_whole(value: Any) -> bool:
 def network_cost(network: ConvNet | Config, size: int | None = None) -> Cost:
     """All convolutions, linear maps and attention for one picture (its side: the crop, or `size`), and all parameters.
 
-    Counted as the papers do: no BatchNorm, activation, addition or mean; BatchNorm's gain and shift are parameters. The
-    mirror image counts where it is looked at.
+    Counted as the papers do: no BatchNorm, activation, addition or mean; BatchNorm's gain and shift are parameters. A
+    network that looks at a picture several times in use costs as many times.
     """
     import torch
 
@@ -97,7 +97,7 @@ def network_cost(network: ConvNet | Config, size: int | None = None) -> Cost:
             keys, values = step.q_proj.out_features, step.v_proj.out_features
             total += places * sum(parameter.numel() for parameter in step.parameters() if parameter.ndim)
             total += places * places * (keys + values)
-    total *= 2 if network.config.mirror else 1
+    total *= network.config.views
     return Cost(multiply_adds=total, parameters=sum(parameter.numel() for parameter in network.parameters()))
 
 

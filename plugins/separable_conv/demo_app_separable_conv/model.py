@@ -64,14 +64,22 @@ class Config:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # taken from red, green, blue in 0..1
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # and then divided by
     mirror: bool = False  # in use, what it says to a picture and to its mirror image is averaged
+    shift: int = 0  # in use, pixels: so far up and left, and down and right, it looks too, which counts as one half
 
     def __post_init__(self) -> None:
         if len(self.labels) < 2:
             raise ValueError("labels must name at least two classes.")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation {self.activation!r} is unknown; choose one of: {', '.join(ACTIVATIONS)}.")
+        if not 0 <= self.shift < self.crop:
+            raise ValueError(f"shift {self.shift} is out of range; choose 0 to {self.crop - 1} pixels.")
         if self.attention is not None and not 0 <= self.attention < len(self.stages):
             raise ValueError(f"attention {self.attention} is no stage; choose one from 0 to {len(self.stages) - 1}.")
+
+    @property
+    def views(self) -> int:
+        """How often the network looks at a picture in use."""
+        return (2 if self.mirror else 1) * (3 if self.shift else 1)
 
 
 def twin(config: Config) -> Config:

@@ -58,7 +58,7 @@ channel becomes one number, its mean over all places, and a linear map turns the
 
 *MobileNetV1* (Howard et al. 2017) is 13 such blocks in a row; *MobileNetV2* (Sandler et al. 2018) widens before the
 depthwise step and narrows after it. *Xception* (Chollet 2017) left out the activation between the two steps, as our own
-networks do. Ours look at a picture and at its mirror image, and say the mean.
+networks do. Ours look at a picture six times, also mirrored and a pixel aside, and say the mean.
 
 *Grad-CAM* (Selvaraju et al. 2017) asks which places speak for a class: it weighs the channels of a block by how much
 the class's score would rise with each, adds them up and keeps what is positive. It says where, not why.

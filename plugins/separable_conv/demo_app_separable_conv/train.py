@@ -236,6 +236,9 @@ def _parser() -> argparse.ArgumentParser:
         default=True,
         help="in use, average what it says to a picture and to its mirror image; not for letters or digits",
     )
+    parser.add_argument(
+        "--shift", type=int, default=1, help="in use, look also so many pixels up-left and down-right (1)"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add_options(parser, Recipe)
     return parser
@@ -260,6 +263,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         mean=tuple(round(value, 4) for value in mean.tolist()),
         std=tuple(round(value, 4) for value in std.tolist()),
         mirror=options.mirror,
+        shift=options.shift,
     )
     Classifier(fit(config, examples, held_out, recipe, options.out, options.device)).save(options.out)
     classifier = Classifier.load(options.out, "cpu")  # as it is on disk, in half precision

@@ -45,7 +45,7 @@ def test_a_look_gives_the_networks_probabilities(make: Make, kind: str) -> None:
     assert seen.parameters == sum(p.numel() for p in classifier.network.parameters())
 
 
-def test_where_the_config_says_so_the_mirror_image_counts_as_much(make: Make) -> None:
+def test_where_the_config_says_so_it_looks_at_the_mirror_image_and_aside(make: Make) -> None:
     network = make("separable").network
     network.config = replace(network.config, mirror=True)
     classifier = Classifier(network)
@@ -56,6 +56,12 @@ def test_where_the_config_says_so_the_mirror_image_counts_as_much(make: Make) ->
     torch.testing.assert_close(classifier.logits(x), expected, atol=1e-4, rtol=0)
     flipped = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in pictures]
     torch.testing.assert_close(classifier.predict(pictures), classifier.predict(flipped), atol=1e-4, rtol=0)
+    network.config = replace(network.config, shift=1)
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
+    aside = [padded[..., :-2, :-2], padded[..., 2:, 2:]]
+    with torch.no_grad():
+        shifted = sum(network(view).logits + network(view.flip(-1)).logits for view in aside) / 4
+    torch.testing.assert_close(Classifier(network).logits(x), (expected + shifted) / 2, atol=1e-4, rtol=0)
 
 
 def test_what_is_shown_is_the_part_that_was_seen(make: Make) -> None:
