@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import chromium
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 Visits = Callable[..., "Visit"]
 
@@ -50,6 +50,7 @@ class Visit:
 
 @pytest.fixture(scope="module")  # Playwright allows one at a time: the next module may start its own
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=SLOW)
     with sync_playwright() as playwright:
         running = chromium.launch(playwright)
         yield running
