@@ -109,7 +109,10 @@ def fit(config: Config, tokenizer: Tokenizer, recipe: Recipe, out: Path, device:
     """The mean weights after the last step. Goes on with `training.pt`, and removes it at last."""
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(config, recipe, device)
-    state, settings = out / "training.pt", json.dumps([asdict(config), asdict(replace(recipe, threads=0))])  # more threads, same run
+    state, settings = (
+        out / "training.pt",
+        json.dumps([asdict(config), asdict(replace(recipe, threads=0))]),
+    )  # more threads, same run
     trainer.step = training.resume(state, settings, trainer.parts, device).get("step", 0)
     side = config.modalities[1].places[0]
     bar = tqdm(total=recipe.steps, initial=trainer.step, file=sys.stderr, mininterval=10)
