@@ -119,6 +119,9 @@ class Extractor(nn.Module):
         for parameter in (self.positions, self.kind, self.extra):
             if parameter is not None:
                 nn.init.normal_(parameter, std=0.02)
+        if modality.pictures and width % 4 == 0:  # what is near begins alike: directions need not be learned first
+            with torch.no_grad():
+                self.positions.copy_(waves(*modality.places, width))
 
     def forward(self, raw: Tensor, mask: Tensor | None = None) -> Pieces:
         """tokens (B, T) int64, patches and stem (B, channels, height, width), vectors (B, T, numbers) to `Pieces`.
@@ -164,9 +167,24 @@ def embedding(modality: Modality, width: int) -> nn.Module:
     channels = modality.inputs
     for step in range(halvings):  # "early convolutions": Xiao et al. 2021, https://arxiv.org/abs/2106.14881
         out = max(16, width >> (halvings - 1 - step))
-        steps += [nn.Conv2d(channels, out, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+        steps += convolution(channels, out, stride=2)
+        if step:  # a second one, so that a patch sees what lies across its edges
+            steps += convolution(out, out, stride=1)
         channels = out
     return nn.Sequential(*steps, nn.Conv2d(channels, width, 1))
+
+
+def convolution(channels: int, out: int, stride: int) -> list[nn.Module]:
+    conv = nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False)
+    return [conv, nn.BatchNorm2d(out), nn.ReLU()]
+
+
+def waves(h: int, w: int, width: int) -> Tensor:
+    """(h, w, D): sines and cosines of row and column, a quarter of D each (Beyer et al. 2022, arXiv 2205.01580)."""
+    frequencies = 1 / 100 ** (torch.arange(width // 4) / (width // 4))  # waves from 6 to 600 patches long
+    rows, columns = (torch.outer(torch.arange(count), frequencies) for count in (h, w))
+    rows, columns = (torch.cat((angle.sin(), angle.cos()), dim=1) for angle in (rows, columns))  # (count, D / 2)
+    return torch.cat((rows[:, None].expand(h, w, -1), columns[None].expand(h, w, -1)), dim=2)
 
 
 class Fusion(nn.Module):

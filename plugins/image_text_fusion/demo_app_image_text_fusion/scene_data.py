@@ -13,10 +13,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from demo_app_image_text_fusion import scenes
-from demo_app_image_text_fusion.scenes import ANSWERS, Question, Scene
+from demo_app_image_text_fusion.scenes import ANSWERS, COLOURS, SHAPES, Question, Scene
 from demo_app_image_text_fusion.texts import encode
 
-POINTING = ("about", "found")  # what every patch is asked in training: is the question about you, is the answer in you
+# What every patch is asked in training: is the question about you, is the answer in you, and what have you in you?
+POINTING = ("about", "found", *SHAPES, *COLOURS)
 MOST = 40  # tokens of a question
 PER_SCENE = 4  # questions on each picture: drawing one costs as much as twenty questions
 PLACE = {answer: place for place, answer in enumerate(ANSWERS)}
@@ -29,7 +30,7 @@ class Batch:
     pixels: Tensor  # (P, 3, S, S) uint8: each picture once
     rows: Tensor  # (B,) the picture of each question
     answers: Tensor  # (B,) places in `ANSWERS`
-    points: Tensor  # (B, h w, 2) 0 or 1: of `POINTING`
+    points: Tensor  # (B, h w, P) 0 or 1: of `POINTING`
 
 
 def batches(tokenizer: Tokenizer, seed: int, size: int, side: int, most: int) -> Iterator[Batch]:
@@ -47,9 +48,10 @@ def batch(examples: Sequence[tuple[Scene, Question]], tokenizer: Tokenizer, side
     rows = torch.tensor([places[id(scene)] for scene, _ in examples])
     points = torch.zeros(len(examples), side * side, len(POINTING))
     for row, (scene, question) in enumerate(examples):
-        for column, chosen in enumerate((question.about, question.found)):
-            for thing in (scene.things[i] for i in chosen):
-                at = int(thing.y * side / scenes.SIZE) * side + int(thing.x * side / scenes.SIZE)
-                points[row, at, column] = 1
+        for number, thing in enumerate(scene.things):
+            true = [thing.shape, thing.colour]
+            true += ["about"] * (number in question.about) + ["found"] * (number in question.found)
+            at = int(thing.y * side / scenes.SIZE) * side + int(thing.x * side / scenes.SIZE)
+            points[row, at, [POINTING.index(name) for name in true]] = 1
     answers = torch.tensor([PLACE[question.answer] for _, question in examples])
     return Batch(ids, mask, pixels, rows, answers, points)
