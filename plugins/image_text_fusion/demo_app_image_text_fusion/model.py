@@ -71,11 +71,14 @@ class Config:
     scores: str = "softmax"  # one answer of all, or "sigmoid": each for itself
     preparation: str = "square"  # of pictures: all of it in a square, or "vilt"
     pointing: tuple[str, ...] = ()  # what each patch is asked besides, as "is the question about you": one logit each
+    reading: str | None = None  # of `pointing`: patches that say yes to it are read out too, beside the first piece
 
     def __post_init__(self) -> None:
         names = [modality.name for modality in self.modalities]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"modalities {names} must be at least one, each with a name of its own.")
+        if self.reading is not None and self.reading not in self.pointing:
+            raise ValueError(f"reading {self.reading!r} is nothing that patches are asked; choose one of pointing.")
         for field, known in (("head", HEADS), ("scores", SCORES), ("preparation", PREPARATIONS)):
             if getattr(self, field) not in known:
                 raise ValueError(f"{field} {getattr(self, field)!r} is unknown; choose one of: {', '.join(known)}.")
@@ -208,6 +211,11 @@ class Fusion(nn.Module):
                 nn.Linear(width, 2 * width), nn.LayerNorm(2 * width), nn.GELU(), nn.Linear(2 * width, classes)
             )
         self.pointing = nn.Linear(width, len(config.pointing)) if config.pointing else None
+        if self.pointing is not None:
+            nn.init.constant_(self.pointing.bias, -3.0)  # yes is rare
+        self.read: nn.Module | None = None
+        if config.reading is not None:
+            self.read = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, classes))
 
     def extract(self, name: str, raw: Tensor, mask: Tensor | None = None) -> Pieces:
         """One modality's pieces: see `Extractor`. What many questions share needs to be extracted once."""
@@ -218,7 +226,8 @@ class Fusion(nn.Module):
         """Pieces by modality, as `extract` gives them, to logits (B, C).
 
         A modality may be left out, which is how it is without eyes or ears; one of batch size 1 is shared by all. What
-        is read out is the first piece of the first modality that is there, in the config's order.
+        is read out is the first piece of the first modality that is there, in the config's order; with `Config.reading`
+        also the sum of all patches, each as much as it says yes: what is found, and how much of it there is.
         """
         chosen = [(m.name, parts[m.name]) for m in self.config.modalities if m.name in parts]
         B = max(len(part.x) for _, part in chosen)
@@ -245,5 +254,8 @@ class Fusion(nn.Module):
             for name, part in chosen:
                 if part.grid is not None:
                     patches = x[:, spans[name]][:, -part.grid[0] * part.grid[1] :]
-                    points[name] = self.pointing(patches)
+                    points[name] = self.pointing(patches)  # (B, T, P)
+                    if self.read is not None:
+                        found = points[name][..., self.config.pointing.index(str(self.config.reading))].sigmoid()
+                        logits = logits + self.read(torch.einsum("bt,btd->bd", found, patches))
         return Output(logits, points, Trace(tuple(attention), spans) if trace else None)

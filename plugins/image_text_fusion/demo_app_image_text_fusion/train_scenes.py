@@ -42,13 +42,13 @@ RARE = 5.0  # weight of the patches that are meant: most are not
 class Recipe:
     """How to train. Each field is an option of the command line."""
 
-    steps: int = option(20_000, "optimiser steps")
+    steps: int = option(14_000, "optimiser steps")
     batch_size: int = option(64, "questions in a step")
-    learning_rate: float = option(0.02, "Muon's, for the matrices of the encoder")
-    adam_rate: float = option(2e-3, "AdamW's, for all else")
+    learning_rate: float = option(0.006, "Muon's, for the matrices of the encoder")
+    adam_rate: float = option(1e-3, "AdamW's, for all else")
     warmup: float = option(0.02, "share of all steps; then the rates fall to zero linearly")
     weight_decay: float = option(0.01, "AdamW's")
-    pointing: float = option(4.0, "weight of pointing at what is meant, beside the answer")
+    pointing: float = option(8.0, "weight of pointing at what is meant, beside the answer")
     missing: float = option(0.05, "share of batches without the picture, and as many without the question")
     average: float = option(0.999, "decay of the running mean of the weights, which is what is saved")
     evaluate_every: int = option(1000, "steps")
@@ -166,6 +166,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         layers=options.layers,
         feed_forward=2 * options.width,
         pointing=POINTING,
+        reading="found",
     )
     network = fit(config, tokenizer, recipe, options.out, options.device)
     Answerer(network, tokenizer).save(options.out)
