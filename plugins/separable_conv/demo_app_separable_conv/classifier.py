@@ -93,11 +93,8 @@ class Classifier:
     def logits(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) as `prepare` makes it to (B, L): the mean over the views that the config asks for."""
         seen = views(x, self.config)
-        logits = self.network.classifier(self.fused(seen).mean(dim=(2, 3))).unflatten(0, (-1, len(x)))  # (views, B, L)
-        if self.config.shift:  # the first third is not shifted, and counts as much as the others together
-            straight = len(logits) // 3
-            return (logits[:straight].mean(dim=0) + logits[straight:].mean(dim=0)) / 2
-        return logits.mean(dim=0)
+        logits = self.network.classifier(self.fused(seen).mean(dim=(2, 3)))
+        return logits.unflatten(0, (-1, len(x))).mean(dim=0)
 
     @torch.inference_mode()
     def predict(self, pictures: Sequence[Image.Image], batch_size: int = 32) -> Tensor:
@@ -114,17 +111,18 @@ class Classifier:
 
 
 def views(x: Tensor, config: Config) -> Tensor:
-    """(B, 3, S, S) to (views * B, 3, S, S): as it is, then shifted, with reflected edges; each also mirrored.
+    """(B, 3, S, S) to (views * B, 3, S, S): as it is, its mirror image, shifted both ways, the second time mirrored.
 
-    Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.4.
+    Edges are reflected. After Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.4, which has six.
     """
     seen = [x]
+    if config.mirror:
+        seen.append(x.flip(-1))
     if config.shift:
         size, by = x.shape[-1], 2 * config.shift
         padded = F.pad(x, (config.shift,) * 4, mode="reflect")
-        seen += [padded[..., :size, :size], padded[..., by:, by:]]
-    if config.mirror:
-        seen = [view for one in seen for view in (one, one.flip(-1))]
+        second = padded[..., by:, by:]
+        seen += [padded[..., :size, :size], second.flip(-1) if config.mirror else second]
     return torch.cat(seen) if len(seen) > 1 else x
 
 

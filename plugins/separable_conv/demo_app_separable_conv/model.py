@@ -64,7 +64,7 @@ class Config:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # taken from red, green, blue in 0..1
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # and then divided by
     mirror: bool = False  # in use, what it says to a picture and to its mirror image is averaged
-    shift: int = 0  # in use, pixels: so far up and left, and down and right, it looks too, which counts as one half
+    shift: int = 0  # in use, pixels: it also looks so far up and left, and down and right
 
     def __post_init__(self) -> None:
         if len(self.labels) < 2:
@@ -79,7 +79,7 @@ class Config:
     @property
     def views(self) -> int:
         """How often the network looks at a picture in use."""
-        return (2 if self.mirror else 1) * (3 if self.shift else 1)
+        return 1 + self.mirror + 2 * (self.shift > 0)
 
 
 def twin(config: Config) -> Config:

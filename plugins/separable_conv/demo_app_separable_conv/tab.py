@@ -35,7 +35,7 @@ KEPT_SECONDS = 3 * 3600  # a session's last picture is forgotten after so long
 ATTENTION = "cifar10_attention"
 
 # What a picker offers depends on the checkpoint, which a client may have changed without looking: we check it ourselves
-ANY: dict[str, Any] = {"allow_custom_value": True, "min_width": 140}
+ANY: dict[str, Any] = {"allow_custom_value": True, "min_width": 200}
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden"}  # fast and bounded: no need to wait in line
 PLACE = ("Channel", "Row", "Column")
 SUFFIXES = [".zip", ".tar", ".gz", ".tgz", ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"]
@@ -58,7 +58,7 @@ channel becomes one number, its mean over all places, and a linear map turns the
 
 *MobileNetV1* (Howard et al. 2017) is 13 such blocks in a row; *MobileNetV2* (Sandler et al. 2018) widens before the
 depthwise step and narrows after it. *Xception* (Chollet 2017) left out the activation between the two steps, as our own
-networks do. Ours look at a picture six times, also mirrored and a pixel aside, and say the mean.
+networks do. Ours look at a picture four times, also mirrored and a pixel aside, and say the mean.
 
 *Grad-CAM* (Selvaraju et al. 2017) asks which places speak for a class: it weighs the channels of a block by how much
 the class's score would rise with each, adds them up and keeps what is positive. It says where, not why.
