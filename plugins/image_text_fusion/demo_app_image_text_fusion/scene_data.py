@@ -16,8 +16,9 @@ from demo_app_image_text_fusion import scenes
 from demo_app_image_text_fusion.scenes import ANSWERS, COLOURS, SHAPES, Question, Scene
 from demo_app_image_text_fusion.texts import encode
 
-# What every patch is asked in training: is the question about you, is the answer in you, and what have you in you?
-POINTING = ("about", "found", *SHAPES, *COLOURS)
+# What every patch is asked in training: is the question about you, is the answer in you, what has its centre in you,
+# and in which half of you: distances are to be told apart that are half as long as a patch
+POINTING = ("about", "found", *SHAPES, *COLOURS, "right", "lower")
 MOST = 40  # tokens of a question
 PER_SCENE = 4  # questions on each picture: drawing one costs as much as twenty questions
 PLACE = {answer: place for place, answer in enumerate(ANSWERS)}
@@ -51,7 +52,8 @@ def batch(examples: Sequence[tuple[Scene, Question]], tokenizer: Tokenizer, side
         for number, thing in enumerate(scene.things):
             true = [thing.shape, thing.colour]
             true += ["about"] * (number in question.about) + ["found"] * (number in question.found)
-            at = int(thing.y * side / scenes.SIZE) * side + int(thing.x * side / scenes.SIZE)
-            points[row, at, [POINTING.index(name) for name in true]] = 1
+            x, y = thing.x * side / scenes.SIZE, thing.y * side / scenes.SIZE  # in patches
+            true += ["right"] * (x % 1 >= 0.5) + ["lower"] * (y % 1 >= 0.5)
+            points[row, int(y) * side + int(x), [POINTING.index(name) for name in true]] = 1
     answers = torch.tensor([PLACE[question.answer] for _, question in examples])
     return Batch(ids, mask, pixels, rows, answers, points)

@@ -74,6 +74,19 @@ class Trainer:
             ),
         ]
 
+    def begin_with(self, other: Fusion) -> None:
+        """The weights of a smaller network; layers beyond its last add nothing at first."""
+        given = other.state_dict()
+        for name, own in self.network.state_dict().items():
+            if name in given:  # what patches are asked may have become more
+                common = tuple(slice(0, min(a, b)) for a, b in zip(own.shape, given[name].shape, strict=True))
+                own[common] = given[name][common]
+        for layer in list(self.network.layers)[len(other.layers) :]:
+            for linear in (layer.attention.out_proj, layer.feed_forward.fc_out):
+                torch.nn.init.zeros_(linear.weight)
+                torch.nn.init.zeros_(linear.bias)
+        self.mean.load_state_dict(self.network.state_dict())
+
     def train(self, batch: Batch) -> dict[str, float]:
         """One step; returns the losses."""
         factor = training.rise_and_fall(self.step, self.recipe.steps, self.recipe.warmup)
@@ -105,10 +118,14 @@ class Trainer:
         return {"network": self.network, "mean": self.mean} | optimizers
 
 
-def fit(config: Config, tokenizer: Tokenizer, recipe: Recipe, out: Path, device: str) -> Fusion:
+def fit(
+    config: Config, tokenizer: Tokenizer, recipe: Recipe, out: Path, device: str, start: Fusion | None = None
+) -> Fusion:
     """The mean weights after the last step. Goes on with `training.pt`, and removes it at last."""
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(config, recipe, device)
+    if start is not None:
+        trainer.begin_with(start)
     state, settings = (
         out / "training.pt",
         json.dumps([asdict(config), asdict(replace(recipe, threads=0))]),
@@ -143,6 +160,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--extractor", choices=("stem", "patches"), default="stem")
     parser.add_argument("--patch", type=int, default=8, help="pixels of a side")
+    parser.add_argument(
+        "--start", type=Path, help="a checkpoint of this training to begin with, perhaps of fewer layers"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add_options(parser, Recipe)
     return parser
@@ -168,7 +188,8 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         pointing=POINTING,
         reading="found",
     )
-    network = fit(config, tokenizer, recipe, options.out, options.device)
+    start = Answerer.load(options.start, options.device).network if options.start else None
+    network = fit(config, tokenizer, recipe, options.out, options.device, start)
     Answerer(network, tokenizer).save(options.out)
     network = Answerer.load(options.out, "cpu").network  # as it is on disk, in half precision
     result = on_scenes(network, tokenizer, HELD_OUT_SEED, 10_000)
