@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,21 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from demo_app_image_text_fusion import scenes
-from demo_app_image_text_fusion.scenes import ANSWERS, COLOURS, SHAPES, Question, Scene
+from demo_app_image_text_fusion.scenes import ANSWERS, COLOURS, KINDS, RELATIONAL, SHAPES, Question, Scene
 from demo_app_image_text_fusion.texts import encode
 
 # What every patch is asked in training: is the question about you, is the answer in you, what has its centre in you,
-# and in which half of you: distances are to be told apart that are half as long as a patch
-POINTING = ("about", "found", *SHAPES, *COLOURS, "right", "lower")
+# in which half of you (distances are to be told apart that are half as long as a patch), and are you nearest to what
+# the question is about, or furthest from it
+POINTING = ("about", "found", *SHAPES, *COLOURS, "right", "lower", "nearest", "furthest")
+WEIGHTS = {kind: 1.0 if kind in RELATIONAL else 0.4 for kind in KINDS} | {  # how often each is asked in training
+    "shape of the nearest": 2.0,  # what is learned last is asked most
+    "colour of the nearest": 2.0,
+    "shape of the furthest": 2.0,
+    "colour of the furthest": 2.0,
+    "is there beside": 1.5,
+    "how many beside": 1.5,
+}
 MOST = 40  # tokens of a question
 PER_SCENE = 4  # questions on each picture: drawing one costs as much as twenty questions
 PLACE = {answer: place for place, answer in enumerate(ANSWERS)}
@@ -34,9 +43,11 @@ class Batch:
     points: Tensor  # (B, h w, P) 0 or 1: of `POINTING`
 
 
-def batches(tokenizer: Tokenizer, seed: int, size: int, side: int, most: int) -> Iterator[Batch]:
-    """Without end, always new; the same for the same seed."""
-    source = scenes.examples(seed, 2**62, PER_SCENE)
+def batches(
+    tokenizer: Tokenizer, seed: int, size: int, side: int, most: int, weights: Mapping[str, float] | None = None
+) -> Iterator[Batch]:
+    """Without end, always new; the same for the same seed. `weights` as in `scenes.examples`."""
+    source = scenes.examples(seed, 2**62, PER_SCENE, weights)
     while True:
         yield batch([next(source) for _ in range(size)], tokenizer, side, most)
 
@@ -49,9 +60,12 @@ def batch(examples: Sequence[tuple[Scene, Question]], tokenizer: Tokenizer, side
     rows = torch.tensor([places[id(scene)] for scene, _ in examples])
     points = torch.zeros(len(examples), side * side, len(POINTING))
     for row, (scene, question) in enumerate(examples):
+        away = scenes.by_distance(scene.things, question.about[0]) if question.relational else []
         for number, thing in enumerate(scene.things):
             true = [thing.shape, thing.colour]
             true += ["about"] * (number in question.about) + ["found"] * (number in question.found)
+            if away:
+                true += ["nearest"] * (number == away[0][1]) + ["furthest"] * (number == away[-1][1])
             x, y = thing.x * side / scenes.SIZE, thing.y * side / scenes.SIZE  # in patches
             true += ["right"] * (x % 1 >= 0.5) + ["lower"] * (y % 1 >= 0.5)
             points[row, int(y) * side + int(x), [POINTING.index(name) for name in true]] = 1

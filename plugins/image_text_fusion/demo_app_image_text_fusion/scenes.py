@@ -11,7 +11,7 @@ Kinds and their answers are drawn evenly as far as a scene allows, so that a que
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,8 +61,8 @@ class Question:
     answer: str  # of `ANSWERS`
     kind: str  # of `KINDS`
     language: str
-    about: tuple[int, ...] = ()  # things that it names
-    found: tuple[int, ...] = ()  # things that the answer is read from
+    about: tuple[int, ...] = ()  # the things that it starts from
+    found: tuple[int, ...] = ()  # the things that the answer is read from
 
     @property
     def relational(self) -> bool:
@@ -219,13 +219,20 @@ def attribute_beside(wanted: str) -> Finder:
 
 
 def is_there_beside(things: Sequence[Thing], rng: Rng) -> Iterator[Meaning]:
-    """Is there a green square above the triangle? For no, it is mostly somewhere else."""
+    """Is there a green square above the triangle? For no, it is somewhere else."""
     for i, names in unique(things):
         for side, there in sides_of(things, i):
             for j, thing in enumerate(things):
                 if j != i:
                     slots = names | {"side": side, "colour": thing.colour, "shape": thing.shape}
-                    yield Meaning(answer="yes" if j in there else "no", slots=slots, about=(i, j), found=(j,))
+                    found = (j,) if j in there else ()
+                    yield Meaning(answer="yes" if found else "no", slots=slots, about=(i,), found=found)
+
+
+def by_distance(things: Sequence[Thing], anchor: int) -> list[tuple[float, int]]:
+    """The other things and how many pixels their centres are away, nearest first."""
+    x, y = things[anchor].x, things[anchor].y
+    return sorted((math.hypot(t.x - x, t.y - y), j) for j, t in enumerate(things) if j != anchor)
 
 
 def attribute_by_distance(wanted: str, which: str) -> Finder:
@@ -233,8 +240,9 @@ def attribute_by_distance(wanted: str, which: str) -> Finder:
 
     def find(things: Sequence[Thing], rng: Rng) -> Iterator[Meaning]:
         for i, names in unique(things):
-            away = [(math.hypot(t.x - things[i].x, t.y - things[i].y), j) for j, t in enumerate(things) if j != i]
-            away.sort(reverse=which == "furthest")
+            away = by_distance(things, i)
+            if which == "furthest":
+                away.reverse()
             if len(away) >= 2 and abs(away[0][0] - away[1][0]) >= MARGIN:
                 found = away[0][1]
                 yield Meaning(answer=getattr(things[found], wanted), slots=names, about=(i,), found=(found,))
@@ -311,9 +319,15 @@ def ask(scene: Scene, rng: Rng, *, kind: str | None = None, language: str | None
     )
 
 
-def examples(seed: int, count: int, questions: int = 1) -> Iterator[tuple[Scene, Question]]:
-    """So many questions, `questions` on each scene, relational or not by turns; the same for the same seed."""
+def examples(
+    seed: int, count: int, questions: int = 1, weights: Mapping[str, float] | None = None
+) -> Iterator[tuple[Scene, Question]]:
+    """So many questions, `questions` on each scene; the same for the same seed.
+
+    Relational or not by turns, the kinds of either evenly; with `weights`, each kind as often as they say.
+    """
     alone, related = (tuple(kind for kind in KINDS if (kind in RELATIONAL) == wanted) for wanted in (False, True))
+    shares = np.array([*weights.values()]) / sum(weights.values()) if weights else None
     made, number = 0, 0
     while made < count:
         rng = np.random.default_rng((seed, number))
@@ -322,7 +336,8 @@ def examples(seed: int, count: int, questions: int = 1) -> Iterator[tuple[Scene,
         for _ in range(questions):
             question = None
             while question is None:
-                question = ask(scene, rng, kind=str(rng.choice(related if made % 2 else alone)))
+                kinds = tuple(weights) if weights else related if made % 2 else alone
+                question = ask(scene, rng, kind=str(rng.choice(kinds, p=shares)))
             yield scene, question
             made += 1
             if made == count:

@@ -30,7 +30,7 @@ from demo_app_image_text_fusion import scenes
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.evaluate import answer, on_scenes
 from demo_app_image_text_fusion.model import Config, Fusion, Modality
-from demo_app_image_text_fusion.scene_data import MOST, POINTING, Batch, batches
+from demo_app_image_text_fusion.scene_data import MOST, POINTING, WEIGHTS, Batch, batches
 from demo_app_image_text_fusion.texts import word_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def fit(
     with bar:
         while trainer.step < recipe.steps:
             part = trainer.step // recipe.evaluate_every  # scenes of its own, so that a restart repeats them
-            source = batches(tokenizer, recipe.seed * 10_000 + part, recipe.batch_size, side, MOST)
+            source = batches(tokenizer, recipe.seed * 10_000 + part, recipe.batch_size, side, MOST, WEIGHTS)
             trainer.network.train()
             done = trainer.step % recipe.evaluate_every
             for batch in itertools.islice(source, done, recipe.evaluate_every):
