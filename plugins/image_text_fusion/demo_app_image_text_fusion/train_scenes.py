@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
+from torch import Tensor
 from tqdm import tqdm
 
 from demo_app.commands import add_options, chosen, clear_errors, option
@@ -49,6 +50,7 @@ class Recipe:
     warmup: float = option(0.02, "share of all steps; then the rates fall to zero linearly")
     weight_decay: float = option(0.01, "AdamW's")
     pointing: float = option(8.0, "weight of pointing at what is meant, beside the answer")
+    distance: float = option(0.5, "weight of which patch is nearest to what is meant, and which furthest")
     missing: float = option(0.05, "share of batches without the picture, and as many without the question")
     average: float = option(0.999, "decay of the running mean of the weights, which is what is saved")
     evaluate_every: int = option(1000, "steps")
@@ -100,8 +102,9 @@ class Trainer:
             weight = torch.tensor(RARE, device=self.device)
             points = batch.points.to(self.device)
             pointing = F.binary_cross_entropy_with_logits(output.points["image"], points, pos_weight=weight)
-            losses["pointing"] = pointing.item()
-            loss = loss + self.recipe.pointing * pointing
+            distance = which_patch(output.points["image"], points)
+            losses |= {"pointing": pointing.item(), "distance": distance.item()}
+            loss = loss + self.recipe.pointing * pointing + self.recipe.distance * distance
         self.network.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.others, 1.0)
@@ -116,6 +119,17 @@ class Trainer:
         """All that a restart needs, beside the step."""
         optimizers = {f"optimizer {place}": optimizer for place, optimizer in enumerate(self.optimizers)}
         return {"network": self.network, "mean": self.mean} | optimizers
+
+
+def which_patch(logits: Tensor, points: Tensor) -> Tensor:
+    """Cross-entropy over the patches of a picture: which of them is the nearest, which the furthest.
+
+    logits and points (B, T, P). Asked patch by patch, as all else is, one patch among many would hardly count.
+    """
+    places = [POINTING.index(name) for name in ("nearest", "furthest")]
+    logits, points = (x[..., places].transpose(1, 2).flatten(0, 1) for x in (logits, points))  # (2 B, T)
+    asked = points.sum(dim=1) > 0
+    return F.cross_entropy(logits[asked], points[asked].argmax(dim=1)) if bool(asked.any()) else logits.sum() * 0
 
 
 def fit(
