@@ -111,9 +111,10 @@ class Classifier:
 
 
 def views_of(x: Tensor, config: Config) -> Tensor:
-    """(B, 3, S, S) to (V * B, 3, S, S), V = `Config.views`: as it is, its mirror image, shifted both ways, the second time mirrored.
+    """(B, 3, S, S) to (V * B, 3, S, S), V = `Config.views`.
 
-    Edges are reflected. After Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.4, which has six.
+    First as it is, then its mirror image, then shifted down and right, then up and left and mirrored. Edges are
+    reflected. After Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.4, which has six.
     """
     seen = [x]
     if config.mirror:
