@@ -92,7 +92,7 @@ class Classifier:
     @torch.inference_mode()
     def logits(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) as `prepare` makes it to (B, L): the mean over the views that the config asks for."""
-        seen = views(x, self.config)
+        seen = views_of(x, self.config)
         logits = self.network.classifier(self.fused(seen).mean(dim=(2, 3)))
         return logits.unflatten(0, (-1, len(x))).mean(dim=0)
 
@@ -110,10 +110,11 @@ class Classifier:
         return [(self.labels[place], share) for place, share in zip(places.tolist(), shares.tolist(), strict=True)]
 
 
-def views(x: Tensor, config: Config) -> Tensor:
-    """(B, 3, S, S) to (views * B, 3, S, S): as it is, its mirror image, shifted both ways, the second time mirrored.
+def views_of(x: Tensor, config: Config) -> Tensor:
+    """(B, 3, S, S) to (V * B, 3, S, S), V = `Config.views`.
 
-    Edges are reflected. After Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.4, which has six.
+    First as it is, then its mirror image, then shifted down and right, then up and left and mirrored. Edges are
+    reflected. After Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.4, which has six.
     """
     seen = [x]
     if config.mirror:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from demo_app_separable_conv import explain
-from demo_app_separable_conv.classifier import Classifier
+from demo_app_separable_conv.classifier import Classifier, views_of
 from demo_app_separable_conv.example import compute, example, lessons
 from PIL import Image
 
@@ -61,6 +61,14 @@ def test_where_the_config_says_so_it_looks_at_the_mirror_image_and_aside(make: M
     with torch.no_grad():
         aside = network(padded[..., :-2, :-2]).logits + network(padded[..., 2:, 2:].flip(-1)).logits
     torch.testing.assert_close(Classifier(network).logits(x), (expected + aside / 2) / 2, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("shift", [0, 1, 2])
+def test_a_config_says_how_often_it_looks(make: Make, mirror: bool, shift: int) -> None:
+    config = replace(make("separable").config, mirror=mirror, shift=shift)
+    x = torch.rand(2, 3, 32, 32)
+    assert len(views_of(x, config)) == config.views * len(x)
 
 
 def test_what_is_shown_is_the_part_that_was_seen(make: Make) -> None:
