@@ -45,8 +45,8 @@ class Recipe:
 
     steps: int = option(14_000, "optimiser steps")
     batch_size: int = option(64, "questions in a step")
-    learning_rate: float = option(0.006, "Muon's, for the matrices of the encoder")
-    adam_rate: float = option(1e-3, "AdamW's, for all else")
+    learning_rate: float = option(0.005, "Muon's, for the matrices of the encoder")
+    adam_rate: float = option(8e-4, "AdamW's, for all else")
     warmup: float = option(0.02, "share of all steps; then the rates fall to zero linearly")
     weight_decay: float = option(0.01, "AdamW's")
     pointing: float = option(8.0, "weight of pointing at what is meant, beside the answer")
@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--extractor", choices=("stem", "patches"), default="stem")
     parser.add_argument("--patch", type=int, default=8, help="pixels of a side")
     parser.add_argument(
