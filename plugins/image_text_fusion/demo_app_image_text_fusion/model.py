@@ -124,7 +124,7 @@ class Extractor(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
         if modality.pictures and width % 4 == 0:  # what is near begins alike: directions need not be learned first
             with torch.no_grad():
-                self.positions.copy_(waves(*modality.places, width))
+                self.positions.copy_(0.1 * waves(*modality.places, width))  # small, not to drown what few pictures tell
 
     def forward(self, raw: Tensor, mask: Tensor | None = None) -> Pieces:
         """tokens (B, T) int64, patches and stem (B, channels, height, width), vectors (B, T, numbers) to `Pieces`.

@@ -186,12 +186,12 @@ def begin(options: argparse.Namespace, texts: Sequence[str], labels: tuple[str, 
     torch.manual_seed(options.seed)
     if options.start:
         base = Answerer.load(find_checkpoint(options.start, WEIGHTS), "cpu")
-        config = replace(base.config, labels=labels, dropout=options.dropout, pointing=())
+        config = replace(base.config, labels=labels, dropout=options.dropout)
         network = Fusion(config)
         own = network.state_dict()
         known = {n: t for n, t in base.network.state_dict().items() if n in own and own[n].shape == t.shape}
         if base.labels != labels:
-            known = {name: tensor for name, tensor in known.items() if not name.startswith("head.")}
+            known = {name: tensor for name, tensor in known.items() if not name.startswith(("head.", "read.2."))}
         network.load_state_dict(own | known)
         return network, base.tokenizer
     tokenizer = word_tokenizer(texts)

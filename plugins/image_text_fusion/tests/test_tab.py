@@ -216,9 +216,9 @@ def test_a_clip_is_answered_over_time(write_clip: Callable[..., Path], client: C
 
 
 def test_the_clip_that_the_tab_opens_with_is_answered(client: Client) -> None:
-    """By its answers: yes while the circle is left of the square, no afterwards."""
-    _, _, frames = call(client, "video", handle_file(example_clip.FILE), example_clip.QUESTION, 6, "scenes")
-    assert re.findall(r">(yes|no)<", frames) == ["yes", "yes", "yes", "no", "no", "no"]
+    """Yes while the circle is left of the square, no afterwards; in each of four frames it is clearly either."""
+    _, _, frames = call(client, "video", handle_file(example_clip.FILE), example_clip.QUESTION, 4, "scenes")
+    assert re.findall(r">(yes|no)<", frames) == ["yes", "yes", "no", "no"]
 
 
 def test_what_is_no_clip_is_refused(

@@ -78,6 +78,16 @@ def test_a_checkpoint_can_be_gone_on_with_for_other_answers(
     assert Answerer.load(tmp_path / "two", "cpu").labels == ("RIGHT", "WRONG")
 
 
+def test_what_scenes_learned_can_be_gone_on_with(
+    agreeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--start", "scenes", "--epochs", "1", "--threads", "1"]
+    train.main(["--data", str(agreeing), "--out", str(tmp_path), *options])
+    assert set(last_line(capsys)["by_class"]) == {"right", "wrong"}
+    config = Answerer.load(tmp_path, "cpu").network.config
+    assert (config.labels, config.reading) == (("right", "wrong"), "found")
+
+
 def test_rows_that_cannot_be_used_are_named_and_the_others_done(
     agreeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
