@@ -122,8 +122,10 @@ class Extractor(nn.Module):
         for parameter in (self.positions, self.kind, self.extra):
             if parameter is not None:
                 nn.init.normal_(parameter, std=0.02)
-        if modality.pictures and width % 4 == 0:  # what is near begins alike: directions need not be learned first
-            with torch.no_grad():
+        if (
+            modality.pictures and width % 4 == 0 and not self.positions.is_meta
+        ):  # to be filled from a file: no arithmetic
+            with torch.no_grad():  # what is near begins alike: directions need not be learned first
                 self.positions.copy_(0.1 * waves(*modality.places, width))  # small, not to drown what few pictures tell
 
     def forward(self, raw: Tensor, mask: Tensor | None = None) -> Pieces:

@@ -109,7 +109,7 @@ def build(handle: ModelHandle[Answerer]) -> None:
                 label="Try one: each teaches something",
                 type="index",
             )
-            lesson = drawing("Lesson", "")
+            lesson = gr.HTML("", label="Lesson", padding=False, container=False)  # no empty card
         with gr.Column(scale=6, min_width=300):
             answer = gr.Label(dict(example().best()), label="Answer", num_top_classes=5)
             card = drawing("About the answer", views.card(example()))

@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +125,16 @@ def test_another_kind_of_network_is_refused() -> None:
     fields = ViltConfig().to_dict() | {"architectures": ["ViltForMaskedLM"]}
     with pytest.raises(DemoError, match="choose another"):
         published.config_of(fields)
+
+
+def test_loading_imports_no_compiler(tmp_path: Path) -> None:
+    """Arithmetic on the meta device makes torch import its compiler: 160 MB and two seconds."""
+    code = (
+        "import sys; from demo_app_image_text_fusion.answerer import Answerer; "
+        "from demo_app_image_text_fusion.checkpoints import WEIGHTS; Answerer.load(WEIGHTS / 'scenes', 'cpu'); "
+        "print('torch._dynamo' in sys.modules, 'sympy' in sys.modules)"
+    )
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environ = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
