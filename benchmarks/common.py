@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BARE = Path(__file__).with_name("bare.py")
 START_SECONDS = 120.0
 API = "/gradio_api"
+PAUSE = 0.05  # seconds before a block of calls
 
 NOOP = '''"""A demo that does nothing: what an event costs that is all host."""
 
@@ -303,6 +304,17 @@ def milliseconds(call: Callable[[], Any]) -> float:
     started = time.perf_counter()
     call()
     return (time.perf_counter() - started) * 1e3
+
+
+def in_turns(calls: dict[str, Callable[[], Any]], rounds: int, block: int) -> dict[str, list[float]]:
+    """Milliseconds of a call: the median of each block of calls, by name; a block begins with a pause and one more."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds):
+        for name in list(calls)[:: 1 if number % 2 else -1]:  # who comes after whom must not matter
+            time.sleep(PAUSE)
+            calls[name]()
+            times[name].append(statistics.median(milliseconds(calls[name]) for _ in range(block)))
+    return times
 
 
 def compare(

@@ -17,11 +17,9 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -37,7 +35,7 @@ from common import (
     clean_environment,
     compare,
     host_command,
-    milliseconds,
+    in_turns,
     plugins_with_noop,
     report,
 )
@@ -52,7 +50,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 WAITING = ("actively", "passively")
-PAUSE = 0.05  # seconds before a block
 BLOCK = {1: 10, 16: 3}  # calls in a block, by pictures in a call
 EXAMPLE = ROOT / "plugins" / "separable_conv" / "demo_app_separable_conv" / "assets" / "cat.jpg"
 
@@ -146,17 +143,6 @@ def onnx_session(onnxruntime: Any, network: Any, threads: int, *, spins: bool) -
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def in_turns(calls: dict[str, Callable[[], Any]], rounds: int, block: int) -> dict[str, list[float]]:
-    """Milliseconds of a call: the median of each block, by name."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(rounds):
-        for name in list(calls)[:: 1 if number % 2 else -1]:
-            time.sleep(PAUSE)
-            calls[name]()
-            times[name].append(statistics.median(milliseconds(calls[name]) for _ in range(block)))
-    return times
 
 
 def http(plugins: Path, rounds: int) -> Result:

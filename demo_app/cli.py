@@ -19,7 +19,7 @@ from demo_app.api import Checkpoint, Demo, DemoError
 from demo_app.machine import prepare_environment
 from demo_app.models import where
 from demo_app.plugins import Plugin, PluginError, load_plugins
-from demo_app.settings import Settings, SettingsError, parse_bytes, parse_names
+from demo_app.settings import Settings, SettingsError, parse_bytes, parse_checkpoints, parse_names
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,6 +58,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--port", type=int)
     run.add_argument("--only", type=parse_names, metavar="NAMES", help="plugins to use, comma-separated")
     run.add_argument("--disable", type=parse_names, metavar="NAMES", help="plugins not to import, comma-separated")
+    run.add_argument(
+        "--checkpoint",
+        dest="checkpoints",
+        type=_checkpoint,
+        action="append",
+        metavar="DEMO=FOLDER",
+        help="one of your own, for that demo's picker; may be given again",
+    )
     run.add_argument("--preload", type=parse_names, metavar="NAMES", help="first (default), all, none, or demos")
     run.add_argument("--device", choices=("cuda", "mps", "cpu"))
     run.add_argument("--memory-budget", type=_bytes, metavar="SIZE", help="for loaded models, as in 2G")
@@ -91,9 +99,18 @@ def _bytes(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _checkpoint(text: str) -> tuple[str, Path]:
+    try:
+        (pair,) = parse_checkpoints(text)
+    except (SettingsError, ValueError):
+        raise argparse.ArgumentTypeError(f"{text!r} names no checkpoint; write DEMO=FOLDER.") from None
+    return pair
+
+
 def _run(args: argparse.Namespace) -> None:
     fields = ("plugins_dir", "host", "port", "only", "disable", "preload", "device", "memory_budget", "strict")
-    demo_app.run(**{name: getattr(args, name) for name in fields})
+    checkpoints = args.checkpoints and tuple(args.checkpoints)
+    demo_app.run(checkpoints=checkpoints, **{name: getattr(args, name) for name in fields})
 
 
 def _plugins(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ import re
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError
 from pathlib import Path
@@ -28,8 +28,8 @@ from packaging.utils import canonicalize_name
 
 import demo_app
 from demo_app import hookspecs
-from demo_app.api import Demo
-from demo_app.settings import Settings
+from demo_app.api import Checkpoint, Demo
+from demo_app.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,32 @@ def load_plugins(settings: Settings) -> list[Plugin]:
         elif plugin.state == "failed" and settings.strict:
             raise PluginError(plugin.stage or "discovery", f"{plugin.name}: {plugin.reason}")
         plugins.append(plugin)
+    for demo, folder in settings.checkpoints:
+        plugins = add_checkpoint(plugins, demo, folder)
     return plugins
+
+
+def add_checkpoint(plugins: Sequence[Plugin], name: str, folder: Path) -> list[Plugin]:
+    """The plugins, with a checkpoint in a folder offered by the demo of that name; it is called as the folder.
+
+    Raises `SettingsError` when there is no such demo or folder, or the demo has a checkpoint of that name.
+    """
+    owner = next((plugin for plugin in plugins if name in {demo.name for demo in plugin.demos}), None)
+    if owner is None:
+        known = ", ".join(demo.name for plugin in plugins for demo in plugin.demos) or "none"
+        raise SettingsError(f"there is no demo {name!r} for the checkpoint {folder}; the demos are: {known}.")
+    if not folder.is_dir():
+        raise SettingsError(f"the checkpoint {folder} is no folder; name the one that was trained.")
+    demo = next(demo for demo in owner.demos if demo.name == name)
+    files = tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
+    folder = folder.resolve()
+    try:
+        own = Checkpoint(name=folder.name, title=f"{folder.name}, your own", folder=folder, files=files)
+        more = replace(demo, checkpoints=(*demo.checkpoints, own))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    demos = tuple(more if other is demo else other for other in owner.demos)
+    return [replace(plugin, demos=demos) if plugin is owner else plugin for plugin in plugins]
 
 
 def find_plugins(settings: Settings) -> list[Plugin]:

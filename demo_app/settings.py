@@ -51,6 +51,17 @@ def parse_names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def parse_checkpoints(text: str) -> tuple[tuple[str, Path], ...]:
+    """Demo and folder of each in "text_classifier=my_model, ..."."""
+    pairs = []
+    for part in parse_names(text):
+        demo, sign, folder = part.partition("=")
+        if not (demo.strip() and sign and folder.strip()):
+            raise SettingsError(f"{part!r} names no checkpoint; write DEMO=FOLDER.")
+        pairs.append((demo.strip(), Path(folder.strip())))
+    return tuple(pairs)
+
+
 def _setting(default: Any, read: Any, help: str) -> Any:
     return field(default=default, metadata={"read": read, "help": help})
 
@@ -63,6 +74,9 @@ class Settings:
     plugins_dir: Path | None = _setting(None, Path, "folder of plugins, instead of the plugins/ beside app.py")
     only: tuple[str, ...] = _setting((), parse_names, "plugins to use, by name, comma-separated; others are disabled")
     disable: tuple[str, ...] = _setting((), parse_names, "plugins not to import, by name, comma-separated")
+    checkpoints: tuple[tuple[str, Path], ...] = _setting(
+        (), parse_checkpoints, "checkpoints of your own, DEMO=FOLDER, comma-separated"
+    )
     strict: bool = _setting(False, parse_flag, "1: the first plugin that fails stops the start")
     preload: tuple[str, ...] = _setting(
         ("first",), parse_names, "models to load once the page is up: first, all, none, or names of demos"

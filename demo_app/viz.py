@@ -44,7 +44,7 @@ def escape(text: str) -> str:
 
 
 def script() -> str:
-    """The `js_on_load` of a `gr.HTML` that shows a `heat_map`, a `heads_grid` or `tiles`.
+    """The `js_on_load` of a `gr.HTML` that shows a `heat_map`, a `heads_grid`, `tiles` or `token_buttons`.
 
     A chosen thumbnail triggers the `click` event; its `gr.EventData` has `layer` and `head`, or `tile`, from 0.
     """
@@ -90,6 +90,39 @@ def token_strip(
         f'<figure class="viz">{_caption(label, ends, diverging=diverging)}'
         f'<div class="viz-strip" dir="auto" role="img" aria-label="{escape(_spoken(label, tokens, values))}">'
         f"{''.join(spans)}</div></figure>"
+    )
+
+
+def token_buttons(
+    tokens: Sequence[str],
+    scores: ArrayLike,
+    *,
+    label: str,
+    selected: int | None = None,
+    ends: tuple[str, str] = ("little", "much"),
+) -> str:
+    """The tokens in reading order, each a button on a ground as strong as its score.
+
+    A chosen one triggers the component's `click` event; its `gr.EventData` has `tile`, from 0.
+
+    Args:
+        tokens: T texts.
+        scores: (T,) numbers >= 0; the largest gets the full colour.
+        label: what the colour means; caption and name of the group.
+        selected: the one that is open.
+        ends: what the legend calls the lowest and the highest score.
+    """
+    values = _finite(scores, (len(tokens),)).clip(min=0)
+    shares = (values / (float(values.max(initial=0.0)) or 1.0)).tolist()
+    buttons = "".join(
+        f'<button type="button" class="viz-token" data-tile="{i}" style="--v:{share:.3f}" title="{value:.3f}" '
+        f'aria-pressed="{"true" if i == selected else "false"}">{escape(token) or "␣"}</button>'
+        for i, (token, share, value) in enumerate(zip(tokens, shares, values.tolist(), strict=True))
+    )
+    return (
+        f'<figure class="viz">{_caption(label, ends)}'
+        f'<div class="viz-strip viz-words" dir="auto" role="group" aria-label="{escape(label)}">{buttons}</div>'
+        "</figure>"
     )
 
 

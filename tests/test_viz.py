@@ -194,6 +194,18 @@ def test_tiles_show_each_sign_in_a_colour_of_its_own() -> None:
     assert [a["aria-label"] for a in Page(html).find("aria-pressed", "true")] == ["b"]
 
 
+def test_token_buttons_are_as_strong_as_their_scores_and_escaped() -> None:
+    html = viz.token_buttons(["<b>", "red", ""], [0.5, 2.0, float("nan")], label="<i>", selected=1)
+    assert "<b>" not in html
+    assert "<i>" not in html
+    buttons = re.findall(r'<button[^>]*data-tile="(\d)" style="--v:([\d.]+)"[^>]*aria-pressed="(\w+)">([^<]*)<', html)
+    assert buttons == [
+        ("0", "0.250", "false", "&lt;b&gt;"),
+        ("1", "1.000", "true", "red"),
+        ("2", "0.000", "false", "␣"),
+    ]
+
+
 def test_sixty_four_tokens_and_sixteen_heads_stay_small() -> None:
     weights = np.random.default_rng(0).dirichlet(np.ones(64), size=(4, 4, 64))
     names = ["token"] * 64

@@ -3,7 +3,7 @@
 With AMX tiles a product takes a third of the time of single precision, without them up to five times as long. 8-bit
 integers are faster on most processors, but dynamic quantisation moved a real encoder's probabilities by up to 0.26
 (0.09 with a scale for each token; all-MiniLM-L6-v2 with a linear probe, 500 sentences) where bfloat16 moves them by
-0.005, so it is not offered.
+0.005. So nobody gets int8 here who did not ask for it; `int8` says where it pays for decoding.
 
 torch's way to oneDNN's packed weights is private and may go: it is used here alone, and what fails is not chosen.
 Gradients need the original: these layers only infer.
@@ -16,19 +16,26 @@ from __future__ import annotations
 import copy
 import functools
 import logging
+import os
 import statistics
 import time
+from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from demo_app.api import DemoError
+from demo_app.nn import int8
 
 log = logging.getLogger(__name__)
 
 LARGE = 2**17  # weights of a layer below which nothing is gained
 CLEARLY = 0.8  # of the time in single precision that bfloat16 must stay below to be chosen
 TOKENS = 128  # in the batch that is tried
-PRECISIONS = ("fp32", "bf16")
+M = TypeVar("M", bound=nn.Module)
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
 class BFloat16Linear(nn.Module):
@@ -54,7 +61,7 @@ class BFloat16Linear(nn.Module):
         return out.float()
 
 
-def in_bfloat16(network: nn.Module) -> nn.Module:
+def in_bfloat16(network: M) -> M:
     """A network whose large linear layers compute in bfloat16 and which shares all else with `network`."""
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     other = copy.deepcopy(network, shared)  # the modules are copied, the tensors are not
@@ -63,6 +70,25 @@ def in_bfloat16(network: nn.Module) -> nn.Module:
             if isinstance(child, nn.Linear) and child.weight.numel() >= LARGE:
                 setattr(module, name, BFloat16Linear(child))
     return other.eval()
+
+
+def wanted(variable: str, offered: Sequence[str] = PRECISIONS) -> str:
+    """What an environment variable says, `auto` where it is not set. Raises `DemoError` where it is none of these."""
+    value = os.environ.get(variable, "auto")
+    if value not in offered:
+        raise DemoError(f"{variable} is none of {', '.join(offered)}; set one of them.")
+    return value
+
+
+def converted(network: M, precision: str) -> tuple[M, str]:
+    """The network in a precision of `PRECISIONS` other than auto, and the name of what it got.
+
+    That is fp32, and the network itself, on an accelerator and where there are no such products.
+    """
+    if precision == "fp32" or next(network.parameters()).device.type != "cpu":
+        return network, "fp32"
+    quick = int8.to_int8(network) if precision == "int8" else in_bfloat16(network)
+    return quick, "fp32" if quick is network else precision
 
 
 def fastest(network: nn.Module) -> str:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -28,7 +27,6 @@ from demo_app_decoder_generator.texts import prompt as poem_prompt
 SENTENCES = re.compile("([。！？；]+)(?!\n)")
 Kind = Literal["text", "poems", "chat"]
 PRECISION = "DEMO_APP_DECODER_GENERATOR_PRECISION"
-PRECISIONS = ("auto", "fp32", "bf16", "int8")
 ROWS = 8  # texts that are written at once
 WAITING = 24  # others that may wait for one of those rows
 
@@ -195,12 +193,7 @@ def in_precision(network: Decoder) -> tuple[Decoder, str]:
     Small networks stay in single precision, as do those on an accelerator. `DEMO_APP_DECODER_GENERATOR_PRECISION` set
     to fp32, bf16 or int8 decides instead. Raises `DemoError` where it is set to anything else.
     """
-    wanted = os.environ.get(PRECISION, "auto")
-    if wanted not in PRECISIONS:
-        raise DemoError(f"{PRECISION} is none of {', '.join(PRECISIONS)}; set one of them.")
+    wanted = precision.wanted(PRECISION)
     if wanted == "auto":
         wanted = "int8" if int8.int8_is_faster(network) else "fp32"
-    if network.token_embedding.weight.device.type != "cpu" or wanted == "fp32":
-        return network, "fp32"
-    quick = int8.to_int8(network) if wanted == "int8" else precision.in_bfloat16(network)
-    return quick, wanted if quick is not network else "fp32"
+    return precision.converted(network, wanted)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from demo_app import DemoError
 from demo_app.nn import precision, weights
 from demo_app_text_classifier import published
 from demo_app_text_classifier.model import Config, TextClassifier
@@ -24,6 +22,7 @@ from demo_app_text_classifier.model import Config, TextClassifier
 log = logging.getLogger(__name__)
 
 PAD = "[PAD]"
+PRECISION = "DEMO_APP_TEXT_CLASSIFIER_PRECISION"
 MOVES = 0.01  # of a probability that a faster precision may change
 CALIBRATION = (
     "A warm, funny and moving film.",
@@ -127,15 +126,13 @@ class Classifier:
         """The network in the precision that is fastest on this processor; the one with gradients where that is fp32.
 
         Where bfloat16 moves a probability of `CALIBRATION` by more than `MOVES`, it is fp32 too: a guard against a
-        network that it does not suit, no bound for every text. `DEMO_APP_TEXT_CLASSIFIER_PRECISION` set to fp32 or bf16
-        decides instead. Made at the first use.
+        network that it does not suit, no bound for every text. The variable `PRECISION` set to fp32 or bf16 decides
+        instead. Made at the first use.
         """
         if self._quick is None:
-            wanted = os.environ.get("DEMO_APP_TEXT_CLASSIFIER_PRECISION", "auto")
-            if wanted not in ("auto", *precision.PRECISIONS):
-                raise DemoError("DEMO_APP_TEXT_CLASSIFIER_PRECISION is none of auto, fp32 and bf16; set one of them.")
+            wanted = precision.wanted(PRECISION, ("auto", "fp32", "bf16"))
             chosen = precision.fastest(self.network) if wanted == "auto" else wanted
-            quick = precision.in_bfloat16(self.network) if chosen == "bf16" else self.network
+            quick, _ = precision.converted(self.network, chosen)
             if wanted == "auto" and quick is not self.network and (moved := self._apart(quick)) > MOVES:
                 log.warning("bfloat16 moves probabilities by %.3f, so this network computes in single precision", moved)
                 quick = self.network

@@ -161,7 +161,7 @@ def test_prediction_takes_the_precision_that_is_asked_for_or_fastest(
         torch.testing.assert_close(other.predict(TEXTS), expected, atol=0.01, rtol=0)
         assert (other.quick is other.network) == same
     monkeypatch.setenv("DEMO_APP_TEXT_CLASSIFIER_PRECISION", "int4")
-    with pytest.raises(DemoError, match="none of auto, fp32 and bf16"):
+    with pytest.raises(DemoError, match="none of auto, fp32, bf16"):
         Classifier(classifier.network, classifier.tokenizer).predict(TEXTS)
 
 

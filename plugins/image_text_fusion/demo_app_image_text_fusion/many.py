@@ -1,0 +1,125 @@
+"""Many at once: tags of one picture, captions ranked, rows of a table."""
+
+# N questions or rows
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from demo_app import InputError
+from demo_app.pictures import Entry, open_picture
+from demo_app_image_text_fusion.published import FITS
+
+if TYPE_CHECKING:
+    from demo_app_image_text_fusion.answerer import Answerer
+
+# What a photograph is asked to get its tags: name of the tag, question
+PHOTOGRAPH = (
+    ("main object", "What is the main object in the picture?"),
+    ("other object", "What else is in the picture?"),
+    ("colour", "What is the main color?"),
+    ("place", "Where was this picture taken?"),
+    ("indoors", "Is this indoors or outdoors?"),
+    ("people", "How many people are there?"),
+    ("animal", "What animal is in the picture?"),
+    ("action", "What is happening?"),
+    ("weather", "How is the weather?"),
+    ("time of day", "Is it day or night?"),
+)
+SCENE = tuple((f"{shape}s", f"how many {shape}s are there?") for shape in ("circle", "square", "triangle")) + tuple(
+    (colour, f"how many {colour} things are there?")
+    for colour in ("red", "green", "blue", "yellow", "purple", "orange")
+)
+
+
+def tags(answerer: Answerer, picture: Image.Image) -> list[tuple[str, str, float]]:
+    """The name of each tag, its answer and the answer's score: all questions in one batch, the picture read once."""
+    if answerer.labels == (FITS,):
+        raise InputError("This checkpoint compares captions and answers no questions; choose another.")
+    asked = PHOTOGRAPH if answerer.config.preparation == "vilt" else SCENE
+    scores, places = answerer.ask(picture, [question for _, question in asked]).max(dim=1)
+    found = zip(asked, places.tolist(), scores.tolist(), strict=True)
+    return [(name, answerer.labels[place], score) for (name, _), place, score in found]
+
+
+def fits(answerer: Answerer, picture: Image.Image, captions: Sequence[str]) -> list[float]:
+    """How well each caption fits the picture: a probability from 0 to 1 of a checkpoint that was trained to rank."""
+    if answerer.labels != (FITS,):
+        raise InputError("This checkpoint answers questions and does not rank captions; choose ViLT for captions.")
+    return answerer.ask(picture, captions)[:, 0].tolist()  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row of a table with its answer, or the reason why there is none."""
+
+    number: int  # the first below the header is 1
+    image: str
+    text: str
+    answer: str = ""
+    score: float = 0.0
+    problem: str = ""
+
+
+def read_rows(file: Path, most: int) -> list[Row]:
+    """A CSV with the columns image and text. Raises `InputError` for a file that is none, or has too many rows."""
+    try:
+        reader = csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig"), newline=""), restval="")
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+        missing = [name for name in ("image", "text") if name not in reader.fieldnames]
+        if missing:
+            there = ", ".join(reader.fieldnames[:12]) or "none"
+            raise InputError(f"{file.name} has no column {missing[0]!r} (its columns: {there}); rename or add one.")
+        rows = [Row(number=i, image=row["image"].strip(), text=row["text"]) for i, row in enumerate(reader, start=1)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file.name} is not a CSV file in UTF-8; export it again.") from error
+    if not rows:
+        raise InputError(f"{file.name} has a header but no rows; add some.")
+    if len(rows) > most:
+        raise InputError(f"{file.name} has {len(rows):,} rows and the limit is {most:,}; split it.")
+    return rows
+
+
+def by_name(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """Pictures by their whole name, and by the last part of it where that is the only one such."""
+    named = {entry.name: entry for entry in entries}
+    last: dict[str, list[Entry]] = {}
+    for entry in entries:
+        last.setdefault(PurePosixPath(entry.name).name, []).append(entry)
+    return {name: found[0] for name, found in last.items() if len(found) == 1} | named
+
+
+def answer_rows(answerer: Answerer, rows: Sequence[Row], pictures: Mapping[str, Entry]) -> Iterator[Row]:
+    """Each row with its answer; one that cannot be answered says why, and the others are done. A picture is read once
+    for all rows below each other that ask about it."""
+    name, seen, problem = "", None, ""
+    for row in rows:
+        if row.image != name:
+            name, seen, problem = row.image, None, ""
+            try:
+                if row.image not in pictures:
+                    raise InputError(f"the picture {row.image[:80]!r} is not among the uploaded ones.")
+                seen = answerer.look(open_picture(pictures[row.image].read(), at_least=answerer.at_least))
+            except InputError as error:
+                problem = str(error)
+        if seen is None:
+            yield Row(number=row.number, image=row.image, text=row.text, problem=problem)
+        elif not row.text.strip():
+            yield Row(number=row.number, image=row.image, text=row.text, problem="the question is empty.")
+        else:
+            scores = answerer.scores(answerer.fuse(seen, answerer.listen([row.text])).logits)[0]
+            place = int(scores.argmax())
+            yield Row(
+                number=row.number,
+                image=row.image,
+                text=row.text,
+                answer=answerer.labels[place],
+                score=float(scores[place]),
+            )

@@ -1,0 +1,263 @@
+"""Several modalities, one Transformer: extractors map each to vectors of one width, one shared encoder reads them all.
+
+Each modality is cut into pieces (words, patches, samples). Each piece becomes a vector of width D, by one linear map or
+by a small convolutional stem, and gets two more added: for its place, and for the modality that it is from. After that
+a piece is a piece, and every one may look at every other in every layer. With text first, patches of 32 pixels and
+twelve layers this is ViLT (Kim et al. 2021, https://arxiv.org/abs/2102.03334), whose checkpoints `published.py` reads.
+How many modalities there are, and of which kinds, is said by the config alone.
+"""
+
+# B batch, T pieces of one modality, S pieces of all, D width, H heads, h x w patches, C classes
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from demo_app.nn import EncoderLayer
+
+KINDS = ("tokens", "patches", "stem", "vectors")
+HEADS = ("linear", "hidden")
+SCORES = ("softmax", "sigmoid")
+PREPARATIONS = ("square", "vilt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modality:
+    """One source of pieces, and how they become vectors."""
+
+    name: str  # "text", "image", "audio", ...
+    kind: str  # of `KINDS`: words by a table, patches by a linear map or a stem, vectors by a linear map
+    inputs: int  # tokens: words of the vocabulary; patches, stem: channels; vectors: numbers in each
+    places: tuple[int, ...]  # that have a position of their own: (T,), or (h, w) for patches
+    patch: int = 0  # patches, stem: pixels of a side; for a stem a power of two
+    extra: bool = False  # one learned vector before the pieces, as the [CLS] of a vision Transformer
+    norm: bool = False  # a LayerNorm on the sum of piece and place, as BERT has it
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind {self.kind!r} is unknown; choose one of: {', '.join(KINDS)}.")
+        if len(self.places) != (2 if self.pictures else 1):
+            raise ValueError(f"places {self.places} do not fit {self.kind}; give {'h, w' if self.pictures else 'one'}.")
+        if self.pictures and self.patch < 1:
+            raise ValueError(f"patch {self.patch} is no number of pixels; give at least 1.")
+        if self.kind == "stem" and self.patch & (self.patch - 1):
+            raise ValueError(
+                f"patch {self.patch} is no power of two, which a stem needs: it halves the size each time."
+            )
+
+    @property
+    def pictures(self) -> bool:
+        return self.kind in ("patches", "stem")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What config.json holds: all that is needed to build the network."""
+
+    labels: tuple[str, ...]  # name of each class, in the order of the logits
+    modalities: tuple[Modality, ...]  # in the order in which the encoder reads them
+    width: int = 128  # D
+    heads: int = 4  # H
+    layers: int = 4
+    feed_forward: int = 512
+    norm_eps: float = 1e-5
+    dropout: float = 0.0
+    head: str = "linear"  # or "hidden": two maps with a LayerNorm between, as ViLT answers questions
+    scores: str = "softmax"  # one answer of all, or "sigmoid": each for itself
+    preparation: str = "square"  # of pictures: all of it in a square, or "vilt"
+    pointing: tuple[str, ...] = ()  # what each patch is asked besides, as "is the question about you": one logit each
+    reading: str | None = None  # of `pointing`: patches that say yes to it are read out too, beside the first piece
+
+    def __post_init__(self) -> None:
+        names = [modality.name for modality in self.modalities]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"modalities {names} must be at least one, each with a name of its own.")
+        if self.reading is not None and self.reading not in self.pointing:
+            raise ValueError(f"reading {self.reading!r} is nothing that patches are asked; choose one of pointing.")
+        for field, known in (("head", HEADS), ("scores", SCORES), ("preparation", PREPARATIONS)):
+            if getattr(self, field) not in known:
+                raise ValueError(f"{field} {getattr(self, field)!r} is unknown; choose one of: {', '.join(known)}.")
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """One modality as the encoder reads it."""
+
+    x: Tensor  # (B, T, D)
+    mask: Tensor | None = None  # (B, T), True = a piece, False = padding; None: no padding
+    grid: tuple[int, int] | None = None  # h, w of a picture's patches, which come last
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the network computed on the way to the logits."""
+
+    attention: tuple[Tensor, ...]  # of each layer (B, H, S, S): who looked at whom, rows sum to 1
+    spans: Mapping[str, slice]  # where each modality's pieces are among S
+
+
+@dataclass(frozen=True)
+class Output:
+    logits: Tensor  # (B, C)
+    points: Mapping[str, Tensor]  # by modality with patches: (B, T, questions of `Config.pointing`), logits
+    trace: Trace | None = None
+
+
+class Extractor(nn.Module):
+    """Raw input of one modality to pieces of width D, each with its place and its modality."""
+
+    def __init__(self, modality: Modality, width: int, eps: float) -> None:
+        super().__init__()
+        self.modality = modality
+        self.embed = embedding(modality, width)
+        self.positions = nn.Parameter(torch.empty(*modality.places, width))
+        self.kind = nn.Parameter(torch.empty(width))  # the same for all pieces of this modality
+        self.norm = nn.LayerNorm(width, eps) if modality.norm else nn.Identity()
+        self.extra = nn.Parameter(torch.empty(2, width)) if modality.extra else None  # the vector, and its place
+        for parameter in (self.positions, self.kind, self.extra):
+            if parameter is not None:
+                nn.init.normal_(parameter, std=0.02)
+        if (
+            modality.pictures and width % 4 == 0 and not self.positions.is_meta
+        ):  # to be filled from a file: no arithmetic
+            with torch.no_grad():  # what is near begins alike: directions need not be learned first
+                self.positions.copy_(0.1 * waves(*modality.places, width))  # small, not to drown what few pictures tell
+
+    def forward(self, raw: Tensor, mask: Tensor | None = None) -> Pieces:
+        """tokens (B, T) int64, patches and stem (B, channels, height, width), vectors (B, T, numbers) to `Pieces`.
+
+        Raises `ValueError` for more pieces than there are places; a picture of another size gets the places of its grid
+        by interpolation.
+        """
+        x = self.embed(raw)  # (B, T, D), or (B, D, h, w)
+        grid = None
+        if self.modality.pictures:
+            grid = (x.shape[2], x.shape[3])
+            x = x.flatten(2).transpose(1, 2)  # (B, T, D)
+        x = self.norm(x + self.places(x.shape[1], grid)) + self.kind
+        if self.extra is not None:
+            first = (self.extra.sum(dim=0) + self.kind).expand(len(x), 1, -1)  # (B, 1, D)
+            x = torch.cat((first, x), dim=1)
+            mask = None if mask is None else F.pad(mask, (1, 0), value=True)
+        return Pieces(x, mask, grid)
+
+    def places(self, count: int, grid: tuple[int, int] | None) -> Tensor:
+        """(T, D), the vectors of the places."""
+        if grid is None:
+            if count > len(self.positions):
+                raise ValueError(f"{count} pieces do not fit {len(self.positions)} places; shorten the input.")
+            return self.positions[:count]
+        if grid == self.modality.places:
+            return self.positions.flatten(0, 1)
+        table = self.positions.permute(2, 0, 1)[None]  # (1, D, h, w)
+        table = F.interpolate(table, size=grid, mode="bilinear", align_corners=True)
+        return table[0].flatten(1).T
+
+
+def embedding(modality: Modality, width: int) -> nn.Module:
+    """From raw input to vectors; pictures keep their two dimensions."""
+    if modality.kind == "tokens":
+        return nn.Embedding(modality.inputs, width)
+    if modality.kind == "vectors":
+        return nn.Linear(modality.inputs, width)
+    if modality.kind == "patches":
+        return nn.Conv2d(modality.inputs, width, modality.patch, stride=modality.patch)  # one linear map a patch
+    steps: list[nn.Module] = []
+    halvings = modality.patch.bit_length() - 1
+    channels = modality.inputs
+    for step in range(halvings):  # "early convolutions": Xiao et al. 2021, https://arxiv.org/abs/2106.14881
+        out = max(16, width >> (halvings - 1 - step))
+        steps += convolution(channels, out, stride=2)
+        if step:  # a second one, so that a patch sees what lies across its edges
+            steps += convolution(out, out, stride=1)
+        channels = out
+    return nn.Sequential(*steps, nn.Conv2d(channels, width, 1))
+
+
+def convolution(channels: int, out: int, stride: int) -> list[nn.Module]:
+    conv = nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False)
+    return [conv, nn.BatchNorm2d(out), nn.ReLU()]
+
+
+def waves(h: int, w: int, width: int) -> Tensor:
+    """(h, w, D): sines and cosines of row and column, a quarter of D each (Beyer et al. 2022, arXiv 2205.01580)."""
+    frequencies = 1 / 100 ** (torch.arange(width // 4) / (width // 4))  # waves from 6 to 600 patches long
+    rows, columns = (torch.outer(torch.arange(count), frequencies) for count in (h, w))
+    rows, columns = (torch.cat((angle.sin(), angle.cos()), dim=1) for angle in (rows, columns))  # (count, D / 2)
+    return torch.cat((rows[:, None].expand(h, w, -1), columns[None].expand(h, w, -1)), dim=2)
+
+
+class Fusion(nn.Module):
+    """Several modalities to logits. `forward` returns all it computed and stores nothing: threads may share it."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.extractors = nn.ModuleDict({m.name: Extractor(m, width, config.norm_eps) for m in config.modalities})
+        self.layers = nn.ModuleList(
+            EncoderLayer(width, config.heads, config.feed_forward, dropout=config.dropout, norm_eps=config.norm_eps)
+            for _ in range(config.layers)
+        )
+        self.final_norm = nn.LayerNorm(width, config.norm_eps)
+        self.pooler = nn.Linear(width, width)
+        classes = len(config.labels)
+        self.head: nn.Module = nn.Linear(width, classes)
+        if config.head == "hidden":
+            self.head = nn.Sequential(
+                nn.Linear(width, 2 * width), nn.LayerNorm(2 * width), nn.GELU(), nn.Linear(2 * width, classes)
+            )
+        self.pointing = nn.Linear(width, len(config.pointing)) if config.pointing else None
+        if self.pointing is not None:
+            nn.init.constant_(self.pointing.bias, -3.0)  # yes is rare
+        self.read: nn.Module | None = None
+        if config.reading is not None:
+            self.read = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, classes))
+
+    def extract(self, name: str, raw: Tensor, mask: Tensor | None = None) -> Pieces:
+        """One modality's pieces: see `Extractor`. What many questions share needs to be extracted once."""
+        pieces: Pieces = self.extractors[name](raw, mask)
+        return pieces
+
+    def forward(self, parts: Mapping[str, Pieces], *, trace: bool = False) -> Output:
+        """Pieces by modality, as `extract` gives them, to logits (B, C).
+
+        A modality may be left out, which is how it is without eyes or ears; one of batch size 1 is shared by all. What
+        is read out is the first piece of the first modality that is there, in the config's order; with `Config.reading`
+        also the sum of all patches, each as much as it says yes: what is found, and how much of it there is.
+        """
+        chosen = [(m.name, parts[m.name]) for m in self.config.modalities if m.name in parts]
+        B = max(len(part.x) for _, part in chosen)
+        x = torch.cat([part.x.expand(B, -1, -1) for _, part in chosen], dim=1)  # (B, S, D)
+        mask = None
+        if any(part.mask is not None for _, part in chosen):
+            masks = [
+                part.x.new_ones(part.x.shape[:2], dtype=torch.bool) if part.mask is None else part.mask
+                for _, part in chosen
+            ]
+            mask = torch.cat([one.expand(B, -1) for one in masks], dim=1)[:, None, None, :]  # (B, 1, 1, S)
+        attention: list[Tensor] = []
+        for layer in self.layers:
+            x, weights = layer(x, mask, need_weights=trace)  # (B, S, D), (B, H, S, S)
+            attention += [weights] if trace else []
+        x = self.final_norm(x)
+        logits = self.head(torch.tanh(self.pooler(x[:, 0])))  # (B, C)
+        spans, end = {}, 0
+        for name, part in chosen:
+            spans[name] = slice(end, end + part.x.shape[1])
+            end += part.x.shape[1]
+        points = {}
+        if self.pointing is not None:
+            for name, part in chosen:
+                if part.grid is not None:
+                    patches = x[:, spans[name]][:, -part.grid[0] * part.grid[1] :]
+                    points[name] = self.pointing(patches)  # (B, T, P)
+                    if self.read is not None:
+                        found = points[name][..., self.config.pointing.index(str(self.config.reading))].sigmoid()
+                        logits = logits + self.read(torch.einsum("bt,btd->bd", found, patches))
+        return Output(logits, points, Trace(tuple(attention), spans) if trace else None)

@@ -1,0 +1,101 @@
+"""One's own pairs: a CSV with the columns image, text and label, and the pictures that it names."""
+
+# N examples, C classes
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+from tqdm import tqdm
+
+from demo_app import InputError
+from demo_app.pictures import open_picture
+
+if TYPE_CHECKING:
+    from demo_app_image_text_fusion.answerer import Answerer
+
+COLUMNS = ("image", "text", "label")
+MAX_BYTES = 50 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A row: where the picture lies, the text, and the label as it is written ("" where the file has none)."""
+
+    row: int  # in the file, the first below the header is 1
+    picture: Path
+    text: str
+    label: str
+
+
+def read_pairs(file: Path, *, folder: Path | None = None, require_label: bool) -> list[Pair]:
+    """The rows of a CSV; pictures are looked for beside it, or in `folder`, and nowhere above.
+
+    Raises `InputError` for a file that is no CSV, lacks a column, has no rows, or names a place outside of the folder.
+    """
+    folder = (folder or file.parent).resolve()
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}); check the path.") from error
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{file.name} has more than {MAX_BYTES // 2**20} MB; split it.")
+    try:
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), restval="")
+        columns = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = columns
+        missing = [name for name in COLUMNS[: 3 if require_label else 2] if name not in columns]
+        if missing:
+            there = ", ".join(columns[:12]) or "none"
+            raise InputError(f"{file.name} has no column {missing[0]!r} (its columns: {there}); rename or add one.")
+        rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file.name} is not a CSV file in UTF-8; export it again.") from error
+    if not rows:
+        raise InputError(f"{file.name} has a header but no rows; add some.")
+    pairs = []
+    for number, row in enumerate(rows, start=1):
+        picture = (folder / row["image"].strip()).resolve()
+        if not picture.is_relative_to(folder):
+            raise InputError(f"row {number} of {file.name} names a place outside of the folder; keep pictures in it.")
+        pairs.append(Pair(row=number, picture=picture, text=row["text"], label=(row.get("label") or "").strip()))
+    return pairs
+
+
+def opened(pairs: Sequence[Pair], at_least: int) -> Iterator[tuple[Pair, Image.Image | str]]:
+    """Each pair with its picture, or with the sentence why it cannot be read."""
+    for pair in tqdm(pairs, desc="read", file=sys.stderr, mininterval=2):
+        try:
+            if not pair.picture.is_file():
+                raise InputError(f"{pair.picture.name} is not there; check its name.")
+            yield pair, open_picture(pair.picture, at_least=at_least)
+        except InputError as error:
+            yield pair, str(error)
+
+
+def on_pairs(answerer: Answerer, pairs: Sequence[Pair]) -> dict[str, float]:
+    """Shares of right answers with both, with the picture alone, with the text alone; rows that could not be read."""
+    right: dict[str, list[bool]] = {"accuracy": [], "image_only": [], "text_only": []}
+    failed = 0
+    for pair, picture in opened(pairs, answerer.at_least):
+        if isinstance(picture, str):
+            sys.stderr.write(f"row {pair.row}: {picture}\n")
+            failed += 1
+            continue
+        if pair.label not in answerer.labels:
+            raise InputError(f"row {pair.row}: {pair.label[:40]!r} is no answer of this checkpoint; correct it.")
+        wanted = answerer.labels.index(pair.label)
+        seen, heard = answerer.look(picture), answerer.listen([pair.text])
+        for name, parts in (("accuracy", (seen, heard)), ("image_only", (seen, None)), ("text_only", (None, heard))):
+            right[name].append(int(answerer.fuse(*parts).logits[0].argmax()) == wanted)
+    if not right["accuracy"]:
+        raise InputError("none of the pictures could be read; check the column 'image'.")
+    shares = {name: round(sum(rows) / len(rows), 5) for name, rows in right.items()}
+    return shares | {"examples": len(right["accuracy"]), "failed": failed}

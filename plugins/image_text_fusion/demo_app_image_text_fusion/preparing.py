@@ -1,0 +1,44 @@
+"""Pictures as the networks read them."""
+
+# S pixels of a side
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+SHORTER, LONGER, PATCH = 384, 639, 32  # ViLT's: int(1333 / 800 * 384) at most
+
+
+def squared(picture: Image.Image, side: int) -> Image.Image:
+    """The whole picture in a square of `side` pixels; what it lacks gets the colour of its corner."""
+    scale = side / max(picture.size)
+    size = tuple(max(1, round(length * scale)) for length in picture.size)
+    corner = picture.getpixel((0, 0))
+    square = Image.new("RGB", (side, side), corner)  # type: ignore[arg-type]
+    square.paste(picture.resize(size, Image.Resampling.BICUBIC), ((side - size[0]) // 2, (side - size[1]) // 2))  # type: ignore[arg-type]
+    return square
+
+
+def vilt_size(width: int, height: int) -> tuple[int, int]:
+    """The shorter side becomes 384, the longer at most 639, both whole patches; never less than one patch.
+
+    As published (Kim et al. 2021), but that there a picture of more than 20 to 1 vanishes.
+    """
+    scale = SHORTER / min(width, height)
+    scale = min(scale, LONGER / max(width, height))
+    sides = (int(length * scale + 0.5) // PATCH * PATCH for length in (width, height))
+    wide, high = (max(PATCH, side) for side in sides)
+    return wide, high
+
+
+def vilt(picture: Image.Image) -> Image.Image:
+    return picture.resize(vilt_size(*picture.size), Image.Resampling.BICUBIC)
+
+
+def normalised(picture: Image.Image) -> Tensor:
+    """(1, 3, height, width), from -1 to 1."""
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    return pixels / 127.5 - 1

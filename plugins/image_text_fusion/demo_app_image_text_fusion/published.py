@@ -1,0 +1,113 @@
+"""Published ViLT checkpoints as this plugin's own: config.json to `Config`, key names, pictures as they were prepared.
+
+ViLT (Kim et al. 2021, https://arxiv.org/abs/2102.03334) answers questions about a picture (3,129 answers) or says how
+well a caption fits it (one score). transformers shuffles its patches at each call, which changes nothing but the last
+digits; ours stay in order.
+"""
+
+# D width, h x w patches
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from demo_app_image_text_fusion.model import Config, Modality
+from torch import Tensor
+
+from demo_app import DemoError
+
+LAYER = (
+    (r"^vilt\.encoder\.layer\.", "layers."),
+    (r"\.attention\.attention\.query\.", ".attention.q_proj."),
+    (r"\.attention\.attention\.key\.", ".attention.k_proj."),
+    (r"\.attention\.attention\.value\.", ".attention.v_proj."),
+    (r"\.attention\.output\.dense\.", ".attention.out_proj."),
+    (r"\.layernorm_before\.", ".ln_1."),
+    (r"\.layernorm_after\.", ".ln_2."),
+    (r"\.intermediate\.dense\.", ".feed_forward.fc_in."),
+    (r"(layers\.\d+)\.output\.dense\.", r"\1.feed_forward.fc_out."),
+    (r"^vilt\.layernorm\.", "final_norm."),
+    (r"^vilt\.pooler\.dense\.", "pooler."),
+    (r"^classifier\.", "head."),
+    (r"^rank_output\.", "head."),
+    (r"^vilt\.embeddings\.text_embeddings\.word_embeddings\.", "extractors.text.embed."),
+    (r"^vilt\.embeddings\.text_embeddings\.LayerNorm\.", "extractors.text.norm."),
+    (r"^vilt\.embeddings\.patch_embeddings\.projection\.", "extractors.image.embed."),
+)
+TEXT = "vilt.embeddings.text_embeddings"
+FITS = "fits"
+
+
+def is_published(fields: Mapping[str, Any]) -> bool:
+    """Whether config.json is of the Hub's layout and not this plugin's own."""
+    return "model_type" in fields
+
+
+def config_of(fields: Mapping[str, Any]) -> Config:
+    """A published config.json as ours. Raises `DemoError` for a kind of network that this one is not."""
+    kinds = {"ViltForQuestionAnswering": "hidden", "ViltForImageAndTextRetrieval": "linear"}
+    (kind,) = fields.get("architectures") or ("none",)
+    if fields["model_type"] != "vilt" or kind not in kinds or fields.get("hidden_act", "gelu") != "gelu":
+        raise DemoError(f"This checkpoint cannot be read here: it is {fields['model_type']}, {kind}; choose another.")
+    names = fields.get("id2label", {})
+    side = fields["image_size"] // fields["patch_size"]
+    return Config(
+        labels=tuple(names[number] for number in sorted(names, key=int)) if kinds[kind] == "hidden" else (FITS,),
+        modalities=(
+            Modality(
+                name="text",
+                kind="tokens",
+                inputs=fields["vocab_size"],
+                places=(fields["max_position_embeddings"],),
+                norm=True,
+            ),
+            Modality(
+                name="image",
+                kind="patches",
+                inputs=fields.get("num_channels", 3),
+                places=(side, side),
+                patch=fields["patch_size"],
+                extra=True,
+            ),
+        ),
+        width=fields["hidden_size"],
+        heads=fields["num_attention_heads"],
+        layers=fields["num_hidden_layers"],
+        feed_forward=fields["intermediate_size"],
+        norm_eps=fields["layer_norm_eps"],
+        head=kinds[kind],
+        scores="sigmoid",
+        preparation="vilt",
+    )
+
+
+def renamed(tensors: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """Published names to ours.
+
+    Texts get a vector for the first or the second sentence too; there is only the first here, so it goes into the table
+    of places. The table of image places begins with the one of the extra vector.
+    """
+    left = dict(tensors)
+    grid = config.modalities[1].places
+    places = left.pop("vilt.embeddings.position_embeddings")[0]  # (1 + h w, D)
+    kinds = left.pop("vilt.embeddings.token_type_embeddings.weight")  # (2, D): text, image
+    sentences = left.pop(f"{TEXT}.token_type_embeddings.weight")  # (2, D)
+    words = left.pop(f"{TEXT}.position_embeddings.weight")  # (T, D)
+    first = left.pop("vilt.embeddings.cls_token")[0, 0]  # (D,)
+    left.pop(f"{TEXT}.position_ids", None)
+    ours = {
+        "extractors.text.positions": words + sentences[0],
+        "extractors.text.kind": kinds[0].clone(),
+        "extractors.image.positions": places[1:].unflatten(0, grid).clone(),
+        "extractors.image.kind": kinds[1].clone(),
+        "extractors.image.extra": torch.stack((first, places[0])),
+    }
+    for published, tensor in left.items():
+        name = published
+        for pattern, replacement in LAYER:
+            name = re.sub(pattern, replacement, name)
+        ours[name] = tensor
+    return ours

@@ -1,0 +1,266 @@
+"""Train a classifier of pictures with texts on one's own pairs.
+
+python -m demo_app_image_text_fusion.train --data PAIRS.csv --out FOLDER
+
+The CSV has the columns image (a file beside it), text and label. The network is trained three times: on both, on the
+pictures alone and on the texts alone, so that one sees what fusion brings. The first is the checkpoint.
+"""
+
+# N examples, S pixels of a side, C classes
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from demo_app import InputError
+from demo_app.commands import add_options, chosen, clear_errors, find_checkpoint, option
+from demo_app_image_text_fusion.answerer import Answerer
+from demo_app_image_text_fusion.checkpoints import WEIGHTS
+from demo_app_image_text_fusion.evaluate import prepared
+from demo_app_image_text_fusion.model import Config, Fusion, Modality
+from demo_app_image_text_fusion.pairs import Pair, opened, read_pairs
+from demo_app_image_text_fusion.preparing import squared
+from demo_app_image_text_fusion.texts import encode, silence, word_tokenizer
+
+logger = logging.getLogger(__name__)
+MOST = 40  # tokens of a text
+SENSES = ("both", "image_only", "text_only")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train. Each field is an option of the command line."""
+
+    epochs: int = option(60, "times to go through the data at most")
+    patience: int = option(8, "epochs without a better loss on the held-out part after which it ends")
+    batch_size: int = option(32, "pairs in a step")
+    learning_rate: float = option(5e-4, "AdamW's, the highest; it rises for an epoch and falls to zero as a cosine")
+    weight_decay: float = option(0.05, "AdamW's, on matrices")
+    dropout: float = option(0.1, "of the encoder")
+    seed: int = option(0, "of weights, order and what is held out")
+    threads: int = option(2, "of torch")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Pairs as the network reads them."""
+
+    pixels: Tensor  # (N, 3, S, S) uint8
+    texts: list[str]
+    classes: Tensor  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __getitem__(self, rows: Tensor) -> Examples:
+        return Examples(self.pixels[rows], [self.texts[i] for i in rows.tolist()], self.classes[rows])
+
+
+def read_examples(pairs: Sequence[Pair], side: int) -> tuple[Examples, tuple[str, ...], list[str]]:
+    """The pairs whose pictures can be read, their labels by alphabet, and what is wrong with the other rows.
+
+    Raises `InputError` when there are fewer than two classes, or a class has fewer than two examples.
+    """
+    kept: list[tuple[Pair, np.ndarray]] = []
+    problems = []
+    for pair, picture in opened(pairs, side):
+        if isinstance(picture, str):
+            problems.append(f"row {pair.row}: {picture}")
+        elif not pair.label:
+            problems.append(f"row {pair.row}: the label is empty; fill it in.")
+        else:
+            kept.append((pair, np.asarray(squared(picture, side))))
+    counts = Counter(pair.label for pair, _ in kept)
+    if len(counts) < 2:
+        raise InputError(f"there are {len(counts)} classes among the {len(kept)} usable rows; give at least two.")
+    lonely = [label for label, count in counts.items() if count < 2]
+    if lonely:
+        raise InputError(f"class {lonely[0][:40]!r} has one example; give at least two of each.")
+    labels = tuple(sorted(counts))
+    pixels = torch.from_numpy(np.stack([array for _, array in kept])).permute(0, 3, 1, 2)
+    classes = torch.tensor([labels.index(pair.label) for pair, _ in kept])
+    return Examples(pixels, [pair.text for pair, _ in kept], classes), labels, problems
+
+
+def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
+    """To train on, and `share` of each class to measure on; both have some of each."""
+    generator = torch.Generator().manual_seed(seed)
+    held_out = torch.zeros(len(examples), dtype=torch.bool)
+    for place in examples.classes.unique():
+        rows = (examples.classes == place).nonzero().squeeze(1)
+        count = min(max(1, round(share * len(rows))), len(rows) - 1)
+        held_out[rows[torch.randperm(len(rows), generator=generator)[:count]]] = True
+    return examples[(~held_out).nonzero().squeeze(1)], examples[held_out.nonzero().squeeze(1)]
+
+
+def logits(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: str) -> Tensor:
+    """(N, C), with one modality missing where `senses` says so."""
+    ids, mask = (silence(len(examples)), None) if senses == "image_only" else encode(tokenizer, examples.texts, MOST)
+    text, image = (next(m.name for m in network.config.modalities if m.pictures == wanted) for wanted in (False, True))
+    parts = {text: network.extract(text, ids, mask)}
+    if senses != "text_only":
+        parts[image] = network.extract(image, prepared(examples.pixels))
+    return network(parts).logits
+
+
+@torch.inference_mode()
+def measured(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: str) -> tuple[float, Tensor]:
+    """Mean loss, and the predicted class of each, (N,)."""
+    network.eval()
+    rows = torch.arange(len(examples)).split(64)
+    found = torch.cat([logits(network, tokenizer, examples[part], senses) for part in rows])
+    return F.cross_entropy(found, examples.classes).item(), found.argmax(1)
+
+
+def fit(
+    network: Fusion, tokenizer: Tokenizer, examples: Examples, held_out: Examples, recipe: Recipe, senses: str
+) -> Fusion:
+    """The network with the weights whose loss on the held-out part was lowest."""
+    torch.manual_seed(recipe.seed)
+    network = copy.deepcopy(network).requires_grad_(True)
+    flat = [p for p in network.parameters() if p.ndim < 2]
+    deep = [p for p in network.parameters() if p.ndim >= 2]
+    groups = [{"params": deep, "weight_decay": recipe.weight_decay}, {"params": flat, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+    steps = -(-len(examples) // recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=steps * recipe.epochs + 1, pct_start=1 / max(2, recipe.epochs)
+    )
+    best, best_loss, since = copy.deepcopy(network.state_dict()), float("inf"), 0
+    bar = tqdm(range(recipe.epochs), desc=senses, file=sys.stderr, unit="epoch", mininterval=2)
+    for _ in bar:
+        network.train()
+        for rows in torch.randperm(len(examples)).split(recipe.batch_size):
+            batch = examples[rows]
+            loss = F.cross_entropy(logits(network, tokenizer, batch, senses), batch.classes)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+        found, predicted = measured(network, tokenizer, held_out, senses)
+        accuracy = (predicted == held_out.classes).double().mean().item()
+        bar.set_postfix(loss=f"{found:.3f}", accuracy=f"{accuracy:.1%}")
+        if found < best_loss:
+            best, best_loss, since = copy.deepcopy(network.state_dict()), found, 0
+        else:
+            since += 1
+            if since >= recipe.patience:
+                break
+    network.load_state_dict(best)
+    return network.eval().requires_grad_(False)
+
+
+def by_class(predicted: Tensor, wanted: Tensor, labels: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Precision and recall of each class, and its examples."""
+    table = {}
+    for place, label in enumerate(labels):
+        right = int(((predicted == place) & (wanted == place)).sum())
+        said, there = int((predicted == place).sum()), int((wanted == place).sum())
+        table[label] = {
+            "precision": round(right / max(1, said), 4),
+            "recall": round(right / max(1, there), 4),
+            "examples": there,
+        }
+    return table
+
+
+def begin(options: argparse.Namespace, texts: Sequence[str], labels: tuple[str, ...]) -> tuple[Fusion, Tokenizer]:
+    """A new network, or that of `--start` with a new head where its answers are others."""
+    torch.manual_seed(options.seed)
+    if options.start:
+        base = Answerer.load(find_checkpoint(options.start, WEIGHTS), "cpu")
+        config = replace(base.config, labels=labels, dropout=options.dropout)
+        network = Fusion(config)
+        own = network.state_dict()
+        known = {n: t for n, t in base.network.state_dict().items() if n in own and own[n].shape == t.shape}
+        if base.labels != labels:
+            known = {name: tensor for name, tensor in known.items() if not name.startswith(("head.", "read.2."))}
+        network.load_state_dict(own | known)
+        return network, base.tokenizer
+    tokenizer = word_tokenizer(texts)
+    side = options.size // options.patch
+    config = Config(
+        labels=labels,
+        modalities=(
+            Modality(name="text", kind="tokens", inputs=tokenizer.get_vocab_size(), places=(MOST,)),
+            Modality(name="image", kind="stem", inputs=3, places=(side, side), patch=options.patch),
+        ),
+        width=options.width,
+        layers=options.layers,
+        feed_forward=2 * options.width,
+        dropout=options.dropout,
+    )
+    return Fusion(config), tokenizer
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="demo_app_image_text_fusion.train", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, type=Path, help="a CSV with the columns image, text and label")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the checkpoint")
+    parser.add_argument("--held-out", type=float, default=0.2, help="share of each class that is not trained on")
+    parser.add_argument("--start", help="checkpoint to begin with: an embedded one's name, or a folder")
+    parser.add_argument("--size", type=int, default=64, help="pixels of a side, to which pictures are resized")
+    parser.add_argument("--patch", type=int, default=8, help="pixels of a patch's side, a power of two")
+    parser.add_argument("--width", type=int, default=96)
+    parser.add_argument("--layers", type=int, default=3)
+    add_options(parser, Recipe)
+    return parser
+
+
+def run(options: argparse.Namespace) -> dict[str, object]:
+    started = time.perf_counter()
+    torch.set_num_threads(options.threads)
+    recipe = chosen(Recipe, options)
+    pairs = read_pairs(options.data, require_label=True)
+    side = options.size
+    if options.start:
+        side = Answerer.load(find_checkpoint(options.start, WEIGHTS), "cpu").at_least
+    examples, labels, problems = read_examples(pairs, side)
+    for problem in problems:
+        logger.warning("%s", problem)
+    examples, held_out = split(examples, options.held_out, recipe.seed)
+    first, tokenizer = begin(options, examples.texts, labels)
+    accuracy: dict[str, float] = {}
+    for senses in SENSES:
+        network = fit(first, tokenizer, examples, held_out, recipe, senses)
+        if senses == "both":
+            Answerer(copy.deepcopy(network), tokenizer).save(options.out)
+            network = Answerer.load(options.out, "cpu").network  # as it is on disk, in half precision
+        _, predicted = measured(network, tokenizer, held_out, senses)
+        accuracy[senses] = round((predicted == held_out.classes).double().mean().item(), 4)
+        if senses == "both":
+            table = by_class(predicted, held_out.classes, labels)
+    most = int(held_out.classes.bincount().max())
+    result: dict[str, object] = {**accuracy, "always_the_same": round(most / len(held_out), 4), "by_class": table}
+    result |= {"trained_on": len(examples), "examples": len(held_out), "failed": len(problems)}
+    (options.out / "metrics.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return result | {"seconds": round(time.perf_counter() - started, 1)}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    options = _parser().parse_args(arguments)
+    with clear_errors():
+        result = run(options)
+    sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
