@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from demo_app_image_text_fusion.model import Config, Modality
 from torch import Tensor
 
 from demo_app import DemoError
+from demo_app_image_text_fusion.model import Config, Modality
 
 LAYER = (
     (r"^vilt\.encoder\.layer\.", "layers."),
