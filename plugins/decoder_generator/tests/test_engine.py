@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import itertools
 import random
@@ -282,7 +283,13 @@ def test_steps_are_taken_with_the_threads_that_are_faster_now(monkeypatch: pytes
 
 
 def test_who_waits_sees_the_place_in_line_and_who_does_not_is_not_held_up(network: Decoder) -> None:
-    engine = Engine(network, rows=1)
+    gate, held = threading.Event(), copy.deepcopy(network)
+
+    def wait(*_: Any) -> None:  # however fast the machine is, the first is not done before it is stopped
+        assert gate.wait(30)
+
+    held.register_forward_pre_hook(wait)
+    engine = Engine(held, rows=1)
     first = engine.write([1], 400, GREEDY)
     begun = time.perf_counter()
     assert list(engine.waiting_for(first)) == []
@@ -291,5 +298,6 @@ def test_who_waits_sees_the_place_in_line_and_who_does_not_is_not_held_up(networ
     places = engine.waiting_for(third)
     assert next(places) == 2
     first.stop()
+    gate.set()
     assert set(places) <= {1}
     assert len(list(second)) == len(list(third)) == 3
