@@ -4,8 +4,6 @@ python -m demo_app_image_text_fusion.evaluate --checkpoint NAME_OR_FOLDER --seed
 python -m demo_app_image_text_fusion.evaluate --checkpoint NAME_OR_FOLDER --data PAIRS.csv
 """
 
-# B batch, S pixels of a side
-
 from __future__ import annotations
 
 import argparse
@@ -18,7 +16,6 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
 from tqdm import tqdm
 
 from demo_app import InputError
@@ -26,6 +23,7 @@ from demo_app.commands import clear_errors, find_checkpoint
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
 from demo_app_image_text_fusion.model import Fusion, Output, Pieces
+from demo_app_image_text_fusion.preparing import scaled
 from demo_app_image_text_fusion.scene_data import MOST, Batch, batches
 from demo_app_image_text_fusion.scenes import ANSWERS
 from demo_app_image_text_fusion.texts import silence
@@ -39,14 +37,9 @@ def answer(network: Fusion, batch: Batch, *, blind: bool = False, deaf: bool = F
     ids, mask = (silence(len(batch.ids)), None) if deaf else (batch.ids, batch.mask)
     parts = {"text": network.extract("text", ids.to(device), None if mask is None else mask.to(device))}
     if not blind:
-        pictures = network.extract("image", prepared(batch.pixels.to(device)))
+        pictures = network.extract("image", scaled(batch.pixels.to(device)))
         parts["image"] = Pieces(pictures.x[batch.rows.to(device)], None, pictures.grid)
     return network(parts)
-
-
-def prepared(pixels: Tensor) -> Tensor:
-    """(B, 3, S, S) uint8 to floats from -1 to 1."""
-    return pixels / 127.5 - 1
 
 
 @torch.inference_mode()

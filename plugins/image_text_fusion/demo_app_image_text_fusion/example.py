@@ -34,13 +34,8 @@ class Made:
 
 def make(seed: int, kind: str | None = None, language: str | None = None) -> Made:
     """A scene of that seed or the next one that has a question of the kind; the same for the same seed."""
-    for number in range(1000):
-        rng = np.random.default_rng((seed, number))
-        scene = scenes.make_scene(rng)
-        question = scenes.ask(scene, rng, kind=kind, language=language)
-        if question is not None:
-            return Made(scenes.draw(scene), question.text, question.answer)
-    raise RuntimeError(f"no scene has a question of the kind {kind!r}")
+    scene, question = next(scenes.asked(seed, kind, language))
+    return Made(scenes.draw(scene), question.text, question.answer)
 
 
 EXAMPLE = make(3, "colour beside", "en")

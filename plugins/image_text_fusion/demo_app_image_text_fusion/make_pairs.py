@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -19,24 +20,15 @@ TASK = "is there"  # yes or no: neither the picture nor the question says it alo
 
 def make_pairs(out: Path, examples: int, seed: int, kind: str = TASK, language: str = "en") -> Path:
     """So many pictures and questions of one kind; returns the CSV."""
-    import numpy as np
-
     (out / "pictures").mkdir(parents=True, exist_ok=True)
     file = out / "pairs.csv"
     with file.open("w", encoding="utf-8", newline="") as table:
         writer = csv.writer(table)
         writer.writerow(["image", "text", "label"])
-        number = made = 0
-        while made < examples:
-            rng = np.random.default_rng((seed, number))
-            number += 1
-            scene = scenes.make_scene(rng)
-            question = scenes.ask(scene, rng, kind=kind, language=language)
-            if question is not None:
-                name = f"pictures/{made:05}.png"
-                Image.fromarray(scenes.draw(scene)).save(out / name)
-                writer.writerow([name, question.text, question.answer])
-                made += 1
+        for number, (scene, question) in enumerate(islice(scenes.asked(seed, kind, language), examples)):
+            name = f"pictures/{number:05}.png"
+            Image.fromarray(scenes.draw(scene)).save(out / name)
+            writer.writerow([name, question.text, question.answer])
     return file
 
 

@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ from PIL import Image
 
 from demo_app import InputError
 from demo_app.pictures import Entry, open_picture
+from demo_app_image_text_fusion.pairs import read_table
 from demo_app_image_text_fusion.published import FITS
 
 if TYPE_CHECKING:
@@ -70,21 +69,10 @@ class Row:
 
 def read_rows(file: Path, most: int) -> list[Row]:
     """A CSV with the columns image and text. Raises `InputError` for a file that is none, or has too many rows."""
-    try:
-        reader = csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig"), newline=""), restval="")
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-        missing = [name for name in ("image", "text") if name not in reader.fieldnames]
-        if missing:
-            there = ", ".join(reader.fieldnames[:12]) or "none"
-            raise InputError(f"{file.name} has no column {missing[0]!r} (its columns: {there}); rename or add one.")
-        rows = [Row(number=i, image=row["image"].strip(), text=row["text"]) for i, row in enumerate(reader, start=1)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file.name} is not a CSV file in UTF-8; export it again.") from error
-    if not rows:
-        raise InputError(f"{file.name} has a header but no rows; add some.")
-    if len(rows) > most:
-        raise InputError(f"{file.name} has {len(rows):,} rows and the limit is {most:,}; split it.")
-    return rows
+    table = read_table(file, ("image", "text"))
+    if len(table) > most:
+        raise InputError(f"{file.name} has {len(table):,} rows and the limit is {most:,}; split it.")
+    return [Row(number=i, image=row["image"].strip(), text=row["text"]) for i, row in enumerate(table, start=1)]
 
 
 def by_name(entries: Sequence[Entry]) -> dict[str, Entry]:
@@ -110,16 +98,10 @@ def answer_rows(answerer: Answerer, rows: Sequence[Row], pictures: Mapping[str, 
             except InputError as error:
                 problem = str(error)
         if seen is None:
-            yield Row(number=row.number, image=row.image, text=row.text, problem=problem)
+            yield replace(row, problem=problem)
         elif not row.text.strip():
-            yield Row(number=row.number, image=row.image, text=row.text, problem="the question is empty.")
+            yield replace(row, problem="the question is empty.")
         else:
             scores = answerer.scores(answerer.fuse(seen, answerer.listen([row.text])).logits)[0]
             place = int(scores.argmax())
-            yield Row(
-                number=row.number,
-                image=row.image,
-                text=row.text,
-                answer=answerer.labels[place],
-                score=float(scores[place]),
-            )
+            yield replace(row, answer=answerer.labels[place], score=float(scores[place]))

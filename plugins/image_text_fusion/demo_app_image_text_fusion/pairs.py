@@ -38,9 +38,23 @@ class Pair:
 def read_pairs(file: Path, *, folder: Path | None = None, require_label: bool) -> list[Pair]:
     """The rows of a CSV; pictures are looked for beside it, or in `folder`, and nowhere above.
 
-    Raises `InputError` for a file that is no CSV, lacks a column, has no rows, or names a place outside of the folder.
+    Raises `InputError` as `read_table` does, and for a row that names a place outside of the folder.
     """
     folder = (folder or file.parent).resolve()
+    pairs = []
+    for number, row in enumerate(read_table(file, COLUMNS[: 3 if require_label else 2]), start=1):
+        picture = (folder / row["image"].strip()).resolve()
+        if not picture.is_relative_to(folder):
+            raise InputError(f"row {number} of {file.name} names a place outside of the folder; keep pictures in it.")
+        pairs.append(Pair(row=number, picture=picture, text=row["text"], label=(row.get("label") or "").strip()))
+    return pairs
+
+
+def read_table(file: Path, wanted: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV, by the names of its columns.
+
+    Raises `InputError` for a file that is no CSV, is too large, lacks a wanted column, or has no rows.
+    """
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -51,7 +65,7 @@ def read_pairs(file: Path, *, folder: Path | None = None, require_label: bool) -
         reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), restval="")
         columns = [name.strip() for name in reader.fieldnames or []]
         reader.fieldnames = columns
-        missing = [name for name in COLUMNS[: 3 if require_label else 2] if name not in columns]
+        missing = [name for name in wanted if name not in columns]
         if missing:
             there = ", ".join(columns[:12]) or "none"
             raise InputError(f"{file.name} has no column {missing[0]!r} (its columns: {there}); rename or add one.")
@@ -60,13 +74,7 @@ def read_pairs(file: Path, *, folder: Path | None = None, require_label: bool) -
         raise InputError(f"{file.name} is not a CSV file in UTF-8; export it again.") from error
     if not rows:
         raise InputError(f"{file.name} has a header but no rows; add some.")
-    pairs = []
-    for number, row in enumerate(rows, start=1):
-        picture = (folder / row["image"].strip()).resolve()
-        if not picture.is_relative_to(folder):
-            raise InputError(f"row {number} of {file.name} names a place outside of the folder; keep pictures in it.")
-        pairs.append(Pair(row=number, picture=picture, text=row["text"], label=(row.get("label") or "").strip()))
-    return pairs
+    return rows
 
 
 def opened(pairs: Sequence[Pair], at_least: int) -> Iterator[tuple[Pair, Image.Image | str]]:

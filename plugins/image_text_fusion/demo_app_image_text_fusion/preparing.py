@@ -40,5 +40,9 @@ def vilt(picture: Image.Image) -> Image.Image:
 
 def normalised(picture: Image.Image) -> Tensor:
     """(1, 3, height, width), from -1 to 1."""
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    return scaled(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None])
+
+
+def scaled(pixels: Tensor) -> Tensor:
+    """uint8 of any shape to floats from -1 to 1."""
     return pixels / 127.5 - 1

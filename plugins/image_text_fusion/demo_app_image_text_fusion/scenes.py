@@ -10,6 +10,7 @@ Kinds and their answers are drawn evenly as far as a scene allows, so that a que
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 64  # S
+TRIES = 1000  # scenes in which a kind of question is looked for
 SHAPES = ("circle", "square", "triangle")
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (215, 40, 40),
@@ -317,6 +319,23 @@ def ask(scene: Scene, rng: Rng, *, kind: str | None = None, language: str | None
         about=meaning.about,
         found=meaning.found,
     )
+
+
+def asked(seed: int, kind: str | None = None, language: str | None = None) -> Iterator[tuple[Scene, Question]]:
+    """Scenes that have a question of that kind, one each, without end; the same for the same seed.
+
+    Raises `RuntimeError` where `TRIES` scenes in a row have none.
+    """
+    barren = 0
+    for number in itertools.count():
+        rng = np.random.default_rng((seed, number))
+        scene = make_scene(rng)
+        question = ask(scene, rng, kind=kind, language=language)
+        if question is not None:
+            barren = 0
+            yield scene, question
+        elif (barren := barren + 1) == TRIES:
+            raise RuntimeError(f"no scene has a question of the kind {kind!r}")
 
 
 def examples(

@@ -358,7 +358,7 @@ class Actions:
     def patch_clicked(self, seen: Seen | None, layer: str, head: str, event: gr.SelectData) -> tuple[Any, str]:
         """A click on the picture: what that patch looks at."""
         seen = seen or example()
-        height, width = views.enlarged(seen.picture).shape[:2]
+        width, height = views.shown_size(seen.picture)
         x, y = event.index
         row, column = (
             int(place * count / side) for place, count, side in ((y, seen.grid[0], height), (x, seen.grid[1], width))

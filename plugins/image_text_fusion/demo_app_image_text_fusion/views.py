@@ -27,9 +27,14 @@ CAVEAT = "Attention shows what was fetched from where, not why the answer came o
 def enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """At the size at which it is shown; small pictures keep their pixels' edges."""
     scale = SHOWN / max(picture.shape[:2])
-    size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
     how = Image.Resampling.NEAREST if scale > 3 else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(picture).resize(size, how))
+    return np.asarray(Image.fromarray(picture).resize(shown_size(picture), how))
+
+
+def shown_size(picture: NDArray[np.uint8]) -> tuple[int, int]:
+    """Width and height at which a picture is shown."""
+    scale = SHOWN / max(picture.shape[:2])
+    return round(picture.shape[1] * scale), round(picture.shape[0] * scale)
 
 
 def from_word(seen: Seen, layer: int | str | None, head: int | None, token: int) -> tuple[Any, str]:
