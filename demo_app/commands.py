@@ -5,14 +5,20 @@ class Recipe:
     epochs: int = option(30, "times to go through the data")
 
 add_options(parser, Recipe)
-recipe = chosen(Recipe, parser.parse_args())
+def run(options: argparse.Namespace) -> dict[str, float]:
+    recipe = chosen(Recipe, options)
+    ...
+
+report(run, parser.parse_args())
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, field, fields
 from pathlib import Path
@@ -68,3 +74,15 @@ def clear_errors() -> Iterator[None]:
         yield
     except (DemoError, ValueError) as error:
         sys.exit(f"error: {error}")
+
+
+def report(run: Callable[[argparse.Namespace], Mapping[str, Any]], options: argparse.Namespace) -> None:
+    """Run a long command: what it logs and its errors go to stderr, what it returns to stdout, as one JSON object.
+
+    Nothing is printed where it returns nothing, as a process beside the first one of a training does.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    with clear_errors():
+        result = run(options)
+    if result:
+        sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")

@@ -1,4 +1,6 @@
-"""What every training here does alike: a running mean of the weights, learning rates, going on after a kill."""
+"""What every training here does alike: a part held out, a running mean of the weights, rates, going on after a kill."""
+
+# N examples
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +21,35 @@ class Stateful(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: Any) -> Any: ...
+
+
+def split(classes: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Rows to train on, and those of `share` of each class to measure on, in order.
+
+    classes (N,) int64. Of each class there must be two examples at least; both parts then have some of each.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    held_out = torch.zeros(len(classes), dtype=torch.bool)
+    for place in sorted(set(classes.tolist())):
+        rows = (classes == place).nonzero().squeeze(1)
+        count = min(max(1, round(share * len(rows))), len(rows) - 1)
+        held_out[rows[torch.randperm(len(rows), generator=generator)[:count]]] = True
+    return (~held_out).nonzero().squeeze(1), held_out.nonzero().squeeze(1)
+
+
+def decayed(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser: matrices and filters decay, biases and the scales of norms do not."""
+    all_of_them = list(parameters)
+    return [
+        {"params": [p for p in all_of_them if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in all_of_them if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def parts(network: nn.Module, mean: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, Stateful]:
+    """All that a restart needs beside counters, for `save` and `resume`."""
+    found: dict[str, Stateful] = {"network": network, "mean": mean}
+    return found | {f"optimizer {place}": optimizer for place, optimizer in enumerate(optimizers)}
 
 
 @torch.no_grad()

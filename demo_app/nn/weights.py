@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -75,6 +77,20 @@ def read(path: Path) -> dict[str, Tensor]:
     mapped = zipfile.is_zipfile(path)  # torch wrote no archives before version 1.6
     tensors: dict[str, Tensor] = torch.load(path, weights_only=True, mmap=mapped, map_location="cpu")
     return tensors
+
+
+def save(folder: Path, network: nn.Module, config: Any) -> None:
+    """Write model.safetensors, in half precision, and config.json, from a dataclass; makes the folder where it is none.
+
+    What is no floating-point number stays as it is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    save_file(halves, folder / "model.safetensors")
+    (folder / "model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
+    fields = json.dumps(asdict(config), indent=2, ensure_ascii=False)
+    (folder / "config.json").write_text(fields + "\n", "utf-8")
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

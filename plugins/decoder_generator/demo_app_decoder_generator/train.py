@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from demo_app import InputError
-from demo_app.commands import add_options, chosen, clear_errors, option
+from demo_app.commands import add_options, chosen, option, report
 from demo_app.nn import training
 from demo_app.nn.muon import Muon
 from demo_app_decoder_generator.model import Config, Decoder
@@ -143,10 +143,7 @@ def optimizers(network: Decoder, recipe: Recipe) -> list[torch.optim.Optimizer]:
     inside = [p for p in network.layers.parameters() if p.ndim == 2]
     chosen = {id(p) for p in inside}
     others = [p for p in network.parameters() if id(p) not in chosen]
-    groups = [
-        {"params": [p for p in others if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    groups = training.decayed(others, recipe.weight_decay)
     muon = Muon(inside, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     return [muon, torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.98))]
 
@@ -196,8 +193,7 @@ class Trainer:
     @property
     def parts(self) -> dict[str, training.Stateful]:
         """All that a restart needs, beside the counters."""
-        optimizers = {f"optimizer {place}": optimizer for place, optimizer in enumerate(self.optimizers)}
-        return {"network": self.network, "mean": self.mean} | optimizers
+        return training.parts(self.network, self.mean, self.optimizers)
 
     def save(self, path: Path, settings: str) -> None:
         counters = {"step": self.step, "best": self.best, "best_state": self.best_state}
@@ -311,12 +307,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    options = _parser().parse_args(arguments)
-    with clear_errors():
-        result = run(options)
-    if result:
-        sys.stdout.write(json.dumps(result) + "\n")
+    report(run, _parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

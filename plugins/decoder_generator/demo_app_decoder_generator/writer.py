@@ -7,12 +7,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -92,12 +90,7 @@ class Writer:
 
     def save(self, folder: Path) -> None:
         """Write the three files that `load` reads; weights in half precision."""
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.half().contiguous().cpu() for name, tensor in self.network.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors")
-        (folder / "model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
-        text = json.dumps(asdict(self.config), indent=2, ensure_ascii=False) + "\n"
-        (folder / "config.json").write_text(text, "utf-8")
+        weights.save(folder, self.network, self.config)
         self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
 
     def encode(self, text: str) -> list[int]:

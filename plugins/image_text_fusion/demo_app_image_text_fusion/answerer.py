@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -53,11 +52,12 @@ class Answerer:
         return next(modality for modality in self.config.modalities if modality.kind in kinds)
 
     @classmethod
-    def load(cls, folder: Path, device: str) -> Answerer:
+    def load(cls, folder: Path, device: str, *, exact: bool = False) -> Answerer:
         """From config.json, weights and tokenizer.json, ours or ViLT's, in the precision that `PRECISION` says.
 
-        `auto` is bfloat16 where this processor is faster with it, else single precision. Raises `DemoError` when
-        a file is missing, damaged, or belongs to another network.
+        `auto` is bfloat16 where this processor is faster with it, else single precision. `exact`: in single precision
+        whatever it says, with every parameter in its place, as training needs it. Raises `DemoError` when a file is
+        missing, damaged, or belongs to another network.
         """
         fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
         file = next(
@@ -73,19 +73,13 @@ class Answerer:
             network = Fusion(config)
         weights.fill(network, tensors, f"{file} in {folder.name}")
         network, parameters = network.to(device), sum(p.numel() for p in network.parameters())
-        wanted = precision.wanted(PRECISION)
+        wanted = "fp32" if exact else precision.wanted(PRECISION)
         network, got = precision.converted(network, precision.fastest(network) if wanted == "auto" else wanted)
         return cls(network, tokenizer, precision=got, parameters=parameters)
 
     def save(self, folder: Path) -> None:
         """Write the three files that `load` reads; weights in half precision."""
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
-        save_file(halves, folder / "model.safetensors")
-        (folder / "model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
-        fields = json.dumps(asdict(self.config), indent=2, ensure_ascii=False)
-        (folder / "config.json").write_text(fields + "\n", "utf-8")
+        weights.save(folder, self.network, self.config)
         self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
 
     @property

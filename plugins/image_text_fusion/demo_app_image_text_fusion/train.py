@@ -29,13 +29,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from demo_app import InputError
-from demo_app.commands import add_options, chosen, clear_errors, find_checkpoint, option
+from demo_app.commands import add_options, chosen, find_checkpoint, option, report
+from demo_app.nn import training
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
-from demo_app_image_text_fusion.evaluate import prepared
 from demo_app_image_text_fusion.model import Config, Fusion, Modality
 from demo_app_image_text_fusion.pairs import Pair, opened, read_pairs
-from demo_app_image_text_fusion.preparing import squared
+from demo_app_image_text_fusion.preparing import scaled, squared
 from demo_app_image_text_fusion.texts import encode, silence, word_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -98,24 +98,13 @@ def read_examples(pairs: Sequence[Pair], side: int) -> tuple[Examples, tuple[str
     return Examples(pixels, [pair.text for pair, _ in kept], classes), labels, problems
 
 
-def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
-    """To train on, and `share` of each class to measure on; both have some of each."""
-    generator = torch.Generator().manual_seed(seed)
-    held_out = torch.zeros(len(examples), dtype=torch.bool)
-    for place in examples.classes.unique():
-        rows = (examples.classes == place).nonzero().squeeze(1)
-        count = min(max(1, round(share * len(rows))), len(rows) - 1)
-        held_out[rows[torch.randperm(len(rows), generator=generator)[:count]]] = True
-    return examples[(~held_out).nonzero().squeeze(1)], examples[held_out.nonzero().squeeze(1)]
-
-
 def logits(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: str) -> Tensor:
     """(N, C), with one modality missing where `senses` says so."""
     ids, mask = (silence(len(examples)), None) if senses == "image_only" else encode(tokenizer, examples.texts, MOST)
     text, image = (next(m.name for m in network.config.modalities if m.pictures == wanted) for wanted in (False, True))
     parts = {text: network.extract(text, ids, mask)}
     if senses != "text_only":
-        parts[image] = network.extract(image, prepared(examples.pixels))
+        parts[image] = network.extract(image, scaled(examples.pixels))
     return network(parts).logits
 
 
@@ -134,9 +123,7 @@ def fit(
     """The network with the weights whose loss on the held-out part was lowest."""
     torch.manual_seed(recipe.seed)
     network = copy.deepcopy(network).requires_grad_(True)
-    flat = [p for p in network.parameters() if p.ndim < 2]
-    deep = [p for p in network.parameters() if p.ndim >= 2]
-    groups = [{"params": deep, "weight_decay": recipe.weight_decay}, {"params": flat, "weight_decay": 0.0}]
+    groups = training.decayed(network.parameters(), recipe.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
     steps = -(-len(examples) // recipe.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -181,11 +168,12 @@ def by_class(predicted: Tensor, wanted: Tensor, labels: Sequence[str]) -> dict[s
     return table
 
 
-def begin(options: argparse.Namespace, texts: Sequence[str], labels: tuple[str, ...]) -> tuple[Fusion, Tokenizer]:
-    """A new network, or that of `--start` with a new head where its answers are others."""
+def begin(
+    options: argparse.Namespace, texts: Sequence[str], labels: tuple[str, ...], base: Answerer | None
+) -> tuple[Fusion, Tokenizer]:
+    """A new network, or that of `base` with a new head where its answers are others."""
     torch.manual_seed(options.seed)
-    if options.start:
-        base = Answerer.load(find_checkpoint(options.start, WEIGHTS), "cpu")
+    if base is not None:
         config = replace(base.config, labels=labels, dropout=options.dropout)
         network = Fusion(config)
         own = network.state_dict()
@@ -229,20 +217,19 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     torch.set_num_threads(options.threads)
     recipe = chosen(Recipe, options)
     pairs = read_pairs(options.data, require_label=True)
-    side = options.size
-    if options.start:
-        side = Answerer.load(find_checkpoint(options.start, WEIGHTS), "cpu").at_least
-    examples, labels, problems = read_examples(pairs, side)
+    base = Answerer.load(find_checkpoint(options.start, WEIGHTS), "cpu", exact=True) if options.start else None
+    examples, labels, problems = read_examples(pairs, base.at_least if base else options.size)
     for problem in problems:
         logger.warning("%s", problem)
-    examples, held_out = split(examples, options.held_out, recipe.seed)
-    first, tokenizer = begin(options, examples.texts, labels)
+    kept, left = training.split(examples.classes, options.held_out, recipe.seed)
+    examples, held_out = examples[kept], examples[left]
+    first, tokenizer = begin(options, examples.texts, labels, base)
     accuracy: dict[str, float] = {}
     for senses in SENSES:
         network = fit(first, tokenizer, examples, held_out, recipe, senses)
         if senses == "both":
             Answerer(copy.deepcopy(network), tokenizer).save(options.out)
-            network = Answerer.load(options.out, "cpu").network  # as it is on disk, in half precision
+            network = Answerer.load(options.out, "cpu", exact=True).network  # as it is on disk, in half precision
         _, predicted = measured(network, tokenizer, held_out, senses)
         accuracy[senses] = round((predicted == held_out.classes).double().mean().item(), 4)
         if senses == "both":
@@ -255,11 +242,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    options = _parser().parse_args(arguments)
-    with clear_errors():
-        result = run(options)
-    sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+    report(run, _parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
-from demo_app.commands import add_options, chosen, clear_errors, option
+from demo_app.commands import add_options, chosen, option, report
 from demo_app.nn import training
 from demo_app.nn.muon import Muon
 from demo_app_image_text_fusion import scenes
@@ -117,8 +117,7 @@ class Trainer:
     @property
     def parts(self) -> dict[str, training.Stateful]:
         """All that a restart needs, beside the step."""
-        optimizers = {f"optimizer {place}": optimizer for place, optimizer in enumerate(self.optimizers)}
-        return {"network": self.network, "mean": self.mean} | optimizers
+        return training.parts(self.network, self.mean, self.optimizers)
 
 
 def which_patch(logits: Tensor, points: Tensor) -> Tensor:
@@ -202,20 +201,16 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         pointing=POINTING,
         reading="found",
     )
-    start = Answerer.load(options.start, options.device).network if options.start else None
+    start = Answerer.load(options.start, options.device, exact=True).network if options.start else None
     network = fit(config, tokenizer, recipe, options.out, options.device, start)
     Answerer(network, tokenizer).save(options.out)
-    network = Answerer.load(options.out, "cpu").network  # as it is on disk, in half precision
+    network = Answerer.load(options.out, "cpu", exact=True).network  # as it is on disk, in half precision
     result = on_scenes(network, tokenizer, HELD_OUT_SEED, 10_000)
     return result | {"seconds": round(time.perf_counter() - started, 1)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    options = _parser().parse_args(arguments)
-    with clear_errors():
-        result = run(options)
-    sys.stdout.write(json.dumps(result) + "\n")
+    report(run, _parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from demo_app_image_text_fusion import preparing, published
-from demo_app_image_text_fusion.answerer import Answerer
+from demo_app_image_text_fusion.answerer import PRECISION, Answerer
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
@@ -93,7 +93,7 @@ def test_extreme_pictures_keep_a_row_of_patches(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("layers", [2, pytest.param(12, marks=pytest.mark.slow)])
 def test_answers_have_the_references_logits(tmp_path: Path, layers: int) -> None:
     reference = publish(tmp_path / "vqa", ViltForQuestionAnswering, layers, num_labels=3129)
-    answerer = Answerer.load(tmp_path / "vqa", "cpu")
+    answerer = Answerer.load(tmp_path / "vqa", "cpu", exact=True)
     picture, question = noise(640, 480), "How many cats are there?"
     expected = reference_logits(reference, picture, answerer.tokenizer.encode(question).ids)
     output = answerer.fuse(answerer.look(picture), answerer.listen([question]))
@@ -104,7 +104,7 @@ def test_answers_have_the_references_logits(tmp_path: Path, layers: int) -> None
 
 def test_captions_have_the_references_scores(tmp_path: Path) -> None:
     reference = publish(tmp_path / "coco", ViltForImageAndTextRetrieval, 2)
-    answerer = Answerer.load(tmp_path / "coco", "cpu")
+    answerer = Answerer.load(tmp_path / "coco", "cpu", exact=True)
     picture, captions = noise(300, 500), ["many cats", "a dog there ?"]
     ids = [answerer.tokenizer.encode(caption).ids for caption in captions]
     expected = torch.cat([reference_logits(reference, picture, row) for row in ids])
@@ -114,11 +114,20 @@ def test_captions_have_the_references_scores(tmp_path: Path) -> None:
 
 def test_a_batch_of_questions_gives_what_single_ones_give(tmp_path: Path) -> None:
     publish(tmp_path / "vqa", ViltForQuestionAnswering, 2, num_labels=10)
-    answerer = Answerer.load(tmp_path / "vqa", "cpu")
+    answerer = Answerer.load(tmp_path / "vqa", "cpu", exact=True)
     questions = ["how many cats", "dogs ?", "are there many many many dogs ?"]
     together = answerer.ask(noise(320, 240), questions)
     apart = torch.cat([answerer.ask(noise(320, 240), [question]) for question in questions])
     torch.testing.assert_close(together, apart, atol=1e-5, rtol=0)
+
+
+def test_training_gets_every_parameter_whatever_the_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(tmp_path / "vqa", ViltForQuestionAnswering, 1, num_labels=10)
+    monkeypatch.setenv(PRECISION, "bf16")
+    assert Answerer.load(tmp_path / "vqa", "cpu").precision == "bf16"
+    exact = Answerer.load(tmp_path / "vqa", "cpu", exact=True)
+    assert exact.precision == "fp32"
+    assert sum(parameter.numel() for parameter in exact.network.parameters()) == exact.parameters
 
 
 def test_another_kind_of_network_is_refused() -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 from demo_app.nn import weights
@@ -54,13 +52,7 @@ class Classifier:
 
     def save(self, folder: Path) -> None:
         """Write the two files that `load` reads; weights in half precision."""
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
-        save_file(halves, folder / "model.safetensors")
-        (folder / "model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
-        fields = json.dumps(asdict(self.config), indent=2, ensure_ascii=False)
-        (folder / "config.json").write_text(fields + "\n", "utf-8")
+        weights.save(folder, self.network, self.config)
 
     @property
     def device(self) -> torch.device:

@@ -15,6 +15,7 @@ from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
 from demo_app import InputError
+from demo_app.nn import training
 from demo_app.pictures import centre_crop, open_picture, pictures_in
 
 MAX_PICTURES = 2_000_000
@@ -66,12 +67,9 @@ def read_examples(source: Path, *, resize: int, crop: int, labels: Sequence[str]
 
 def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
     """To train on, and `share` of each class to measure on; both always have some. Raises `InputError` for too few."""
-    generator = torch.Generator().manual_seed(seed)
-    held_out = torch.zeros(len(examples), dtype=torch.bool)  # (N,)
-    for place, label in enumerate(examples.labels):
-        rows = (examples.classes == place).nonzero().squeeze(1)
-        if len(rows) < 2:
-            raise InputError(f"class {label!r} has {len(rows)} picture(s); give at least two of each class.")
-        count = min(max(1, round(share * len(rows))), len(rows) - 1)
-        held_out[rows[torch.randperm(len(rows), generator=generator)[:count]]] = True
-    return examples[(~held_out).nonzero().squeeze(1)], examples[held_out.nonzero().squeeze(1)]
+    counts = examples.classes.bincount(minlength=len(examples.labels)).tolist()
+    for label, count in zip(examples.labels, counts, strict=True):
+        if count < 2:
+            raise InputError(f"class {label!r} has {count} picture(s); give at least two of each class.")
+    kept, held_out = training.split(examples.classes, share, seed)
+    return examples[kept], examples[held_out]

@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from demo_app import InputError
-from demo_app.commands import add_options, chosen, clear_errors, option
+from demo_app.commands import add_options, chosen, option, report
 from demo_app.nn import training
 from demo_app.nn.muon import Muon
 from demo_app_separable_conv.classifier import Classifier, normalised
@@ -96,10 +96,7 @@ def optimizers(network: ConvNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
     ]
     chosen = {id(parameter) for parameter in mixing}
     others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
-    groups = [
-        {"params": [p for p in others if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    groups = training.decayed(others, recipe.weight_decay)
     adam = torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.99), fused=True)
     if not mixing:
         return [adam]
@@ -156,8 +153,7 @@ class Trainer:
     @property
     def parts(self) -> dict[str, training.Stateful]:
         """All that a restart needs, beside the counters."""
-        optimizers = {f"optimizer {place}": optimizer for place, optimizer in enumerate(self.optimizers)}
-        return {"network": self.network, "mean": self.mean} | optimizers
+        return training.parts(self.network, self.mean, self.optimizers)
 
     def save(self, path: Path, settings: str) -> None:
         training.save(path, settings, self.parts, epoch=self.epoch, step=self.step)
@@ -277,11 +273,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    options = _parser().parse_args(arguments)
-    with clear_errors():
-        result = run(options)
-    sys.stdout.write(json.dumps(result) + "\n")
+    report(run, _parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

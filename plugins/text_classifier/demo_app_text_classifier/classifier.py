@@ -7,11 +7,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -83,13 +82,7 @@ class Classifier:
 
     def save(self, folder: Path) -> None:
         """Write the three files that `load` reads; weights in half precision."""
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.half().contiguous().cpu() for name, tensor in self.network.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors")
-        (folder / "model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
-        (folder / "config.json").write_text(
-            json.dumps(asdict(self.config), indent=2, ensure_ascii=False) + "\n", "utf-8"
-        )
+        weights.save(folder, self.network, self.config)
         self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
 
     def encode(self, texts: Sequence[str]) -> Encoded:

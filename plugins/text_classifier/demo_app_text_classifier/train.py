@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from demo_app import InputError
-from demo_app.commands import add_options, chosen, clear_errors, option
+from demo_app.commands import add_options, chosen, option, report
 from demo_app.nn import EncoderLayer, MultiHeadAttention, training
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import TOKENIZERS, class_ids, label_names, read_csv, train_tokenizer
@@ -160,9 +160,7 @@ class Trainer:
             quieten(self.network)
         self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
         use_byte_dropout(self.network)
-        matrices = [p for p in self.network.parameters() if p.ndim > 1]
-        vectors = [p for p in self.network.parameters() if p.ndim == 1]
-        groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        groups = training.decayed(self.network.parameters(), recipe.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
         rise = max(1, int(recipe.warmup * steps))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -393,11 +391,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    options = _parser().parse_args(arguments)
-    with clear_errors():
-        result = run(options)
-    sys.stdout.write(json.dumps(result) + "\n")
+    report(run, _parser().parse_args(arguments))
 
 
 if __name__ == "__main__":
