@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from demo_app.nn import precision
+from demo_app.nn import precision, weights
 from demo_app.nn.encoder import EncoderLayer
 
 
@@ -63,3 +68,27 @@ def test_what_torch_no_longer_has_is_not_chosen(network: nn.Module, monkeypatch:
     precision._faster.cache_clear()
     assert precision.fastest(network) == "fp32"
     precision._faster.cache_clear()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="advice that Linux takes")
+def test_what_is_put_away_leaves_the_memory_and_keeps_its_values(tmp_path: Path) -> None:
+    expected = torch.randn(8_000_000)
+    torch.save({"mapped": expected}, tmp_path / "weights.bin")
+    mapped = weights.read(tmp_path / "weights.bin")["mapped"]
+    assert torch.equal(mapped, expected)
+    before = resident()
+    weights.put_away(mapped)
+    if filesystem(tmp_path) != "tmpfs":  # whose files are nowhere else
+        assert before - resident() > 0.9 * mapped.nbytes
+    weights.put_away(expected)  # no file holds it: it stays
+    assert torch.equal(mapped, expected)
+    weights.put_away(torch.ones(3))  # no whole page
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def filesystem(path: Path) -> str:
+    return subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=True).stdout.strip()

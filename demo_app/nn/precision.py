@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demo_app.api import DemoError
-from demo_app.nn import int8
+from demo_app.nn import int8, weights
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ def in_bfloat16(network: M) -> M:
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear) and child.weight.numel() >= LARGE:
                 setattr(module, name, BFloat16Linear(child))
+                weights.put_away(child.weight)
     return other.eval()
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
+import mmap
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -19,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from demo_app.api import DemoError
 
 V = TypeVar("V")
+PAGE_OUT = 21  # MADV_PAGEOUT
 
 # What published files hold beside weights: masks and counters that a network computes itself
 COMPUTED = re.compile(r"(^|\.)(attn\.bias|attn\.masked_bias|position_ids|num_batches_tracked)$")
@@ -91,6 +95,20 @@ def save(folder: Path, network: nn.Module, config: Any) -> None:
     (folder / "model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
     fields = json.dumps(asdict(config), indent=2, ensure_ascii=False)
     (folder / "config.json").write_text(fields + "\n", "utf-8")
+
+
+def put_away(tensor: Tensor) -> None:
+    """Give back the memory of a tensor that is mapped from a file and not needed for now; it is read again when it is.
+
+    Advice that only Linux takes (`madvise(2)`, MADV_PAGEOUT, since 5.4): where it does not, nothing happens, and no
+    value is lost anywhere.
+    """
+    if not sys.platform.startswith("linux") or tensor.device.type != "cpu":
+        return
+    first = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE  # whole pages: neighbours may be needed
+    length = (tensor.data_ptr() + tensor.nbytes - first) // mmap.PAGESIZE * mmap.PAGESIZE
+    if length > 0:
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), PAGE_OUT)
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
