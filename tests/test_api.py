@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from plugins_on_disk import ROOT
 
 from demo_app import Checkpoint, Comparison, Demo, DemoError, InputError
 

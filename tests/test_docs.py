@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import wire
 import yaml
-from conftest import ROOT, Plugins
+from plugins_on_disk import ROOT, Plugins
 
 
 def code_of(path: Path, language: str, marker: str) -> str:

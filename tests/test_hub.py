@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import Hub
 
 from demo_app import Checkpoint, Demo
 from demo_app.hub import HubError, fetch, locate
 from demo_app.models import default_checkpoint, where
+from demo_app.testing.hub import Hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -27,17 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import (
-    Fault,
-    Hub,
-    closed_port,
-    corrupt_body,
-    cut_body,
-    refuse,
-    silent_host,
-    stall_body,
-    wrong_length,
-)
 
 from demo_app import Checkpoint
 from demo_app.hub import (
@@ -54,6 +43,17 @@ from demo_app.hub import (
     cache_folder,
     fetch,
     locate,
+)
+from demo_app.testing.hub import (
+    Fault,
+    Hub,
+    closed_port,
+    corrupt_body,
+    cut_body,
+    refuse,
+    silent_host,
+    stall_body,
+    wrong_length,
 )
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

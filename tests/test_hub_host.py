@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import wire
-from conftest import Plugins
-from hub_server import Hub, refuse, stall_body
+from plugins_on_disk import Plugins
+
+from demo_app.testing.hub import Hub, refuse, stall_body
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FAR = f"""

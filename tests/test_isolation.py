@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import wire
-from conftest import ROOT
+from plugins_on_disk import ROOT
 
 from demo_app.plugins import PluginError, load_plugins
 from demo_app.settings import Settings

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hub_server import Hub, refuse, stall_body
 
 from demo_app import Checkpoint, Demo, DemoError, InputError
 from demo_app.hub import Cancelled, Gated, HubError
 from demo_app.models import LoadError, Models, NotFetched
 from demo_app.settings import Settings
+from demo_app.testing.hub import Hub, refuse, stall_body
 
 MB = 10**6
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import wire
-from conftest import Plugins
-from hub_server import Hub, refuse, stall_body
 from playwright.sync_api import expect
+from plugins_on_disk import Plugins
 
 from demo_app import Checkpoint
 from demo_app.hub import Progress
 from demo_app.picker import meter, offer
+from demo_app.testing.hub import Hub, refuse, stall_body
 
 if TYPE_CHECKING:
     from browser_fixtures import Visit, Visits

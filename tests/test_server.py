@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import wire
-from conftest import ROOT
+from plugins_on_disk import ROOT
 
 SLOW = """
 from demo_app import Demo, hookimpl

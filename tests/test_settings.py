@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from plugins_on_disk import ROOT
 
 from demo_app import machine
 from demo_app.settings import Settings, SettingsError, parse_bytes

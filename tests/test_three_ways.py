@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Plugins
+from plugins_on_disk import Plugins
 
 ROOT = Path(__file__).parent.parent
 BUILT_IN = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))

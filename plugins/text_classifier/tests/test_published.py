@@ -24,9 +24,7 @@ from demo_app import Checkpoint, DemoError
 from demo_app.nn import weights
 
 if TYPE_CHECKING:
-    from hub_server import Hub
-
-pytest_plugins = ["hub_server"]
+    from demo_app.testing.hub import Hub
 
 # config.json of distilbert-base-uncased-finetuned-sst-2-english as it is published: 629 bytes, one key a line
 SST2 = """{
@@ -262,12 +260,12 @@ def test_words_are_cut_as_transformers_cuts_them(minilm: Path, tmp_path: Path, l
 
 
 @pytest.fixture
-def fetched(minilm: Path, hub: Hub) -> Path:
+def fetched(minilm: Path, test_hub: Hub) -> Path:
     """The real files, fetched from a Hub that serves them under their real name and commit."""
     from demo_app.hub import fetch
 
     names = ("config.json", "model.safetensors", "tokenizer.json")
-    hub.add(MINILM, {name: (minilm / name).read_bytes() for name in names}, sha=MINILM_COMMIT)
+    test_hub.add(MINILM, {name: (minilm / name).read_bytes() for name in names}, sha=MINILM_COMMIT)
     sha256 = {
         "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
         "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
