@@ -55,6 +55,7 @@ SILENT = 4.5  # seconds without an answer, name lookup included, that has no lim
 STALLED = 15.0  # seconds without a byte, tries to resume included
 TRIES = 2  # in a row that bring nothing new: a body is resumed at a multiple of 10 MiB, so bytes alone prove little
 PAUSES = (0.5, 1.0)  # seconds before a request is sent again that the Hub answered with an error of its own
+OTHERS = 60.0  # seconds for one step of a request that belongs to no download, as those of an upload
 SPARE = 2**20  # bytes that stay free
 
 
@@ -149,7 +150,7 @@ class Download:
         """Bring the files into the cache. Raises `HubError`, and whatever `explain` knows."""
         if constants.is_offline_mode() or _is_true(os.environ.get("HF_HUB_OFFLINE", "")):
             raise Offline(f"{self.name} is not on this disk and HF_HUB_OFFLINE is set; unset it, then try again.")
-        _install_client()
+        install_client()
         _watching.download = self
         try:
             self._fetch(files)
@@ -324,7 +325,7 @@ _installing = threading.Lock()
 _installed = False
 
 
-def _install_client() -> None:
+def install_client() -> None:
     """Give huggingface_hub our client, once: setting it closes the one in use. Nothing else then asks the Hub.
 
     Gradio imports huggingface_hub, so its variables may have been read before `prepare_environment` set them. Through
@@ -339,10 +340,10 @@ def _install_client() -> None:
 
 
 class _Client(httpx.Client):
-    """huggingface_hub's client, in which a request that belongs to a `Download` obeys it. Others are as ever."""
+    """huggingface_hub's client, in which a request that belongs to a `Download` obeys it. Others get `OTHERS`."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(follow_redirects=True, timeout=None, **kwargs)
+        super().__init__(follow_redirects=True, timeout=OTHERS, **kwargs)
 
     def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
         download = _watching.download

@@ -1,0 +1,241 @@
+"""The files of a repository that is about to be made, for `demo-app space` and `demo-app publish`.
+
+`upload` puts them on the Hub in one commit; only it uses the network, and imports huggingface_hub.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from demo_app.api import DemoError
+from demo_app.hub import HubBroken, HubError, NotFound, Offline, RateLimited
+
+Files = Mapping[str, Path | bytes]
+"""Name in the repository, and the file on this disk or its content."""
+
+ASK = 4.5  # seconds for the first question to the Hub, which finds out whether it is there
+REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class Taken(HubError):
+    """There is something where the files were to go, and nobody said --force."""
+
+
+class Refused(HubError):
+    """The Hub does not let this token write there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uploaded:
+    """What became of an upload."""
+
+    url: str  # of the repository's page
+    commit: str  # 40 hex digits
+    removed: tuple[str, ...] = ()  # files that were there before and no longer belong
+
+
+# A README with a header
+
+
+def split_header(text: str) -> tuple[dict[str, Any], str]:
+    """The fields of a README's YAML header, and the text below it. Raises `DemoError` for a header that is none."""
+    match = re.match(r"---\r?\n(.*?)(?:^---[ \t]*\r?\n|^---[ \t]*\Z)", text, re.DOTALL | re.MULTILINE)
+    if match is None:
+        return {}, text
+    try:
+        fields = yaml.safe_load(match[1]) or {}
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 2}" if where else ""
+        raise DemoError(f"The header of README.md is no YAML{line}; mend what is between the two '---'.") from None
+    if not isinstance(fields, dict):
+        raise DemoError("The header of README.md has no fields; write `name: value` lines between the two '---'.")
+    return fields, text[match.end() :]
+
+
+def join_header(fields: Mapping[str, Any], body: str) -> str:
+    return f"---\n{yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=1000)}---\n{body}"
+
+
+# Files
+
+
+def size(content: Path | bytes) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def listing(files: Files) -> str:
+    """One line a file with its size, and the sum."""
+    sizes = {name: size(content) for name, content in sorted(files.items())}
+    lines = [f"{count:>12,}  {name}" for name, count in sizes.items()]
+    return "\n".join([*lines, f"{sum(sizes.values()):>12,}  bytes in {len(sizes)} files"]) + "\n"
+
+
+def write(files: Files, folder: Path, *, force: bool) -> None:
+    """Write the files into a folder; `force` allows one that has files, which are overwritten and never removed.
+
+    A clone of an empty repository counts as empty. Raises `DemoError`.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DemoError(f"{folder} is a file; name a folder.")
+    there = [path.name for path in folder.iterdir() if path.name != ".git"] if folder.is_dir() else []
+    if there and not force:
+        some = ", ".join(sorted(there)[:3])
+        raise DemoError(f"{folder} is not empty ({some}); name another folder, or say --force to write over its files.")
+    try:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    except OSError as error:
+        raise DemoError(f"{error.filename or folder} cannot be written ({error.strerror}); check the folder.") from None
+
+
+# The Hub
+
+
+def token() -> str:
+    """The token in the environment. Raises `Refused`."""
+    value = os.environ.get("HF_TOKEN", "").strip()
+    if not value:
+        raise Refused(
+            f"HF_TOKEN is not set; make an access token that may write, at {_endpoint()}/settings/tokens, and set it."
+        )
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise Refused("HF_TOKEN has a character that no token has; copy the token again, whole, and set HF_TOKEN.")
+    return value
+
+
+def upload(
+    files: Files,
+    repo_id: str,
+    *,
+    kind: Literal["model", "space"],
+    message: str,
+    private: bool = False,
+    force: bool = False,
+    hardware: str | None = None,
+    owned: tuple[str, ...] = (),
+) -> Uploaded:
+    """Make the repository and put the files there, in one commit. Raises `HubError`; before the first file mostly.
+
+    `force` allows one that is there already: its files are written over, and those under the folders in `owned` that
+    are not among the new ones are removed (its history keeps them).
+    """
+    if not REPO_ID.fullmatch(repo_id):
+        raise DemoError(f"{repo_id!r} is no repository; write USER/NAME.")
+    secret = token()
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        raise Offline("HF_HUB_OFFLINE is set, so nothing can be uploaded; unset it, then try again.")
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    from demo_app.download import install_client
+
+    install_client()
+    api = HfApi(endpoint=_endpoint(), token=secret)
+    where: dict[str, Any] = {"repo_id": repo_id, "repo_type": kind}
+    before: list[str] | None = None  # its files, where it is there
+    made = False
+    try:
+        try:
+            info: Any = api.repo_info(**where, timeout=ASK)
+            before = [sibling.rfilename for sibling in info.siblings or ()]
+        except RepositoryNotFoundError:
+            made = True
+            space: dict[str, Any] = {"space_sdk": "gradio", "space_hardware": hardware} if kind == "space" else {}
+            api.create_repo(**where, private=private or None, **space)
+        if before is not None and not force:
+            raise Taken(
+                f"{repo_id} is on the Hub already; choose another name, or say --force to write over its files."
+            )
+        stale = [name for name in before or () if name.startswith(owned) and name not in files] if owned else []
+        commit = api.create_commit(
+            **where,
+            operations=[
+                *(CommitOperationDelete(path_in_repo=name) for name in stale),
+                *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=data) for name, data in files.items()),
+            ],
+            commit_message=message,
+        )
+    except Exception as error:
+        found = _explain(error, repo_id, made)
+        if found is error:
+            raise
+        raise found from error
+    page = f"{_endpoint()}/{'spaces/' if kind == 'space' else ''}{repo_id}"
+    return Uploaded(url=page, commit=str(commit.oid), removed=tuple(stale))
+
+
+def _endpoint() -> str:
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def _explain(error: Exception, repo_id: str, made: bool) -> Exception:
+    """The `HubError` that says what happened; an error that is no fault of the Hub's or the network's stays itself."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # whichever version it uses
+
+    if isinstance(error, HubError):
+        return error
+    if isinstance(error, HFValidationError):
+        return HubError(f"{repo_id!r} is no name for a repository; use letters, digits, '-', '_' and '.', up to 96.")
+    if isinstance(error, HfHubHTTPError):
+        return _answered(error, repo_id, made)
+    host = httpx.URL(_endpoint()).host
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return Offline(f"The Hub ({host}) cannot be reached; check the network, then try again.")
+    if isinstance(error, httpx.TimeoutException):
+        return Offline(f"The Hub ({host}) does not answer; check the network, then try again.")
+    if isinstance(error, httpx.HTTPError):
+        return HubBroken(
+            f"The connection to the Hub ({host}) broke; try again, with --force if {repo_id} is there now."
+        )
+    if isinstance(error, ValueError) and str(error).startswith("Invalid metadata"):
+        said = " ".join(str(error).split())
+        return HubError(f"The Hub does not take the header of README.md: {said}; mend it, then try again.")
+    if isinstance(error, ValueError | KeyError):  # what answered speaks another language
+        return HubBroken("What answers for the Hub is not one; check HF_ENDPOINT and the proxy, then try again.")
+    return error
+
+
+def _answered(error: Any, repo_id: str, made: bool) -> HubError:
+    status: int = error.response.status_code
+    said = (getattr(error, "server_message", None) or "").strip().rstrip(".")
+    tokens = f"{_endpoint()}/settings/tokens"
+    of: dict[int, Callable[[], HubError]] = {
+        401: lambda: Refused(f"The Hub does not know the token in HF_TOKEN (401); make a new one at {tokens}."),
+        402: lambda: Refused(
+            f"The Hub wants a paid plan for {repo_id} on this hardware (402); a free account may have Spaces on "
+            "ZeroGPU: say --hardware zero-a10g, and leave out --cpu."
+        ),
+        403: lambda: Refused(
+            f"HF_TOKEN may not write to {repo_id} (403): the name is somebody else's, or the token may only read; "
+            f"choose a name of your own account, or make a token that may write at {tokens}."
+        ),
+        404: lambda: NotFound(f"{repo_id} is not there any more (404); try again."),
+        409: lambda: Taken(
+            f"{repo_id} was made or changed by somebody else just now (409); look at it, then try again."
+        ),
+        412: lambda: Taken(f"{repo_id} was changed by somebody else just now (412); look at it, then try again."),
+        429: lambda: RateLimited("The Hub has had too many requests from here; try again in a few minutes."),
+    }
+    if status in of:
+        found = of[status]()
+    elif status >= 500:
+        found = HubBroken(f"The Hub answered with an error of its own ({status}); try again in a minute.")
+    else:
+        found = HubBroken(
+            f"The Hub refuses {repo_id} ({status}{': ' + said if said else ''}); mend that, then try again."
+        )
+    found.status = status
+    if made and status not in (401, 402, 403):
+        found.args = (f"{found} If {repo_id} is there by now, say --force.",)
+    return found
