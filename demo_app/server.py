@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo_app.handlers import RESTARTING
 from demo_app.models import default_checkpoint, where
-from demo_app.settings import Settings
+from demo_app.settings import Settings, SettingsError
 from demo_app.ui import App, Tab, create_app, script, stylesheet
 
 log = logging.getLogger(__name__)
@@ -77,28 +77,33 @@ class Server:
     def start(self) -> None:
         app, settings = self.app, self.app.settings
         routes = [("healthz", self._healthz), ("metrics", self._metrics)]
-        _, self.url, _ = app.blocks.launch(
-            prevent_thread_lock=True,
-            quiet=True,
-            show_error=False,
-            server_name=settings.host,
-            server_port=settings.port,
-            allowed_paths=[],
-            app_kwargs={
-                # with SSR a Node process answers every unknown path itself; only /gradio_api reaches us
-                "routes": [Route(f"{prefix}/{name}", call) for name, call in routes for prefix in ("", API)],
-                "middleware": [Middleware(_Gate, server=self)],
-                "lifespan": self._lifespan,
-            },
-            state_session_capacity=settings.sessions,
-            max_file_size=settings.max_upload,
-            enable_monitoring=False,
-            run_history=False,
-            footer_links=["api", "settings"],
-            theme=theme(),
-            css=stylesheet(app),
-            head=script(),
-        )
+        with _mcp(settings):
+            _, self.url, _ = app.blocks.launch(
+                prevent_thread_lock=True,
+                quiet=True,
+                show_error=False,
+                server_name=settings.host,
+                server_port=settings.port,
+                allowed_paths=[],
+                app_kwargs={
+                    # with SSR a Node process answers every unknown path itself; only /gradio_api reaches us
+                    "routes": [Route(f"{prefix}/{name}", call) for name, call in routes for prefix in ("", API)],
+                    "middleware": [Middleware(_Gate, server=self)],
+                    "lifespan": self._lifespan,
+                },
+                state_session_capacity=settings.sessions,
+                max_file_size=settings.max_upload,
+                enable_monitoring=False,
+                run_history=False,
+                footer_links=["api", "settings"],
+                mcp_server=settings.mcp,
+                theme=theme(),
+                css=stylesheet(app),
+                head=script(),
+            )
+        if app.blocks.mcp_error:
+            self.close()
+            raise SettingsError(f"{app.blocks.mcp_error}; try pip install 'demo-app[mcp]', or start without --mcp.")
         log.info("serving on %s", self.url)
         threading.Thread(target=self._warm, name="warm-up", daemon=True).start()
 
@@ -149,6 +154,19 @@ class Server:
                     log.info("%s: warmed", tab.name)
             except Exception as error:
                 log.warning("%s: not warmed: %s", tab.name, error)
+
+
+@contextlib.contextmanager
+def _mcp(settings: Settings) -> Iterator[None]:
+    """What is launched meanwhile serves our tools to MCP clients, if it shall. Raises `SettingsError` if it cannot."""
+    if not settings.mcp:
+        yield
+        return
+    from demo_app import mcp
+
+    mcp.check_installed()
+    with mcp.served(settings.max_upload):
+        yield
 
 
 def _preloaded(app: App) -> Iterator[Tab]:

@@ -71,7 +71,7 @@ class Settings:
     """What whoever hosts the app may choose. Field `max_text` is the variable `DEMO_APP_MAX_TEXT`."""
 
     title: str = _setting("Model demos", str, "title of the page")
-    plugins_dir: Path | None = _setting(None, Path, "folder of plugins, instead of the plugins/ beside app.py")
+    plugins_dir: Path | None = _setting(None, Path, "folder of plugins, or of one")
     only: tuple[str, ...] = _setting((), parse_names, "plugins to use, by name, comma-separated; others are disabled")
     disable: tuple[str, ...] = _setting((), parse_names, "plugins not to import, by name, comma-separated")
     checkpoints: tuple[tuple[str, Path], ...] = _setting(
@@ -92,6 +92,7 @@ class Settings:
     max_upload: int = _setting(20 * 2**20, parse_bytes, "bytes in one uploaded file")
     host: str | None = _setting(None, str, "address to listen on; 127.0.0.1, or what GRADIO_SERVER_NAME says")
     port: int | None = _setting(None, _positive, "port to listen on; the first free one from 7860 up")
+    mcp: bool = _setting(False, parse_flag, "1: every action of every demo is a tool for MCP clients too")
     public: bool = _setting(False, parse_flag, "1: visitors are strangers, so no Unload button; always on a Space")
 
     @classmethod
@@ -115,7 +116,7 @@ class Settings:
         if environ.get("SPACE_ID"):
             values["public"] = True
         values.update({name: value for name, value in overrides.items() if value is not None})
-        values.setdefault("plugins_dir", _plugins_beside_app())
+        values.setdefault("plugins_dir", _plugins_beside_app() or _plugins_here())
         return cls(**values)
 
     @property
@@ -128,3 +129,11 @@ def _plugins_beside_app() -> Path | None:
     """`plugins/` of the checkout that this package was imported from, if it was."""
     root = Path(__file__).resolve().parent.parent
     return root / "plugins" if (root / "app.py").is_file() and (root / "plugins").is_dir() else None
+
+
+def _plugins_here() -> Path | None:
+    """The current directory, where it is a plugin or holds some: `demo-app new echo && demo-app run` shows it."""
+    from demo_app.plugins import is_plugin
+
+    here = Path.cwd()
+    return here if is_plugin(here) or any(is_plugin(path.parent) for path in here.glob("*/pyproject.toml")) else None

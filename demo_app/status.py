@@ -25,6 +25,7 @@ def build(plugins: Sequence[Plugin], models: Models, handlers: Handlers) -> tupl
         return render(plugins, models)
 
     shown = handlers.wrap(report, "host", "Status", NAME)
+    shown.__name__ = NAME  # MCP names its tools so
 
     with gr.Tab("Status", id=NAME, elem_id=f"tab-{NAME}") as tab:
         view = gr.HTML(padding=False, container=False)
