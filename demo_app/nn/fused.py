@@ -65,7 +65,7 @@ class Convolution:
         """
         if self.same is not None:
             x = F.pad(x, self.same.padding_of(x.shape[-2], x.shape[-1]))
-        if self.packed is None:
+        if self.packed is None or x.shape[-2:].numel() == 1:  # of a single place oneDNN in torch 2.8 makes no memory
             y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
             return ACTIVATIONS[self.activation](y + skip if self.adds else y)
         torch.set_num_threads(self.threads)  # a matter of nanoseconds
