@@ -56,17 +56,25 @@ class MultiHeadAttention(nn.Module):
         self.v_proj = nn.Linear(width, width, bias=bias)
         self.out_proj = nn.Linear(width, width, bias=bias)
 
-    def forward(
-        self, x: Tensor, memory: Tensor | None = None, *, mask: Tensor | None = None, need_weights: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """x (B, T, D), memory (B, S, D) or `None` for x itself, mask broadcastable to (B, H, T, S), True = may look.
+    def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """memory (B, S, D) as keys and values (B, H, S, K), for those who look at the same memory again and again."""
+        return self._split(self.k_proj(memory)), self._split(self.v_proj(memory))
 
+    def forward(
+        self,
+        x: Tensor,
+        memory: Tensor | tuple[Tensor, Tensor] | None = None,
+        *,
+        mask: Tensor | None = None,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """x (B, T, D); memory (B, S, D), or what `keys_values` made of it, or `None` for x itself.
+
+        mask is broadcastable to (B, H, T, S), True = may look.
         Returns (B, T, D) and the weights (B, H, T, S), or `None` where they are not asked for.
         """
-        memory = x if memory is None else memory
+        k, v = memory if isinstance(memory, tuple) else self.keys_values(x if memory is None else memory)
         q = self._split(self.q_proj(x))  # (B, H, T, K)
-        k = self._split(self.k_proj(memory))  # (B, H, S, K)
-        v = self._split(self.v_proj(memory))  # (B, H, S, K)
         dropout = self.dropout if self.training else 0.0
         heads, weights = scaled_dot_product_attention(q, k, v, mask, dropout=dropout, need_weights=need_weights)
         merged = heads.transpose(1, 2).flatten(2)  # (B, T, D)

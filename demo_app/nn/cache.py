@@ -70,6 +70,13 @@ class KeyValueCache:
         self.values[:, target, :, :length] = self.values[:, source, :, :length]
         self.lengths[target] = length
 
+    def select(self, rows: Tensor) -> None:
+        """Row i becomes what row `rows[i]` was: (B,) int64. So a beam goes on from another one's beginning."""
+        held = int(self.lengths.max())
+        for store in (self.keys, self.values):
+            store[:, :, :, :held] = store[:, rows, :, :held]
+        self.lengths = self.lengths[rows.cpu()]
+
     def grow(self, places: int) -> None:
         """Make room for so many tokens a row, where there is less; what is held is copied."""
         if places > self.max_tokens:

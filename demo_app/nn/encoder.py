@@ -20,6 +20,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # exact, with erf
     "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),  # as GPT-2 has it
     "relu": F.relu,
+    "silu": F.silu,  # also called swish
 }
 
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 
-def sinusoids(tokens: int, width: int) -> Tensor:
+def sinusoids(tokens: int, width: int, *, interleaved: bool = True) -> Tensor:
     """(T, D) with sin(t / 10000^(i/D)) in the even columns i and the cosine of the same angle in the odd ones.
 
+    Not interleaved, all sines stand in the first half and all cosines in the second, as Marian has them.
     Any shift in place is the same rotation everywhere, so "three words earlier" is a linear map of the encoding.
     Raises `ValueError` for an odd width.
     """
@@ -21,7 +22,8 @@ def sinusoids(tokens: int, width: int) -> Tensor:
     place = torch.arange(tokens, dtype=torch.float32)[:, None]  # (T, 1)
     frequency = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000.0) / width))  # (D / 2,)
     angle = place * frequency  # (T, D / 2)
-    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)  # (T, D), sin and cos by turns
+    by_turns = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)  # (T, D)
+    return by_turns if interleaved else torch.cat((angle.sin(), angle.cos()), dim=-1)
 
 
 class SinusoidalPositions(nn.Module):
@@ -29,16 +31,17 @@ class SinusoidalPositions(nn.Module):
 
     table: Tensor
 
-    def __init__(self, max_tokens: int, width: int) -> None:
+    def __init__(self, max_tokens: int, width: int, *, interleaved: bool = True) -> None:
         super().__init__()
         self.max_tokens = max_tokens
         self.width = width
+        self.interleaved = interleaved
         self.register_buffer("table", self.tables()["table"], persistent=False)
 
     def tables(self) -> dict[str, Tensor]:
         """The buffer's value: on the CPU, also for a network that was made on the meta device."""
         with torch.device("cpu"):
-            return {"table": sinusoids(self.max_tokens, self.width)}
+            return {"table": sinusoids(self.max_tokens, self.width, interleaved=self.interleaved)}
 
     def forward(self, tokens: int) -> Tensor:
         """(T, D) for the first `tokens` places; raises `ValueError` past the table's end."""

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from demo_app import InputError
 from demo_app.commands import add_options, chosen, option, report
-from demo_app.nn import EncoderLayer, MultiHeadAttention, training
+from demo_app.nn import EncoderLayer, training
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import TOKENIZERS, class_ids, label_names, read_csv, train_tokenizer
 from demo_app_text_classifier.evaluate import scores
@@ -115,31 +115,6 @@ def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor, Tensor, Tensor], re
     return loss
 
 
-class ByteDropout(nn.Module):
-    """Dropout from random bytes: on a CPU torch's own Bernoulli numbers take a quarter of the time of a small step."""
-
-    def __init__(self, probability: float) -> None:
-        super().__init__()
-        self.forgotten = round(probability * 256)  # of 256 byte values
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or not self.forgotten:
-            return x
-        bits = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)  # eight bytes at once
-        kept = bits.view(torch.uint8)[: x.numel()].view(x.shape) >= self.forgotten
-        return x * kept * (256 / (256 - self.forgotten))
-
-
-def use_byte_dropout(network: nn.Module) -> None:
-    """In place of every `nn.Dropout`; attention weights are no longer dropped, which torch does one by one."""
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.Dropout):
-                setattr(module, name, ByteDropout(child.p))
-        if isinstance(module, MultiHeadAttention):
-            module.dropout = 0.0
-
-
 @torch.no_grad()
 def quieten(network: nn.Module) -> None:
     """Zero what each encoder layer adds, so that training starts from the mean of word vectors."""
@@ -159,7 +134,7 @@ class Trainer:
         if recipe.quiet_start:
             quieten(self.network)
         self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
-        use_byte_dropout(self.network)
+        training.use_byte_dropout(self.network)
         groups = training.decayed(self.network.parameters(), recipe.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
         rise = max(1, int(recipe.warmup * steps))

@@ -1,0 +1,63 @@
+"""Pairs of sentences from files: one sentence a line in two files, or a CSV with a column for each language."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo_app import InputError
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sentences and their translations, in the same order."""
+
+    source: list[str]
+    target: list[str]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file, unpacked where it is gzipped. Raises `InputError` for what is none."""
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as UTF-8 text ({error}); check the file.") from error
+
+
+def read_lines(source: Path, target: Path) -> Pairs:
+    """Line n of one file is the translation of line n of the other. Raises `InputError` where they differ in length."""
+    lines = [read_text(path).rstrip("\n").split("\n") for path in (source, target)]
+    if len(lines[0]) != len(lines[1]):
+        raise InputError(
+            f"{source.name} has {len(lines[0])} lines and {target.name} {len(lines[1])}; line n of one must be the "
+            "translation of line n of the other."
+        )
+    return Pairs(*lines)
+
+
+def read_csv(path: Path, languages: Sequence[str]) -> Pairs:
+    """The columns that are named as the two languages. Raises `InputError` where one is missing."""
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="")
+    for language in languages:
+        if language not in (reader.fieldnames or []):
+            there = ", ".join(reader.fieldnames or []) or "none"
+            raise InputError(f"{path.name} has no column {language!r} (its columns: {there}); rename or add one.")
+    rows = list(reader)
+    return Pairs(*([row[language] for row in rows] for language in languages))
+
+
+def read_pairs(options_source: Path | None, options_target: Path | None, data: Path | None, languages: Sequence[str]) -> Pairs:
+    """What a command line names: --source and --target, or --data. Raises `InputError` where it names neither."""
+    if data is not None:
+        return read_csv(data, languages)
+    if options_source is None or options_target is None:
+        raise InputError("Name the sentences: --source FILE and --target FILE, or --data CSV.")
+    return read_lines(options_source, options_target)

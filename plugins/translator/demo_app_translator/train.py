@@ -1,0 +1,238 @@
+"""Train a translator from scratch on pairs of sentences.
+
+python -m demo_app_translator.train --languages en de --source FILE --target FILE \
+    --validation-source FILE --validation-target FILE --out FOLDER
+python -m demo_app_translator.train --languages en zh --data CSV --validation CSV --out FOLDER
+"""
+
+# N sentences of a batch, S source tokens, T target tokens, V target vocabulary
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from demo_app.commands import add_options, chosen, option, report
+from demo_app.nn import training
+from demo_app.nn.muon import Muon
+from demo_app_translator.data import Pairs, read_pairs
+from demo_app_translator.evaluate import scores
+from demo_app_translator.model import Config, EncoderDecoder
+from demo_app_translator.search import Beam
+from demo_app_translator.tokens import Pieces, train_tokenizer
+from demo_app_translator.translator import Translator
+
+logger = logging.getLogger(__name__)
+SHELF = 30  # batches that are drawn together and sorted by length, so that little is padding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train. Each field is an option of the command line."""
+
+    epochs: int = option(40, "times to go through the data")
+    batch_size: int = option(128, "pairs in a step")
+    learning_rate: float = option(0.02, "Muon's, for the layers' matrices; it rises, then falls to zero in a line")
+    adam_rate: float = option(3e-3, "AdamW's, for embeddings and norms")
+    warmup: float = option(0.05, "share of all steps")
+    weight_decay: float = option(0.1, "of matrices")
+    label_smoothing: float = option(0.1, "probability mass given to all tokens alike")
+    merge_dropout: float = option(0.1, "probability to leave out a merge of the tokenizers (BPE-dropout)")
+    average: float = option(0.999, "decay of the running mean of the weights, which is what is saved")
+    evaluate_every: int = option(5, "epochs")
+    seed: int = option(0, "of weights, order and dropout")
+    threads: int = option(2, "of torch")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs as the network reads them."""
+
+    source: Tensor  # (N, S)
+    mask: Tensor  # (N, S), True = a token
+    target: Tensor  # (N, T + 1), from the start's id to the end's, padded
+
+
+def optimizers(network: EncoderDecoder, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices inside layers, AdamW for embeddings, norms and biases."""
+    layers = [*network.encoder.parameters(), *network.decoder.parameters()]
+    inside = [p for p in layers if p.ndim == 2]
+    chosen_ones = {id(p) for p in inside}
+    others = [p for p in network.parameters() if id(p) not in chosen_ones]
+    muon = Muon(inside, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    groups = training.decayed(others, 0.0)
+    return [muon, torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.98), fused=True)]
+
+
+class Trainer:
+    """Network, running mean of its weights, optimisers: all that a step changes and a restart needs."""
+
+    def __init__(self, config: Config, recipe: Recipe, tokenizers: tuple[Tokenizer, Tokenizer], steps: int) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.config, self.steps = recipe, config, steps
+        self.source, self.target = tokenizers
+        self.network = EncoderDecoder(config)
+        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
+        training.use_byte_dropout(self.network)
+        self.optimizers = optimizers(self.network, recipe)
+        self.epoch, self.step = 0, 0
+        self.best, self.best_state = -1.0, {}
+
+    def run_epoch(self, pairs: Pairs, bar: tqdm) -> None:
+        """One pass over the data. All chance comes from the seed and the epoch's number, so it can be repeated."""
+        torch.manual_seed(self.recipe.seed * 100_003 + self.epoch)
+        self.network.train()
+        rows = [self._tokenise(self.source, pairs.source), self._tokenise(self.target, pairs.target)]
+        lengths = [(len(target), len(source)) for source, target in zip(*rows, strict=True)]
+        for numbers in batches(lengths, self.recipe.batch_size):
+            batch = self._batch([rows[0][n] for n in numbers], [rows[1][n] for n in numbers])
+            training.set_rates(
+                self.optimizers, training.rise_and_fall(self.step, self.steps, self.recipe.warmup)
+            )
+            loss = loss_of(self.network, batch, self.recipe.label_smoothing)
+            self.network.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            for optimizer in self.optimizers:
+                optimizer.step()
+            self.step += 1
+            training.average(self.mean, self.network, self.recipe.average, self.step)
+            bar.update()
+            if self.step % 20 == 0:
+                bar.set_postfix_str(f"loss {loss.item():.3f}, best {self.best:.2f}", refresh=False)
+        self.epoch += 1
+
+    def _tokenise(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text with other merges left out every time; the tokenizer is left as it was."""
+        tokenizer.model.dropout = self.recipe.merge_dropout or None
+        try:
+            return [one.ids[: self.config.max_tokens - 1] for one in tokenizer.encode_batch(list(texts))]
+        finally:
+            tokenizer.model.dropout = None
+
+    def _batch(self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Batch:
+        config = self.config
+        pad = {"batch_first": True, "padding_value": config.pad_id}
+        source = nn.utils.rnn.pad_sequence([torch.tensor([*row, config.end_id]) for row in sources], **pad)
+        whole = [torch.tensor([config.start_id, *row, config.end_id]) for row in targets]
+        return Batch(source, source != config.pad_id, nn.utils.rnn.pad_sequence(whole, **pad))
+
+    def translator(self) -> Translator:
+        """The running mean of the weights, ready to translate."""
+        return Translator(self.mean, Pieces(self.source), Pieces(self.target))
+
+    def keep_best(self, bleu: float) -> None:
+        if bleu > self.best:
+            self.best, self.best_state = bleu, {k: v.clone() for k, v in self.mean.state_dict().items()}
+
+    @property
+    def parts(self) -> dict[str, training.Stateful]:
+        return training.parts(self.network, self.mean, self.optimizers)
+
+    def save(self, path: Path, settings: str) -> None:
+        counters = {"epoch": self.epoch, "step": self.step, "best": self.best, "best_state": self.best_state}
+        training.save(path, settings, self.parts, **counters)
+
+    def resume(self, path: Path, settings: str) -> None:
+        """Go on after the last evaluation of a training that was killed, when its settings were the same."""
+        for name, value in training.resume(path, settings, self.parts).items():
+            setattr(self, name, value)
+
+
+def batches(lengths: Sequence[tuple[int, int]], size: int) -> list[list[int]]:
+    """Row numbers of each batch of one epoch: shuffled, with pairs of like (target, source) length together."""
+    shelves = torch.randperm(len(lengths)).split(size * SHELF)
+    drawn: list[list[int]] = []
+    for shelf in shelves:
+        ordered = sorted(shelf.tolist(), key=lambda n: lengths[n])
+        drawn += [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return [drawn[place] for place in torch.randperm(len(drawn)).tolist()]
+
+
+def loss_of(network: EncoderDecoder, batch: Batch, smoothing: float) -> Tensor:
+    """Cross-entropy a target token with label smoothing (Szegedy et al. 2016); the true text is given (forcing)."""
+    logits = network(batch.source, batch.mask, batch.target[:, :-1]).logits  # (N, T, V)
+    wanted, pad = batch.target[:, 1:], network.config.pad_id  # (N, T)
+    return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=pad, label_smoothing=smoothing)
+
+
+def fit(pairs: Pairs, validation: Pairs, config: Config, recipe: Recipe, tokenizers: tuple[Tokenizer, Tokenizer], out: Path) -> Translator:
+    """The mean weights that translated the validation pairs best. Goes on with `training.pt`, and removes it at last."""
+    steps = recipe.epochs * len(batches([(0, 0)] * len(pairs), recipe.batch_size))
+    trainer = Trainer(config, recipe, tokenizers, steps)
+    out.mkdir(parents=True, exist_ok=True)
+    state, settings = out / "training.pt", json.dumps([asdict(config), asdict(recipe), len(pairs)])
+    trainer.resume(state, settings)
+    with tqdm(total=steps, initial=trainer.step, file=sys.stderr, mininterval=5) as bar:
+        while trainer.epoch < recipe.epochs:
+            trainer.run_epoch(pairs, bar)
+            if trainer.epoch % recipe.evaluate_every == 0 or trainer.epoch == recipe.epochs:
+                found = scores(trainer.translator(), validation, Beam(beams=1))
+                trainer.keep_best(found["bleu"])
+                logger.info("epoch %d: greedy BLEU %.2f, best %.2f", trainer.epoch, found["bleu"], trainer.best)
+                trainer.save(state, settings)
+    trainer.mean.load_state_dict(trainer.best_state)
+    state.unlink()
+    return trainer.translator()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--languages", nargs=2, required=True, metavar=("SOURCE", "TARGET"), help="as in: en de")
+    for name, text in (("", "to learn from"), ("validation-", "to choose the best weights by")):
+        parser.add_argument(f"--{name}source", type=Path, help=f"sentences {text}, one a line; .gz too")
+        parser.add_argument(f"--{name}target", type=Path, help="their translations")
+    parser.add_argument("--data", type=Path, help="instead: a CSV with a column for each language; .gz too")
+    parser.add_argument("--validation", type=Path, help="the same, to choose the best weights by")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--vocab-size", type=int, default=4000, help="tokens of each language")
+    parser.add_argument("--lowercase-source", action=argparse.BooleanOptionalAction, default=True)
+    add_options(parser, Config)
+    add_options(parser, Recipe)
+    return parser
+
+
+def run(options: argparse.Namespace) -> dict[str, float | str]:
+    started = time.perf_counter()
+    torch.set_num_threads(options.threads)
+    languages = options.languages
+    pairs = read_pairs(options.source, options.target, options.data, languages)
+    validation = read_pairs(options.validation_source, options.validation_target, options.validation, languages)
+    source = train_tokenizer(pairs.source, languages[0], options.vocab_size, lowercase=options.lowercase_source)
+    target = train_tokenizer(pairs.target, languages[1], options.vocab_size, lowercase=False)
+    config = chosen(
+        Config,
+        options,
+        source=languages[0],
+        target=languages[1],
+        source_vocab_size=source.get_vocab_size(),
+        target_vocab_size=target.get_vocab_size(),
+    )
+    translator = fit(pairs, validation, config, chosen(Recipe, options), (source, target), options.out)
+    translator.save(options.out)
+    translator = Translator.load(options.out, "cpu")  # as it is on disk, in half precision
+    return scores(translator, validation, Beam()) | {
+        "parameters": sum(p.numel() for p in translator.network.parameters()),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    report(run, _parser().parse_args(arguments))
+
+
+if __name__ == "__main__":
+    main()

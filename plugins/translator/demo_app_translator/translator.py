@@ -1,0 +1,111 @@
+"""A loaded translator: network and vocabularies. Text in, translations out."""
+
+# N sentences, S source tokens, T target tokens
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from demo_app import InputError
+from demo_app.nn import weights
+from demo_app_translator.model import Config, EncoderDecoder, Source, Trace
+from demo_app_translator.search import Beam, Hypothesis, Stage, search
+from demo_app_translator.tokens import Pieces, Vocabulary
+
+BATCH = 64  # sentences that are translated together
+ENDS = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=\S)|(?<=[。！？])(?=\S)|\n+")  # between two sentences
+
+
+class Translator:
+    """The network with what reads its source and writes its target. It has no state: threads may share it."""
+
+    def __init__(self, network: EncoderDecoder, source: Vocabulary, target: Vocabulary) -> None:
+        self.network = network.eval()
+        self.source = source
+        self.target = target
+
+    @property
+    def config(self) -> Config:
+        return self.network.config
+
+    @classmethod
+    def load(cls, folder: Path, device: str) -> Translator:
+        """From config.json, model.safetensors and one tokenizer a language. Raises `DemoError` for what is damaged."""
+        config = weights.part(folder / "config.json", _config)
+        with weights.hollow():
+            network = EncoderDecoder(config)
+        weights.fill(network, weights.part(folder / "model.safetensors", weights.read), folder.name)
+        source, target = (
+            Pieces(weights.part(folder / f"{side}.json", lambda path: Tokenizer.from_file(str(path))))
+            for side in ("source", "target")
+        )
+        return cls(network.to(device).requires_grad_(False), source, target)
+
+    def save(self, folder: Path) -> None:
+        """In the layout that `load` reads, in half precision. Only for what has one tokenizer a language."""
+        assert isinstance(self.source, Pieces) and isinstance(self.target, Pieces)
+        weights.save(folder, self.network, self.config)
+        self.source.tokenizer.save(str(folder / "source.json"), pretty=False)
+        self.target.tokenizer.save(str(folder / "target.json"), pretty=False)
+
+    def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """ids (N, S) and mask (N, S) of sentences, each with its end; what is longer than the network reads is cut."""
+        room = self.config.max_tokens - 1
+        rows = [torch.tensor([*self.source.encode(text)[:room], self.config.end_id]) for text in texts]
+        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.config.pad_id)
+        mask = torch.arange(ids.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]
+        device = self.network.source_embedding.weight.device
+        return ids.to(device), mask.to(device)
+
+    @torch.no_grad()
+    def read(self, texts: Sequence[str]) -> Source:
+        return self.network.encode(*self.encode(texts))
+
+    def steps(self, text: str, settings: Beam) -> Iterator[Stage]:
+        """One sentence, token by token."""
+        yield from search(self.network, self.read([text]), 1, settings)
+
+    def write(self, texts: Sequence[str], settings: Beam) -> list[Hypothesis]:
+        """The best translation of each sentence. Sentences of like length are translated together."""
+        order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
+        found: dict[int, Hypothesis] = {}
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            *_, last = search(self.network, self.read([texts[n] for n in rows]), len(rows), settings)
+            found |= dict(zip(rows, last.best, strict=True))
+        return [found[n] for n in range(len(texts))]
+
+    def translate(self, texts: Sequence[str], settings: Beam) -> list[str]:
+        return [self.text(hypothesis.ids) for hypothesis in self.write(texts, settings)]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What ids of the target say; the end is left out."""
+        return self.target.decode([token for token in ids if token != self.config.end_id])
+
+    @torch.no_grad()
+    def trace(self, text: str, ids: Sequence[int]) -> Trace:
+        """Who looked at whom while `ids` was written as the translation of one sentence: T rows, one for each id."""
+        target = torch.tensor([[self.config.start_id, *ids[:-1]]], device=self.network.source_embedding.weight.device)
+        trace = self.network(*self.encode([text]), target, trace=True).trace
+        assert trace is not None
+        return trace
+
+
+def _config(path: Path) -> Config:
+    fields = json.loads(path.read_text("utf-8"))
+    return Config(**{**fields, "banned_ids": tuple(fields["banned_ids"])})
+
+
+def sentences(text: str) -> list[str]:
+    """A text cut after each sentence and line: the network has learned from single ones. Raises `InputError` for none."""
+    found = [part.strip() for part in ENDS.split(text) if part and part.strip()]
+    if not found:
+        raise InputError("There is nothing to translate; write a sentence.")
+    return found
