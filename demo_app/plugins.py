@@ -172,30 +172,52 @@ def _editable_folder(distribution: Distribution) -> Path | None:
     return Path(url2pathname(url.removeprefix("file://")))
 
 
+def is_plugin(folder: Path) -> bool:
+    """Whether the folder has a pyproject.toml with an entry point of ours."""
+    try:
+        return bool(_entry_points(folder / "pyproject.toml")[1])
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def plugins_in(folder: Path) -> Iterator[Plugin]:
-    """Plugins of a folder's `*/pyproject.toml`: what an install would make entry points of, with nothing installed."""
-    for pyproject in sorted(folder.glob("*/pyproject.toml")):
-        path = pyproject.parent.resolve()
-        broken = Plugin(name=path.name, value="", distribution=path.name, version="", source="folder", path=path)
-        try:
-            tables = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-            project = tables.get("project", {})
-            entries = project.get("entry-points", {}).get(GROUP, {})
-            if not entries:
-                log.info("%s has no [project.entry-points.%s] table; it is no plugin", pyproject, GROUP)
-            for name, value in entries.items():
-                yield Plugin(
-                    name=name,
-                    value=value,
-                    distribution=project["name"],
-                    version=str(project.get("version", "")),
-                    source="folder",
-                    path=path,
-                    requires=tuple(project.get("dependencies", ())),
-                    requires_python=project.get("requires-python", ""),
-                )
-        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-            yield broken.failed("discovery", f"{path.name}/pyproject.toml cannot be read ({error}); mend the file.")
+    """Plugins of a folder's `*/pyproject.toml`: what an install would make entry points of, with nothing installed.
+
+    A folder that is a plugin itself holds that one.
+    """
+    if is_plugin(folder):
+        yield from _plugins_of(folder / "pyproject.toml")
+    else:
+        for pyproject in sorted(folder.glob("*/pyproject.toml")):
+            yield from _plugins_of(pyproject)
+
+
+def _entry_points(pyproject: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The project table of a pyproject.toml, and its entry points of our group."""
+    project: dict[str, Any] = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
+    return project, project.get("entry-points", {}).get(GROUP, {})
+
+
+def _plugins_of(pyproject: Path) -> Iterator[Plugin]:
+    path = pyproject.parent.resolve()
+    broken = Plugin(name=path.name, value="", distribution=path.name, version="", source="folder", path=path)
+    try:
+        project, entries = _entry_points(pyproject)
+        if not entries:
+            log.info("%s has no [project.entry-points.%s] table; it is no plugin", pyproject, GROUP)
+        for name, value in entries.items():
+            yield Plugin(
+                name=name,
+                value=value,
+                distribution=project["name"],
+                version=str(project.get("version", "")),
+                source="folder",
+                path=path,
+                requires=tuple(project.get("dependencies", ())),
+                requires_python=project.get("requires-python", ""),
+            )
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        yield broken.failed("discovery", f"{path.name}/pyproject.toml cannot be read ({error}); mend the file.")
 
 
 def _register(plugin: Plugin, manager: pluggy.PluginManager, earlier: list[Plugin]) -> Plugin:
@@ -218,6 +240,12 @@ def _register(plugin: Plugin, manager: pluggy.PluginManager, earlier: list[Plugi
 
 def check_requirements(plugin: Plugin) -> None:
     """Raise `PluginError` for the first requirement that this environment does not meet, with the command that does."""
+    for what, mend in unmet_requirements(plugin):
+        raise PluginError("discovery", f"{what} ({mend}).")
+
+
+def unmet_requirements(plugin: Plugin) -> Iterator[tuple[str, str]]:
+    """Each requirement that this environment does not meet, and what mends it."""
     if plugin.requires_python:
         python = ".".join(map(str, sys.version_info[:3]))
         try:
@@ -225,20 +253,21 @@ def check_requirements(plugin: Plugin) -> None:
         except InvalidSpecifier:
             suits = True
         if not suits:
-            raise PluginError("discovery", f"needs Python {plugin.requires_python} and this is {python}; upgrade it.")
+            yield f"needs Python {plugin.requires_python} and this is {python}", "upgrade it"
     for text in plugin.requires:
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
-            raise PluginError("discovery", f"requirement {text!r} cannot be read ({error}); mend it.") from None
+            yield f"requirement {text!r} cannot be read: {str(error).splitlines()[0]}", "mend it"
+            continue
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         version = _version(requirement.name)
         remedy = f"pip install '{requirement}'"
         if version is None:
-            raise PluginError("discovery", f"missing requirement {requirement.name!r} ({remedy}).")
-        if not requirement.specifier.contains(version, prereleases=True):
-            raise PluginError("discovery", f"needs {requirement}, and {version} is installed ({remedy}).")
+            yield f"missing requirement {requirement.name!r}", remedy
+        elif not requirement.specifier.contains(version, prereleases=True):
+            yield f"needs {requirement}, and {version} is installed", remedy
 
 
 def _version(distribution: str) -> str | None:

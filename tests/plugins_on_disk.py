@@ -55,6 +55,7 @@ class Plugins:
             name = "demo-{name.replace("_", "-")}"
             version = "0.1.0"
             requires-python = ">=3.11"
+            license = "MIT"
             dependencies = {list(requires)!r}
 
             [project.entry-points.demo_app]

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import chromium
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from demo_app.testing import serve
+from demo_app.testing import chromium, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN = ROOT / "assets" / "screenshots"

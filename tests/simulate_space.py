@@ -248,8 +248,10 @@ def written(space: Space, since: float) -> list[Path]:
 
 def classify(url: str, text: str) -> str:
     """Open the page in a Chromium, classify the text, and return what the answer says."""
-    import chromium
+    sys.path.insert(0, str(ROOT))  # as a script it would find only its own folder
     from playwright.sync_api import sync_playwright
+
+    from demo_app.testing import chromium
 
     with sync_playwright() as playwright:
         browser = chromium.launch(playwright)

@@ -12,7 +12,6 @@ from playwright.sync_api import expect
 
 from demo_app.testing import serve
 
-pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parent.parent

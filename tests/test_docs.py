@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wire
 import yaml
 from plugins_on_disk import ROOT, Plugins
+
+from demo_app.testing import wire
 
 
 def code_of(path: Path, language: str, marker: str) -> str:

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import wire
 from plugins_on_disk import Plugins
 
+from demo_app.testing import wire
 from demo_app.testing.hub import Hub, refuse, stall_body
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

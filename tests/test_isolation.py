@@ -9,11 +9,11 @@ import sys
 from typing import Any
 
 import pytest
-import wire
 from plugins_on_disk import ROOT
 
 from demo_app.plugins import PluginError, load_plugins
 from demo_app.settings import Settings
+from demo_app.testing import wire
 
 HOOK = """
 from demo_app import Demo, hookimpl

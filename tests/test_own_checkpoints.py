@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wire
 from test_cli import demo_app
 
 from demo_app.plugins import load_plugins
 from demo_app.settings import Settings, SettingsError, parse_checkpoints
+from demo_app.testing import wire
 
 READER = """
 from pathlib import Path

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import wire
 from playwright.sync_api import expect
 from plugins_on_disk import Plugins
 
 from demo_app import Checkpoint
 from demo_app.hub import Progress
 from demo_app.picker import meter, offer
+from demo_app.testing import wire
 from demo_app.testing.hub import Hub, refuse, stall_body
 
 if TYPE_CHECKING:
-    from browser_fixtures import Visit, Visits
+    from demo_app.testing.browser import Visit, Visits
 
-pytest_plugins = ["browser_fixtures"]
 
 COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 MB = 10**6

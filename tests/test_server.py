@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-import wire
 from plugins_on_disk import ROOT
+
+from demo_app.testing import wire
 
 SLOW = """
 from demo_app import Demo, hookimpl

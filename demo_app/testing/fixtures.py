@@ -1,20 +1,85 @@
-"""A pytest plugin: fixtures for the tests of plugins. Active wherever demo-app is installed.
+"""A pytest plugin: fixtures for the tests of plugins, there wherever demo-app is installed.
 
-Starting pytest imports neither gradio nor torch: each fixture imports what it needs.
+Starting pytest imports neither gradio nor torch nor playwright: each fixture imports what it needs once it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from demo_app.machine import prepare_environment
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from demo_app.testing.browser import Visits
+    from demo_app.testing.host import DemoHost
     from demo_app.testing.hub import Hub
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: needs a Chromium (python -m demo_app.testing.chromium)")
+
+
+@pytest.fixture(scope="module")
+def plugin_dir(request: pytest.FixtureRequest) -> Path:
+    """The folder of the plugin under test: the nearest one above the test whose pyproject.toml has a `demo_app` entry
+    point. A module or a conftest.py that has its plugin elsewhere overrides this fixture, with `scope="module"`."""
+    from demo_app.plugins import is_plugin
+
+    found = next((folder for folder in request.path.parents if is_plugin(folder)), None)
+    if found is None:
+        pytest.fail(
+            f"No folder above {request.path} has a pyproject.toml with [project.entry-points.demo_app]; "
+            "write a fixture plugin_dir that returns the plugin's folder.",
+            pytrace=False,
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def demo_settings() -> dict[str, Any]:
+    """Fields of `demo_app.settings.Settings` for `demo_host`; override it with `scope="module"`."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def demo_host(plugin_dir: Path, demo_settings: Mapping[str, Any]) -> Iterator[DemoHost]:
+    """A running host with the plugin in `plugin_dir` alone, on a free port; the tests of one module share it.
+
+    `demo_host.url`, `demo_host.client` (of `gradio_client`), `demo_host.call("shout", "hello")`, `demo_host.server`.
+    """
+    from demo_app.testing.host import serve_plugin
+
+    with serve_plugin(plugin_dir, **demo_settings) as host:
+        yield host
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a small checkpoint in the layout of a Hub repository, and returns its folder.
+
+    `tiny_checkpoint({"scale": 2}, {"weight": np.ones(3)})` has that config.json and those tensors, of numpy or torch; a
+    torch module instead of tensors gives its `state_dict()`. More files by keyword-less `files={"vocab.txt": b"..."}`,
+    another folder than the first `checkpoint` with `name="small"`. Without tensors there is one, `weight`, of 4 zeros.
+    """
+    from demo_app.testing.checkpoints import write_checkpoint
+
+    def write(
+        config: Mapping[str, Any] | None = None,
+        tensors: Any = None,
+        *,
+        name: str = "checkpoint",
+        files: Mapping[str, bytes] | None = None,
+    ) -> Path:
+        return write_checkpoint(tmp_path / "checkpoints" / name, config, tensors, files)
+
+    return write
 
 
 @pytest.fixture
@@ -49,7 +114,36 @@ def test_hub(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with Hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
+        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         yield hub
+
+
+@pytest.fixture(scope="module")  # Playwright allows one at a time: the next module may start its own
+def demo_browser() -> Iterator[Browser]:
+    """A headless Chromium. Needs the package `playwright`."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    from demo_app.testing import browser, chromium
+
+    sync_api.expect.set_options(timeout=browser.SLOW)
+    with sync_api.sync_playwright() as playwright:
+        running = chromium.launch(playwright)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(demo_browser: Browser) -> Iterator[Visits]:
+    """`visit(url, query="demo=echo", width=390, theme="dark")` opens a page in a fresh profile and waits for its tabs.
+
+    What it returns has Playwright's `page`, what the page complained about, and which requests left its host.
+    """
+    from demo_app.testing import browser
+
+    with ExitStack() as stack:
+
+        def go(url: str, *, query: str = "", width: int = 1280, height: int = 900, theme: str = "light") -> Any:
+            context = stack.enter_context(demo_browser.new_context(viewport={"width": width, "height": height}))
+            return browser.visit(context, f"{url}?__theme={theme}{'&' if query else ''}{query}")
+
+        yield go

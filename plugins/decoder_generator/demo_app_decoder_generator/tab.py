@@ -435,7 +435,7 @@ class Actions:
         Returns:
             Its prompt; its checkpoint; the form of a poem; what to notice, as HTML.
         """
-        if not 0 <= number < len(LESSONS):
+        if number not in range(len(LESSONS)):  # a number, or nothing at all
             raise InputError(f"There is no example {number}; choose one from 0 to {len(LESSONS) - 1}.")
         lesson = LESSONS[number]
         return lesson.prompt, lesson.checkpoint, lesson.form, viz.note(lesson.lesson, kind="lesson")

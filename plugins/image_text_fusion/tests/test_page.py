@@ -14,7 +14,6 @@ from playwright.sync_api import expect
 from demo_app.server import Server
 from demo_app.testing import serve
 
-pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -288,7 +288,7 @@ class Actions:
         Returns:
             The example's text; its checkpoint; then what `classify` returns.
         """
-        if not 0 <= number < len(LESSONS):
+        if number not in range(len(LESSONS)):  # a number, or nothing at all
             raise InputError(f"There is no example {number}; choose one from 0 to {len(LESSONS) - 1}.")
         lesson = LESSONS[number]
         with self.handle.use(lesson.checkpoint) as classifier:

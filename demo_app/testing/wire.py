@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -15,16 +16,28 @@ def run(url: str, action: str, *data: Any, session: str | None = None) -> httpx.
     )
 
 
-def call(url: str, action: str, *data: Any) -> tuple[str, Any]:
-    """A queued event: ("complete", data) or ("error", {"error": sentence})."""
+def call(url: str, action: str, *data: Any, seconds: float = 60) -> tuple[str, Any]:
+    """A queued event: ("complete", data) or ("error", {"error": sentence}).
+
+    `data` has no place for what is kept in a `gr.State`. Raises `TimeoutError` when it is not done in time.
+    """
+    until = time.monotonic() + seconds
     event_id = httpx.post(f"{url}gradio_api/call/{action}", json={"data": list(data)}, timeout=60).json()["event_id"]
-    with httpx.stream("GET", f"{url}gradio_api/call/{action}/{event_id}", timeout=60) as response:
-        lines = [line for line in response.iter_lines() if line]
+    lines = []
+    try:
+        with httpx.stream("GET", f"{url}gradio_api/call/{action}/{event_id}", timeout=seconds) as response:
+            for line in filter(None, response.iter_lines()):
+                lines.append(line)
+                if time.monotonic() > until:
+                    raise TimeoutError(f"{action} did not end within {seconds:.0f} s")
+    except httpx.ReadTimeout:
+        raise TimeoutError(f"{action} said nothing for {seconds:.0f} s") from None
     return lines[-2].removeprefix("event: "), json.loads(lines[-1].removeprefix("data: "))
 
 
 def config(url: str) -> dict[str, Any]:
-    return httpx.get(f"{url}config", timeout=60).json()
+    found: dict[str, Any] = httpx.get(f"{url}config", timeout=60).json()
+    return found
 
 
 def text_of(url: str) -> str:

@@ -1,4 +1,4 @@
-"""The Chromium of the browser tests: `python tests/chromium.py` sees to it that there is one.
+"""The Chromium of the browser tests: `python -m demo_app.testing.chromium` sees to it that there is one.
 
 A Chromium of the system is taken if there is one, else Playwright's own. Where there is neither, root on Debian gets
 Debian's `chromium` and a Chinese font; others are told what to run.

@@ -1,0 +1,77 @@
+"""The host, running in this process: with any plugins, or with one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo_app.machine import prepare_environment
+from demo_app.plugins import PluginError, plugins_in
+from demo_app.settings import Settings
+
+if TYPE_CHECKING:
+    from gradio_client import Client
+
+    from demo_app.server import Server
+
+
+@contextmanager
+def serve(settings: Settings | None = None, **overrides: Any) -> Iterator[Server]:
+    """The host, running in this process on a free port; closed at the end. Keywords are fields of `Settings`.
+
+    >>> with serve(plugins_dir=Path("plugins")) as server:  # doctest: +SKIP
+    ...     httpx.get(server.url)
+    """
+    settings = settings or Settings.from_env(**({"preload": ("none",)} | overrides))
+    prepare_environment(settings.threads)
+    from demo_app.server import launch
+    from demo_app.ui import create_app
+
+    server = launch(create_app(settings))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@dataclass(frozen=True)
+class DemoHost:
+    """A running host with one plugin."""
+
+    server: Server
+
+    @property
+    def url(self) -> str:
+        """Its address, with a slash at the end."""
+        return self.server.url
+
+    @cached_property
+    def client(self) -> Client:
+        """A `gradio_client.Client` that is connected to it; one session for as long as the host runs."""
+        return self.connect()
+
+    def connect(self) -> Client:
+        """Another client, with a session of its own: another visitor."""
+        from gradio_client import Client
+
+        return Client(self.url, verbose=False)
+
+    def call(self, action: str, *arguments: Any, **keywords: Any) -> Any:
+        """What an action returns, by the `api_name` that the plugin gave it; of its first demo, if it has several."""
+        demo = next(tab.name for tab in self.server.app.tabs if tab.demo is not None)
+        return self.client.predict(*arguments, api_name=f"/{demo}_{action}", **keywords)
+
+
+@contextmanager
+def serve_plugin(folder: Path, **overrides: Any) -> Iterator[DemoHost]:
+    """The host with the plugin in that folder alone. Raises `PluginError` for one that fails."""
+    names = tuple(plugin.name for plugin in plugins_in(folder))
+    if not names:
+        raise PluginError("discovery", f"{folder} has no plugin; name the folder that has its pyproject.toml.")
+    chosen: dict[str, Any] = {"plugins_dir": folder, "only": names, "strict": True}
+    with serve(**(chosen | overrides)) as server:
+        yield DemoHost(server)
