@@ -78,10 +78,10 @@ def listing(files: Files) -> str:
     return "\n".join([*lines, f"{sum(sizes.values()):>12,}  bytes in {len(sizes)} files"]) + "\n"
 
 
-def write(files: Files, folder: Path, *, force: bool) -> None:
-    """Write the files into a folder; `force` allows one that has files, which are overwritten and never removed.
+def check_folder(folder: Path, *, force: bool) -> None:
+    """Raise `DemoError` where `write` must not write: into a folder that has files, unless `force` allows it.
 
-    A clone of an empty repository counts as empty. Raises `DemoError`.
+    A clone of an empty repository counts as empty.
     """
     if folder.exists() and not folder.is_dir():
         raise DemoError(f"{folder} is a file; name a folder.")
@@ -89,6 +89,14 @@ def write(files: Files, folder: Path, *, force: bool) -> None:
     if there and not force:
         some = ", ".join(sorted(there)[:3])
         raise DemoError(f"{folder} is not empty ({some}); name another folder, or say --force to write over its files.")
+
+
+def write(files: Files, folder: Path, *, force: bool) -> None:
+    """Write the files into a folder; with `force` over those that are there, of which none is removed.
+
+    Raises `DemoError`.
+    """
+    check_folder(folder, force=force)
     try:
         for name, content in files.items():
             path = folder / name
@@ -102,7 +110,7 @@ def write(files: Files, folder: Path, *, force: bool) -> None:
 
 
 def token() -> str:
-    """The token in the environment. Raises `Refused`."""
+    """The token in the environment. Raises `Refused` where it is none, and `Offline` where nobody shall be asked."""
     value = os.environ.get("HF_TOKEN", "").strip()
     if not value:
         raise Refused(
@@ -110,7 +118,14 @@ def token() -> str:
         )
     if not value.isascii() or not value.isprintable() or " " in value:
         raise Refused("HF_TOKEN has a character that no token has; copy the token again, whole, and set HF_TOKEN.")
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        raise Offline("HF_HUB_OFFLINE is set, so nothing can be uploaded; unset it, then try again.")
     return value
+
+
+def check_name(repo_id: str) -> None:
+    if not REPO_ID.fullmatch(repo_id):
+        raise DemoError(f"{repo_id!r} is no repository; write USER/NAME.")
 
 
 def upload(
@@ -129,11 +144,8 @@ def upload(
     `force` allows one that is there already: its files are written over, and those under the folders in `owned` that
     are not among the new ones are removed (its history keeps them).
     """
-    if not REPO_ID.fullmatch(repo_id):
-        raise DemoError(f"{repo_id!r} is no repository; write USER/NAME.")
+    check_name(repo_id)
     secret = token()
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
-        raise Offline("HF_HUB_OFFLINE is set, so nothing can be uploaded; unset it, then try again.")
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 

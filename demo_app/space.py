@@ -1,4 +1,4 @@
-"""A Hugging Face Space from plugins: `make` composes a new one, `stale_files` keeps that of a checkout up to date.
+"""A Hugging Face Space from plugins: `make` gives the files of a new one, `stale_files` what a checkout must have anew.
 
 A Space installs `requirements.txt` before the repository's files are there, so nothing in the repository can be
 installed from it: what no index has is copied as a folder, and `requirements.txt` lists what that requires.
@@ -65,21 +65,17 @@ class Part:
     license: str | None = None
 
 
-def make(settings: Settings, wishes: Wishes) -> dict[str, Path | bytes]:
-    """The files of a new Space. Raises `SpaceError`, and `SettingsError` for an unknown plugin."""
+def make(plugins: Sequence[Plugin], settings: Settings, wishes: Wishes) -> dict[str, Path | bytes]:
+    """The files of a new Space with these plugins, which are loaded. Raises `SpaceError`, and `SettingsError`."""
     if wishes.cpu and wishes.hardware and GPUS.match(wishes.hardware):
-        raise SettingsError(
-            f"--cpu installs PyTorch without CUDA, and {wishes.hardware} has a GPU; leave one of them out."
-        )
-    plugins = _chosen(settings)
+        raise SettingsError(f"--cpu is PyTorch without CUDA, and {wishes.hardware} has a GPU; leave one of them out.")
     host = _host(wishes.copy_host)
     parts = [host, *_plugin_parts(plugins, host_is_copied=host.line is None)]
     for part in parts:
         _check_python(part)
-    gradio = importlib.metadata.version("gradio")
     texts = {
-        "README.md": _new_readme(plugins, parts, wishes, gradio),
-        "requirements.txt": _new_requirements(parts, gradio, cpu=wishes.cpu),
+        "README.md": _new_readme(plugins, parts, wishes),
+        "requirements.txt": _new_requirements(parts, cpu=wishes.cpu),
         "app.py": _app(plugins, settings, wishes.title),
     }
     files: dict[str, Path | bytes] = {name: text.encode() for name, text in texts.items()}
@@ -94,8 +90,8 @@ def sources(settings: Settings) -> list[Path]:
     return [Path(demo_app.__file__).resolve().parent, *chosen]
 
 
-def _chosen(settings: Settings) -> list[Plugin]:
-    """The plugins that the Space shall have, each of which passes its check."""
+def chosen(settings: Settings) -> list[Plugin]:
+    """The plugins that a Space shall have. Raises `SpaceError` for one that fails, `SettingsError` for one unknown."""
     found = find_plugins(replace(settings, only=(), disable=()))
     known = {plugin.name for plugin in found} | {plugin.distribution for plugin in found}
     for unknown in sorted({*settings.only} - known):
@@ -104,17 +100,22 @@ def _chosen(settings: Settings) -> list[Plugin]:
     plugins = [plugin for plugin in load_plugins(replace(settings, strict=False)) if plugin.state != "disabled"]
     if not plugins:
         raise SettingsError("there are no plugins; install one, or name a folder with --plugins-dir.")
-    from demo_app.testing import check_demo
-
     for plugin in plugins:
         if plugin.state == "failed":
             raise SpaceError(f"{plugin.name} fails at {plugin.stage}: {plugin.reason}")
+    return plugins
+
+
+def check(plugins: Sequence[Plugin], settings: Settings) -> None:
+    """Raise `SpaceError` for the first plugin that `demo-app check` finds something wrong with; takes seconds each."""
+    from demo_app.testing import check_demo
+
+    for plugin in plugins:
         target = plugin.path if plugin.source == "folder" and plugin.path is not None else plugin.name
         problems = check_demo(target, settings=settings).problems
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise SpaceError(f"{plugin.name} fails its check: {problems[0]}{more} See: demo-app check {target}")
-    return plugins
 
 
 # The host and the plugins
@@ -272,14 +273,9 @@ def _check_python(part: Part) -> None:
 # The texts of a new Space
 
 
-def _new_requirements(parts: Sequence[Part], gradio: str, *, cpu: bool) -> str:
+def _new_requirements(parts: Sequence[Part], *, cpu: bool) -> str:
     own = {part.name for part in parts}
     wanted = _joined((text for part in parts for text in part.requires), own)
-    for requirement in wanted:
-        if requirement.name == "gradio" and not requirement.specifier.contains(gradio):
-            raise SpaceError(
-                f"the plugins need {requirement}, and the Space gets gradio {gradio}; install one that suits."
-            )
     lines = ["# Written by `demo-app space`. gradio itself is the sdk_version in README.md."]
     if cpu:
         lines += [
@@ -309,7 +305,7 @@ if __name__ == "__main__":
 '''
 
 
-def _new_readme(plugins: Sequence[Plugin], parts: Sequence[Part], wishes: Wishes, gradio: str) -> str:
+def _new_readme(plugins: Sequence[Plugin], parts: Sequence[Part], wishes: Wishes) -> str:
     demos = sorted((demo for plugin in plugins for demo in plugin.demos), key=lambda demo: (demo.order, demo.name))
     title = wishes.title or (demos[0].title if len(demos) == 1 else "Model demos")
     said = wishes.description or (demos[0].summary if len(demos) == 1 else ", ".join(demo.title for demo in demos))
@@ -321,7 +317,7 @@ def _new_readme(plugins: Sequence[Plugin], parts: Sequence[Part], wishes: Wishes
         "colorFrom": "indigo",
         "colorTo": "blue",
         "sdk": "gradio",
-        "sdk_version": gradio,
+        "sdk_version": importlib.metadata.version("gradio"),  # which suits them all, for here they load
         "python_version": PYTHON,
         "app_file": "app.py",
     }
