@@ -213,10 +213,9 @@ def _check_metadata(plugin: Plugin, found: _Findings) -> None:
     name = canonicalize_name(plugin.distribution)
     for other in plugins.find_plugins(Settings()):
         if canonicalize_name(other.distribution) == name and other.path != plugin.path:
-            found.add(
-                "discovery",
-                f"{other.provider} is installed ({other.origin}) and wins over this folder.",
-                f"Run: pip install -e {plugin.path}",
+            found.notes.append(
+                f"{other.provider} is installed ({other.origin}) and wins over this folder: it is what was checked; "
+                f"to check the folder, run: pip install -e {plugin.path}"
             )
 
 

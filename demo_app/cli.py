@@ -1,4 +1,4 @@
-"""demo-app run | plugins | check | download | selfcheck | space. Also `python -m demo_app`.
+"""demo-app new | run | plugins | check | download | selfcheck | space. Also `python -m demo_app`.
 
 Exit codes: 0 all is well, 1 something failed and was named, 2 the command line was wrong, 130 stopped by Ctrl-C.
 """
@@ -73,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
 
     plugins = command("plugins", _plugins, "List plugins, their demos and checkpoints; 1 if one failed.")
     plugins.add_argument("--json", action="store_true")
+
+    new = commands.add_parser("new", help="Write a plugin that works, to be changed into your own.")
+    new.set_defaults(call=_new)
+    new.add_argument("target", type=Path, metavar="NAME", help="of the plugin, and of the folder that is made for it")
+    new.add_argument("--torch", action="store_true", help="its model is a network in torch; default: any callable")
+    new.add_argument("--hub", metavar="OWNER/NAME[@REVISION]", help="its weights are on the Hub, in that repository")
 
     check = command("check", _check, "Say everything that is wrong with a plugin; 1 if anything is.")
     check.add_argument("target", nargs="+", metavar="PATH|NAME", help="a plugin's folder, or its name")
@@ -168,6 +174,16 @@ def _as_text(plugin: Plugin) -> str:
         lines.append(f"  {demo.name}: {demo.summary}")
         lines += [f"    {checkpoint.name}: {checkpoint.title} ({where(checkpoint)})" for checkpoint in demo.checkpoints]
     return "\n".join(lines) + "\n"
+
+
+def _new(args: argparse.Namespace) -> None:
+    prepare_environment()
+    from demo_app import new
+
+    for path in new.create(args.target, torch=args.torch, hub=args.hub):
+        sys.stdout.write(f"wrote {path}\n")
+    folder = args.target
+    sys.stdout.write(f"now: demo-app check {folder} --load; pytest {folder}; demo-app run --plugins-dir {folder}\n")
 
 
 def _check(args: argparse.Namespace) -> int:

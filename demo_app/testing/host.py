@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from demo_app.api import Demo
 from demo_app.machine import prepare_environment
 from demo_app.plugins import PluginError, plugins_in
 from demo_app.settings import Settings
@@ -49,6 +50,11 @@ class DemoHost:
         """Its address, with a slash at the end."""
         return self.server.url
 
+    @property
+    def demo(self) -> Demo[Any]:
+        """What the plugin registered; the first, if it has several."""
+        return next(tab.demo for tab in self.server.app.tabs if tab.demo is not None)
+
     @cached_property
     def client(self) -> Client:
         """A `gradio_client.Client` that is connected to it; one session for as long as the host runs."""
@@ -62,8 +68,7 @@ class DemoHost:
 
     def call(self, action: str, *arguments: Any, **keywords: Any) -> Any:
         """What an action returns, by the `api_name` that the plugin gave it; of its first demo, if it has several."""
-        demo = next(tab.name for tab in self.server.app.tabs if tab.demo is not None)
-        return self.client.predict(*arguments, api_name=f"/{demo}_{action}", **keywords)
+        return self.client.predict(*arguments, api_name=f"/{self.demo.name}_{action}", **keywords)
 
 
 @contextmanager

@@ -319,9 +319,8 @@ class Hub:
 
     def _validate_card(self, handler: BaseHTTPRequestHandler, asked: dict[str, Any]) -> None:
         """Refuse a README whose header is no YAML mapping, and a Space's without an sdk."""
-        front = FRONT_MATTER.match(asked["content"])
         try:
-            header = yaml.safe_load(front["yaml"]) if front else {}
+            header = _header(asked["content"])
         except yaml.YAMLError as error:
             return self.send_json(handler, {"errors": [{"message": str(error)}], "warnings": []}, 400)
         wrong = []
@@ -408,8 +407,21 @@ def _facts(repo_id: str, repo: Repo, sha: str, files: Mapping[str, bytes]) -> di
         "sdk": repo.sdk,
         "createdAt": "2024-01-01T00:00:00.000Z",
         "lastModified": "2024-01-01T00:00:00.000Z",
-        "siblings": [{"rfilename": file} for file in files],
+        "cardData": _header(files.get("README.md", b"").decode()),
+        "siblings": [_sibling(file, data) for file, data in files.items()],
     }
+
+
+def _sibling(name: str, data: bytes) -> dict[str, Any]:
+    entry = _entry(name, data)
+    sibling = {"rfilename": name, "size": len(data), "blobId": entry["oid"]}
+    return sibling | ({"lfs": {"sha256": entry["lfs"]["oid"], **entry["lfs"]}} if "lfs" in entry else {})
+
+
+def _header(text: str) -> Any:
+    """The YAML at the start of a README. Raises `yaml.YAMLError`."""
+    front = FRONT_MATTER.match(text)
+    return yaml.safe_load(front["yaml"]) if front else {}
 
 
 def _entry(name: str, data: bytes) -> dict[str, Any]:
