@@ -1,4 +1,4 @@
-"""demo-app new | run | plugins | check | download | selfcheck | space. Also `python -m demo_app`.
+"""demo-app new | run | plugins | check | download | selfcheck | space | publish. Also `python -m demo_app`.
 
 Exit codes: 0 all is well, 1 something failed and was named, 2 the command line was wrong, 130 stopped by Ctrl-C.
 """
@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--preload", type=parse_names, metavar="NAMES", help="first (default), all, none, or demos")
     run.add_argument("--device", choices=("cuda", "mps", "cpu"))
     run.add_argument("--memory-budget", type=_bytes, metavar="SIZE", help="for loaded models, as in 2G")
+    run.add_argument("--mcp", action="store_true", default=None, help="also serve every action to MCP clients")
     run.add_argument("--strict", action="store_true", default=None, help="the first plugin that fails stops the start")
 
     plugins = command("plugins", _plugins, "List plugins, their demos and checkpoints; 1 if one failed.")
@@ -92,10 +93,41 @@ def _parser() -> argparse.ArgumentParser:
     selfcheck.add_argument("target", nargs="*", metavar="DEMO[/CHECKPOINT]", help="default: all")
     selfcheck.add_argument("--hub", action="store_true", help="fetch what is not on this disk")
 
-    space = command("space", _space, "Write requirements.txt and the README's Space header from the plugins.")
-    space.add_argument("folder", nargs="?", type=Path, default=Path(), help="the checkout; default: here")
-    space.add_argument("--check", action="store_true", help="write nothing; 1 if a file is stale")
+    space = command("space", _space, "Make a Hugging Face Space from plugins, in a folder or on the Hub.")
+    space.add_argument("target", nargs="?", metavar="FOLDER|USER/NAME", help="where; a folder below is ./A/B")
+    space.add_argument("--only", type=parse_names, metavar="NAMES", help="plugins it shall have; default: all")
+    space.add_argument("--title", help="of the Space and its page")
+    space.add_argument("--description", help="one line of up to 60 characters; default: from the demos")
+    space.add_argument("--license", metavar="NAME", help="of the Space; default: the plugins', where they agree")
+    space.add_argument("--cpu", action="store_true", help="PyTorch without CUDA: not for a GPU Space, nor for ZeroGPU")
+    space.add_argument("--hardware", metavar="NAME", help="that the Hub shall run it on, as in zero-a10g or t4-small")
+    space.add_argument(
+        "--copy-host",
+        action=argparse.BooleanOptionalAction,
+        help="put the host itself into the Space (or have it from an index); default: unless it came from an index",
+    )
+    _uploading(space)
+    keep = space.add_mutually_exclusive_group()
+    keep.add_argument(
+        "--update",
+        action="store_true",
+        help="of a checkout that is a Space (default: here): write its "
+        "requirements.txt and the header of its README.md anew",
+    )
+    keep.add_argument("--check", action="store_true", help="of such a checkout: write nothing; 1 if one is stale")
+
+    publish = command("publish", _publish, "Put a checkpoint on the Hub, with its model card.")
+    publish.add_argument("source", metavar="DEMO/CHECKPOINT|DEMO=FOLDER", help="an embedded one, or one of your own")
+    publish.add_argument("repo_id", metavar="USER/REPO")
+    publish.add_argument("--license", metavar="NAME", help="of the weights; default: what their card says")
+    _uploading(publish)
     return parser
+
+
+def _uploading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--private", action="store_true", help="on the Hub: for you alone")
+    parser.add_argument("--force", action="store_true", help="write over what is there")
+    parser.add_argument("--dry-run", action="store_true", help="list the files and create nothing")
 
 
 def _bytes(text: str) -> int:
@@ -114,7 +146,7 @@ def _checkpoint(text: str) -> tuple[str, Path]:
 
 
 def _run(args: argparse.Namespace) -> None:
-    fields = ("plugins_dir", "host", "port", "only", "disable", "preload", "device", "memory_budget", "strict")
+    fields = ("plugins_dir", "host", "port", "only", "disable", "preload", "device", "memory_budget", "mcp", "strict")
     checkpoints = args.checkpoints and tuple(args.checkpoints)
     demo_app.run(checkpoints=checkpoints, **{name: getattr(args, name) for name in fields})
 
@@ -257,19 +289,91 @@ def _selfcheck(args: argparse.Namespace) -> int:
 
 
 def _space(args: argparse.Namespace) -> int:
+    if args.update or args.check:
+        return _keep_space(Path(args.target or ""), args)
+    if args.target is None:
+        raise SettingsError("say where: a folder, or USER/NAME on the Hub; of a checkout that is a Space say --update.")
+    prepare_environment()
+    from demo_app import repository, space
+
+    settings = Settings.from_env(plugins_dir=args.plugins_dir, only=args.only)
+    on_hub = repository.REPO_ID.fullmatch(args.target) is not None and args.target[0] not in "./~"
+    folder = Path(args.target).expanduser().resolve()
+    if on_hub and folder.exists():
+        raise SettingsError(
+            f"{args.target} is a folder here and a name on the Hub; for the folder write ./{args.target}"
+        )
+    if not on_hub and any(path.is_relative_to(folder) for path in space.sources(settings)):
+        raise SettingsError(f"{folder} holds what the Space is copied from; name another folder, or say --update.")
+    if not args.dry_run:  # what can be refused at once is
+        if on_hub:
+            repository.token()
+        else:
+            repository.check_folder(folder, force=args.force)
+    plugins = space.chosen(settings)
+    names = ("title", "description", "license", "cpu", "hardware", "copy_host")
+    files = space.make(plugins, settings, space.Wishes(**{name: getattr(args, name) for name in names}))
+    space.check(plugins, settings)
+    if args.dry_run:
+        sys.stdout.write(repository.listing(files) + "nothing was created\n")
+    elif on_hub:
+        done = repository.upload(
+            files,
+            args.target,
+            kind="space",
+            message="Made with demo-app space",
+            private=args.private,
+            force=args.force,
+            hardware=args.hardware,
+            owned=space.OWNED,
+        )
+        for name in done.removed:
+            sys.stdout.write(f"removed {name}, which was there and does not belong any more\n")
+        sys.stdout.write(f"{len(files)} files are in {done.url}, where it is built now\n")
+    else:
+        before = {path.name for path in (folder / "plugins").glob("*/")} if folder.is_dir() else set()
+        repository.write(files, folder, force=args.force)
+        for name in sorted(before - {name.split("/")[1] for name in files if name.startswith("plugins/")}):
+            sys.stdout.write(f"plugins/{name} was there and is left; remove it if the Space shall not show it\n")
+        sys.stdout.write(f"{len(files)} files are in {folder}; try it: python {folder / 'app.py'}\n")
+    return 0
+
+
+def _keep_space(folder: Path, args: argparse.Namespace) -> int:
     from demo_app import space
 
-    folder = args.folder.resolve()
+    folder = folder.resolve()
     stale = space.stale_files(folder, args.plugins_dir or folder / "plugins")
     if args.check:
         for path in stale:
-            sys.stdout.write(f"{path.name} is stale; run: demo-app space\n")
+            sys.stdout.write(f"{path.name} is stale; run: demo-app space --update\n")
         return len(stale) > 0
     for path, text in stale.items():
         path.write_text(text, encoding="utf-8")
         sys.stdout.write(f"wrote {path.name}\n")
     if not stale:
         sys.stdout.write("nothing to do: requirements.txt and README.md are up to date\n")
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> int:
+    settings = Settings.from_env(plugins_dir=args.plugins_dir)
+    prepare_environment(settings.threads)
+    from demo_app import publish, repository
+
+    repository.check_name(args.repo_id)
+    if not args.dry_run:
+        repository.token()
+    ready = publish.prepare(args.source, settings, license=args.license)
+    if args.dry_run:
+        sys.stdout.write(repository.listing(ready.files) + "nothing was created\n")
+        return 0
+    message = f"{args.source.partition('=')[0]}: published with demo-app"
+    done = repository.upload(
+        ready.files, args.repo_id, kind="model", message=message, private=args.private, force=args.force
+    )
+    sys.stdout.write(f"{len(ready.files)} files are in {done.url}; a plugin has them with\n\n")
+    sys.stdout.write(ready.pinned(args.repo_id, done.commit))
     return 0
 
 
