@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins_on_disk import Plugins
+from installing import copied, environment, pip, wheels
+from plugins_on_disk import ROOT, Plugins
 
-ROOT = Path(__file__).parent.parent
 BUILT_IN = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
 SENTENCE = "A warm and wonderful film."
 
@@ -74,36 +72,6 @@ class Way:
         assert done.returncode == 0, done.stderr[-3000:]
         said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return said
-
-
-def environment(path: Path) -> Path:
-    """A virtual environment that also sees this one's packages; its Python."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", path], check=True)
-    python = path / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
-    (site / "heavy.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    return python
-
-
-def pip(python: Path, *arguments: str | Path) -> None:
-    command = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", *arguments]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def wheels(sources: list[Path], target: Path) -> list[Path]:
-    for source in sources:
-        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, source]
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return sorted(target.glob("*.whl"))
-
-
-def copied(source: Path, target: Path) -> Path:
-    """A copy: builds must not write into the checkout."""
-    ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "plugins" if source == ROOT else "")
-    return Path(shutil.copytree(source, target, ignore=ignored))
 
 
 @pytest.fixture(scope="module")
