@@ -127,7 +127,7 @@ def _host(copy: bool | None) -> Part:
     installed = _distribution(HOST)
     if installed is not None and Path(str(installed.locate_file("demo_app"))).resolve() != package:
         installed = None  # a checkout that runs without being installed, or an editable one
-    line = _line_of(installed) if installed is not None else None
+    line = line_of(installed) if installed is not None else None
     if copy is False:
         line = line or f"{HOST}=={demo_app.__version__}"
     if copy or line is None:
@@ -150,7 +150,7 @@ def _plugin_parts(plugins: Sequence[Plugin], *, host_is_copied: bool) -> list[Pa
         name = canonicalize_name(plugin.distribution)
         if name not in parts:
             installed = _distribution(plugin.distribution) if plugin.source == "installed" else None
-            line = _line_of(installed) if installed is not None and not host_is_copied else None
+            line = line_of(installed) if installed is not None and not host_is_copied else None
             if line is not None:
                 parts[name] = Part(name=name, line=line, requires_python=plugin.requires_python)
             else:
@@ -225,7 +225,7 @@ def _distribution(name: str) -> Distribution | None:
         return None
 
 
-def _line_of(distribution: Distribution) -> str | None:
+def line_of(distribution: Distribution) -> str | None:
     """The line that installs this distribution elsewhere: from an index or from git; `None` for a file or a folder.
 
     pip notes where it had a distribution from unless that was an index (PEP 610).

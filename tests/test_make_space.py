@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
@@ -310,7 +316,68 @@ def test_without_a_target_the_command_says_what_it_wants(capsys: pytest.CaptureF
     assert "say where" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_pip_takes_the_build_for_cpus_where_both_are_offered(texts: Any, tmp_path: Path) -> None:
+    for index, version in (("pypi", "2.15.0"), ("cpu", "2.15.0+cpu")):  # in place of the two real ones
+        for name in ("torch", "torchvision"):
+            write_wheel(tmp_path / index / name, name, version)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = f"http://127.0.0.1:{server.server_address[1]}"
+        written = texts("good", cpu=True)["requirements.txt"].replace(space.CPU_INDEX, f"{here}/cpu")
+        kept = [line for line in lines(written) if line.startswith(("torch", "--"))]
+        (tmp_path / "requirements.txt").write_text("\n".join(kept))
+        command = [
+            *(sys.executable, "-m", "pip", "--isolated", "install", "--dry-run", "--ignore-installed", "--no-deps")
+        ]
+        command += ["--no-cache-dir", "--index-url", f"{here}/pypi", "-r", str(tmp_path / "requirements.txt")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        server.shutdown()
+    assert "Would install torch-2.15.0+cpu torchvision-2.15.0+cpu" in done.stdout, done.stdout + done.stderr
+
+
+def write_wheel(folder: Path, name: str, version: str) -> None:
+    """An empty distribution, as an index has it."""
+    folder.mkdir(parents=True)
+    about = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{about}/RECORD", "")
+
+
 # How the host was installed decides
+
+
+@pytest.mark.parametrize(
+    ("origin", "line"),
+    [
+        (None, "demo-x==1.2"),
+        (
+            {"url": "https://x.org/x.git", "vcs_info": {"vcs": "git", "commit_id": "a1"}},
+            "demo-x @ git+https://x.org/x.git@a1",
+        ),
+        (
+            {"url": "https://x.org/x.git", "vcs_info": {"vcs": "git", "commit_id": "a1"}, "subdirectory": "p/x"},
+            "demo-x @ git+https://x.org/x.git@a1#subdirectory=p/x",
+        ),
+        ({"url": "file:///home/me/x", "vcs_info": {"vcs": "git", "commit_id": "a1"}}, None),
+        ({"url": "file:///home/me/x", "dir_info": {"editable": True}}, None),
+        ({"url": "file:///home/me/x.whl", "archive_info": {}}, None),
+    ],
+)
+def test_a_line_says_where_a_stranger_can_have_it_too(
+    origin: dict[str, Any] | None, line: str | None, tmp_path: Path
+) -> None:
+    folder = tmp_path / "demo_x-1.2.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: demo-x\nVersion: 1.2\n")
+    if origin is not None:
+        (folder / "direct_url.json").write_text(json.dumps(origin))  # as pip notes it (PEP 610)
+    assert space.line_of(Distribution.at(folder)) == line
 
 
 @pytest.fixture(scope="module")
