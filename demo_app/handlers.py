@@ -9,12 +9,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import gradio as gr
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from demo_app import zerogpu
 from demo_app.api import DemoError, InputError
 from demo_app.settings import Settings
 
@@ -45,71 +46,35 @@ class Handlers:
         with self._idle:
             return self._idle.wait_for(lambda: self._running == 0, timeout=seconds)
 
-    def wrap(self, fn: Callable[..., Any], demo: str, title: str, action: str) -> Callable[..., Any]:
-        """`fn` guarded; of the same kind (function, generator, coroutine), with the same signature and docstring."""
+    def wrap(
+        self, fn: Callable[..., Any], demo: str, title: str, action: str, *, gpu: bool = False
+    ) -> Callable[..., Any]:
+        """`fn` guarded; of the same kind (function, generator, coroutine), with the same signature and docstring.
 
-        def guarded(args: tuple[Any, ...]) -> Any:
-            return self._guarded(args, demo, title, action)
-
-        if inspect.isasyncgenfunction(fn):
-
-            @functools.wraps(fn)
-            async def call_async_generator(*args: Any, **kwargs: Any) -> Any:
-                with guarded(args):
-                    async for value in fn(*args, **kwargs):
-                        yield value
-
-            return call_async_generator
-        if inspect.isgeneratorfunction(fn):
-
-            @functools.wraps(fn)
-            def call_generator(*args: Any, **kwargs: Any) -> Any:
-                with guarded(args):
-                    yield from fn(*args, **kwargs)
-
-            return call_generator
-        if inspect.iscoroutinefunction(fn):
-
-            @functools.wraps(fn)
-            async def call_coroutine(*args: Any, **kwargs: Any) -> Any:
-                with guarded(args):
-                    return await fn(*args, **kwargs)
-
-            return call_coroutine
-
-        @functools.wraps(fn)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with guarded(args):
-                return fn(*args, **kwargs)
-
-        return call
+        With `gpu`, on ZeroGPU, it runs in a copy of the process; of its errors only the sentence comes back.
+        """
+        if gpu:
+            fn = zerogpu.in_a_copy(_within(fn, lambda _: self._told(demo, title, action)))
+        return _within(fn, lambda args: self._guarded(args, demo, title, action))
 
     @contextmanager
     def _guarded(self, args: tuple[Any, ...], demo: str, title: str, action: str) -> Iterator[None]:
+        """Refuse what is too long or too late, and count."""
         if self.closing:
             raise gr.Error(RESTARTING, title=title, print_exception=False)
         with self._idle:
             self._running += 1
         started, outcome = time.perf_counter(), "ok"
         try:
-            self._check_lengths(args)
-            yield
+            with self._told(demo, title, action):
+                self._check_lengths(args)
+                yield
         except GeneratorExit:  # the visitor cancelled, or closed the page
             outcome = "cancelled"
             raise
-        except gr.Error:
-            outcome = "refused"
+        except gr.Error as error:
+            outcome = getattr(error, "outcome", "refused")
             raise
-        except DemoError as error:
-            outcome = "refused" if isinstance(error, InputError) else "error"
-            log.info("%s/%s: %s", demo, action, error)
-            raise gr.Error(str(error), title=title, print_exception=False) from error
-        except Exception as error:
-            outcome = "error"
-            number = secrets.token_hex(3)
-            log.exception("%s/%s failed, error %s", demo, action, number)
-            text = f"Something went wrong here. Try again; the host's log has the reason under error {number}."
-            raise gr.Error(text, title=title, print_exception=False) from error
         finally:
             with self._idle:
                 self._running -= 1
@@ -117,8 +82,69 @@ class Handlers:
             self._requests.labels(demo, action, outcome).inc()
             self._seconds.labels(demo, action).observe(time.perf_counter() - started)
 
+    @contextmanager
+    def _told(self, demo: str, title: str, action: str) -> Iterator[None]:
+        """Make of an exception what a visitor reads, a `gr.Error` whose `outcome` is what is counted."""
+        try:
+            yield
+        except gr.Error:
+            raise
+        except DemoError as error:
+            log.info("%s/%s: %s", demo, action, error)
+            outcome = "refused" if isinstance(error, InputError) else "error"
+            raise _said(str(error), title, outcome) from error
+        except Exception as error:
+            number = secrets.token_hex(3)
+            log.exception("%s/%s failed, error %s", demo, action, number)
+            text = f"Something went wrong here. Try again; the host's log has the reason under error {number}."
+            raise _said(text, title, "error") from error
+
     def _check_lengths(self, args: tuple[Any, ...]) -> None:
         limit = self.settings.max_text
         for arg in args:
             if isinstance(arg, str) and len(arg) > limit:
                 raise InputError(f"The text has {len(arg):,} characters and the limit is {limit:,}; shorten it.")
+
+
+def _said(text: str, title: str, outcome: str) -> gr.Error:
+    error = gr.Error(text, title=title, print_exception=False)
+    error.outcome = outcome
+    return error
+
+
+def _within(
+    fn: Callable[..., Any], context: Callable[[tuple[Any, ...]], AbstractContextManager[None]]
+) -> Callable[..., Any]:
+    """`fn`, of the same kind, run within the context that is made of its arguments."""
+    if inspect.isasyncgenfunction(fn):
+
+        @functools.wraps(fn)
+        async def call_async_generator(*args: Any, **kwargs: Any) -> Any:
+            with context(args):
+                async for value in fn(*args, **kwargs):
+                    yield value
+
+        return call_async_generator
+    if inspect.isgeneratorfunction(fn):
+
+        @functools.wraps(fn)
+        def call_generator(*args: Any, **kwargs: Any) -> Any:
+            with context(args):
+                yield from fn(*args, **kwargs)
+
+        return call_generator
+    if inspect.iscoroutinefunction(fn):
+
+        @functools.wraps(fn)
+        async def call_coroutine(*args: Any, **kwargs: Any) -> Any:
+            with context(args):
+                return await fn(*args, **kwargs)
+
+        return call_coroutine
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with context(args):
+            return fn(*args, **kwargs)
+
+    return call

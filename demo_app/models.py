@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from demo_app import hub, machine
+from demo_app import hub, machine, zerogpu
 from demo_app.api import Checkpoint, Demo, DemoError
 from demo_app.fetches import Fetches
 from demo_app.settings import Settings
@@ -54,6 +54,7 @@ class _Slot:
 
     demo: Demo[Any]
     checkpoint: Checkpoint | None
+    gpu: bool = False  # on ZeroGPU: the one for the GPU, whose memory is not this process's
     state: State = field(default_factory=State)
     model: Any = None
     leases: int = 0
@@ -76,9 +77,10 @@ class Models:
         self.loads = 0
         self.evictions = 0
         self.fetches = Fetches()
-        self._slots: dict[tuple[str, str | None], _Slot] = {}
+        self._slots: dict[tuple[str, str | None, bool], _Slot] = {}
         self._changed = threading.Condition()
         self._loading = threading.Lock()
+        zerogpu.after_fork(self._renew)
 
     def handle(self, demo: Demo[M]) -> ModelHandle[M]:
         """What a demo's `build` gets. Its checkpoints appear on the status page from now on."""
@@ -88,7 +90,7 @@ class Models:
 
     def states(self) -> list[tuple[Demo[Any], Checkpoint | None, State]]:
         with self._changed:
-            slots = list(self._slots.values())
+            slots = [slot for slot in self._slots.values() if not slot.gpu]
         return [(slot.demo, slot.checkpoint, self._state(slot)) for slot in slots]
 
     def state(self, demo: Demo[Any], name: str | None = None) -> State:
@@ -153,8 +155,16 @@ class Models:
 
     def _slot(self, demo: Demo[Any], checkpoint: Checkpoint | None) -> _Slot:
         with self._changed:
-            key = (demo.name, checkpoint.name if checkpoint else None)
-            return self._slots.setdefault(key, _Slot(demo, checkpoint))
+            gpu = zerogpu.on_gpu()
+            key = (demo.name, checkpoint.name if checkpoint else None, gpu)
+            return self._slots.setdefault(key, _Slot(demo, checkpoint, gpu))
+
+    def _renew(self) -> None:
+        """In a forked copy nobody but the caller is left: nobody holds a lock, a lease, or loads."""
+        self._changed = threading.Condition()
+        self._loading = threading.Lock()
+        for slot in self._slots.values():
+            slot.leases, slot.attempt = 0, None
 
     def _lease(self, slot: _Slot) -> Any:
         while True:
@@ -228,10 +238,12 @@ class Models:
 
     @property
     def device(self) -> str:
-        return self.settings.device or machine.best_device()
+        return self.settings.device or zerogpu.device() or machine.best_device()
 
     def _make_room(self, slot: _Slot, need: int) -> None:
         """Evict least recently used models until `need` bytes fit; wait for those that are leased."""
+        if slot.gpu:
+            return
         if need > self.budget:
             raise LoadError(
                 f"{slot.label} needs {size_text(need)} of memory and the budget is {size_text(self.budget)}; "
@@ -240,7 +252,7 @@ class Models:
         deadline = time.monotonic() + self.patience
         with self._changed:
             while self._in_use() + need > self.budget:
-                idle = [other for other in self._slots.values() if other.model is not None and other.leases == 0]
+                idle = [other for other in self._slots.values() if _evictable(other)]
                 if idle:
                     self._drop(min(idle, key=lambda other: other.used))
                     self.evictions += 1
@@ -251,7 +263,7 @@ class Models:
                     )
 
     def _in_use(self) -> int:
-        return sum(slot.state.bytes for slot in self._slots.values() if slot.model is not None)
+        return sum(slot.state.bytes for slot in self._slots.values() if slot.model is not None and not slot.gpu)
 
     def _drop(self, slot: _Slot) -> bool:
         log.info("%s: unloaded", slot.label)
@@ -264,6 +276,10 @@ class Models:
         if slot.model is not None:
             state = slot.state
             slot.state = State(status="ready", bytes=state.bytes, seconds=state.seconds, last_used=time.time())
+
+
+def _evictable(slot: _Slot) -> bool:
+    return slot.model is not None and slot.leases == 0 and not slot.gpu
 
 
 @dataclass(frozen=True, kw_only=True)

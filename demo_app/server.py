@@ -28,6 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demo_app import zerogpu
 from demo_app.handlers import RESTARTING
 from demo_app.models import default_checkpoint, where
 from demo_app.settings import Settings, SettingsError
@@ -76,6 +77,8 @@ class Server:
 
     def start(self) -> None:
         app, settings = self.app, self.app.settings
+        if zerogpu.active():
+            self._warm_for_gpu()
         routes = [("healthz", self._healthz), ("metrics", self._metrics)]
         with _mcp(settings):
             _, self.url, _ = app.blocks.launch(
@@ -100,6 +103,7 @@ class Server:
                 theme=theme(),
                 css=stylesheet(app),
                 head=script(),
+                i18n=app.blocks.translations(),
             )
         if app.blocks.mcp_error:
             self.close()
@@ -117,6 +121,7 @@ class Server:
         app.blocks.server.config.timeout_graceful_shutdown = 0.3
         app.blocks.close(verbose=False)
         app.examples.cleanup()
+        zerogpu.end_copies()
         if app.blocks.node_process is not None:  # SSR's front proxy; it has carried the answers away by now
             app.blocks.node_process.kill()
 
@@ -140,6 +145,20 @@ class Server:
             queue.send_message(event, ProcessCompletedMessage(output=output, success=False))
         for answer in list(self.unqueued):
             await answer.refuse(RESTARTING)
+
+    def _warm_for_gpu(self) -> None:
+        """Load what is embedded, and each demo's default, while `spaces` can still take it along to the GPU."""
+        for tab in self.app.tabs:
+            if tab.demo is None:
+                continue
+            default = default_checkpoint(tab.demo)
+            embedded = [checkpoint for checkpoint in tab.demo.checkpoints if not checkpoint.on_hub]
+            for name in {checkpoint and checkpoint.name: None for checkpoint in (default, *embedded)}:
+                try:
+                    with zerogpu.warming(), self.app.models.use(tab.demo, name):
+                        log.info("%s/%s: ready for the GPU", tab.name, name)
+                except Exception as error:
+                    log.warning("%s/%s: not ready for the GPU: %s", tab.name, name, error)
 
     def _warm(self) -> None:
         """Load the models that `DEMO_APP_PRELOAD` names, once a browser has opened the page or after 10 s without."""

@@ -12,7 +12,7 @@ import logging
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,24 +23,45 @@ from gradio import routes
 from gradio.context import Context
 from prometheus_client import CollectorRegistry
 
-from demo_app import status
+from demo_app import i18n, status, zerogpu
 from demo_app.api import Demo
 from demo_app.handlers import Handlers
 from demo_app.models import ModelHandle, Models
 from demo_app.plugins import Plugin, PluginError, load_plugins
 from demo_app.settings import Settings
+from demo_app.zh_cn import ZH_CN
 
 log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
+HOST = {"zh-CN": ZH_CN}  # what the host's own words are in other languages
 _render_ids = itertools.count()
+
+
+class Page(gr.Blocks):  # type: ignore[misc]  # mypy does not read Gradio
+    """The page. Its configuration, and nothing else, has markers for what the browser translates."""
+
+    catalog = i18n.Catalog(HOST)  # what `i18n.say` asks: all that the host and its demos know
+    catalogs: Mapping[int, tuple[str, i18n.Catalog]] = {}  # by component: whose it is, and what that one knows
+
+    def get_config_file(self) -> Any:
+        config = super().get_config_file()
+        i18n.mark(config, self.catalogs)
+        return config
+
+    def get_api_info(self, *args: Any, **kwargs: Any) -> Any:
+        return i18n.unmark(super().get_api_info(*args, **kwargs))
+
+    def translations(self) -> gr.I18n:
+        """What the markers stand for."""
+        return gr.I18n(**i18n.mark(super().get_config_file(), self.catalogs).entries)
 
 
 @dataclass(frozen=True, kw_only=True)
 class App:
     """All of it, before it is served: see `demo_app.server.launch`."""
 
-    blocks: gr.Blocks
+    blocks: Page
     plugins: tuple[Plugin, ...]
     tabs: tuple[Tab, ...]
     models: Models
@@ -75,6 +96,7 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> App:
     Only with `strict` does a plugin that fails raise.
     """
     settings = settings or Settings.from_env(**overrides)
+    zerogpu.prepare()
     # Gradio files cached examples under a running number of the component: kept from one start to the next, the
     # answers of one plugin would be shown for another as soon as a plugin comes or goes
     examples = tempfile.TemporaryDirectory(prefix="demo-app-examples-", ignore_cleanup_errors=True)
@@ -177,10 +199,16 @@ def adopt(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str
                 raise PluginError("build", f"the API name /{fn.api_name} is taken by another demo; rename the event.")
             taken.add(fn.api_name)
         if fn.fn is not None:
-            fn.fn = handlers.wrap(fn.fn, demo.name, demo.title, action)
+            fn.fn = handlers.wrap(fn.fn, demo.name, demo.title, action, gpu=_wants_gpu(fn))
             fn.fn.__name__ = f"{demo.name}_{action}"  # MCP names its tools so
     for renderable in blocks.renderables:
         renderable._id = next(_render_ids)
+
+
+def _wants_gpu(fn: Any) -> bool:
+    """On ZeroGPU: what waits in the queue computes, unless it is the host's own, such as fetching from the Hub."""
+    own = (getattr(fn.fn, "__module__", None) or "").partition(".")[0] == "demo_app"
+    return zerogpu.active() and bool(fn.queue) and not own
 
 
 def _api_names(blocks: gr.Blocks | None) -> Iterator[str]:
@@ -196,9 +224,9 @@ def _slug(name: str, tabs: list[Tab]) -> str:
 
 def _compose(
     tabs: list[Tab], plugins: tuple[Plugin, ...], models: Models, handlers: Handlers, page_seen: threading.Event
-) -> gr.Blocks:
+) -> Page:
     settings = handlers.settings
-    with gr.Blocks(title=settings.title, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    with Page(title=settings.title, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.HTML(
             f'<header class="demo-app-header"><h1>{html.escape(settings.title)}</h1></header>',
             padding=False,
@@ -209,18 +237,26 @@ def _compose(
                 _place(tab)
             report_view, report = status.build(plugins, models, handlers)
 
+        _translate(page, tabs)
+        # Gradio's page does not translate what the samples of a `gr.Dataset` are called
+        samples = [part for part in page.blocks.values() if isinstance(part, gr.Dataset) and part.sample_labels]
         names = {tab.name for tab in tabs} | {status.NAME}
 
-        def open_tab(request: gr.Request) -> tuple[Any, Any]:
+        def open_tab(request: gr.Request) -> tuple[Any, ...]:
             page_seen.set()
             wanted = request.query_params.get("demo", "")
             selected = gr.Tabs(selected=wanted) if wanted in names else gr.skip()
-            return selected, report() if wanted == status.NAME else gr.skip()
+            called = [[i18n.say(label) for label in part.sample_labels] for part in samples]
+            renamed = [
+                gr.update(sample_labels=labels) if labels != part.sample_labels else gr.skip()
+                for part, labels in zip(samples, called, strict=True)
+            ]
+            return selected, report() if wanted == status.NAME else gr.skip(), *renamed
 
         page.load(
             handlers.wrap(open_tab, "host", settings.title, "open_tab"),
             None,
-            [container, report_view],
+            [container, report_view, *samples],
             queue=False,
             show_progress="hidden",
             api_visibility="private",
@@ -228,10 +264,29 @@ def _compose(
     return page
 
 
+def _translate(page: Page, tabs: list[Tab]) -> None:
+    """Tell the page who knows which words: the host its own, a demo those of its tab, the host's among them."""
+    host = i18n.merged([HOST])
+    page.catalogs = dict.fromkeys(page.blocks, ("host", host))
+    for tab in tabs:
+        if tab.demo is not None and tab.blocks is not None:
+            known = i18n.merged([tab.demo.translations, HOST])
+            # the tab's frame, then what the demo built
+            framed = [id for id, part in page.blocks.items() if part.elem_id in (tab.elem_id, f"{tab.elem_id}-summary")]
+            page.catalogs |= dict.fromkeys([*framed, *tab.blocks.blocks], (tab.name, known))
+    page.catalog = i18n.merged([HOST, *(tab.demo.translations for tab in tabs if tab.demo is not None)])
+
+
 def _place(tab: Tab) -> None:
     with gr.Tab(tab.title, id=tab.name, elem_id=tab.elem_id):
         if tab.blocks is not None:
-            gr.Markdown(html.escape(tab.summary), elem_classes="demo-summary")
+            gr.HTML(
+                f"<p>{html.escape(tab.summary)}</p>",
+                elem_id=f"{tab.elem_id}-summary",
+                elem_classes="demo-summary",
+                padding=False,
+                container=False,
+            )
             tab.blocks.render()
         else:
             plugin = tab.plugin

@@ -1,0 +1,144 @@
+"""ZeroGPU: a Space's GPU that is there only while an action runs, in a copy of the process that is forked for it.
+
+On such a Space the queued actions of demos run in copies, on the GPU; the quick ones stay here, on the CPU. So a
+checkpoint is held twice: for the CPU, loaded at its first use, and for the GPU, loaded before the page is served
+(outside a copy `spaces` only pretends that there is a GPU, keeps the weights on disk, and moves them there after the
+fork). Plugins do not know of it. Anywhere else nothing here does anything.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from demo_app.settings import SettingsError
+
+_host = os.getpid()
+_warming: ContextVar[bool] = ContextVar("warming", default=False)
+
+
+def active() -> bool:
+    """Whether this is a ZeroGPU Space."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+def on_gpu() -> bool:
+    """Whether the caller has the GPU: in a forked copy, or while models are loaded for it beforehand."""
+    return active() and (_warming.get() or os.getpid() != _host)
+
+
+def device() -> str | None:
+    """Where a model that the caller asks for belongs; `None` where there is no ZeroGPU to decide it."""
+    return ("cuda" if on_gpu() else "cpu") if active() else None
+
+
+def prepare() -> None:
+    """What must come before torch meets CUDA and before a page is launched. Raises `SettingsError`."""
+    global _host
+    _host = os.getpid()
+    if active():
+        _spaces().GPU(_nothing)  # a Space of which nothing wants the GPU is stopped
+
+
+@contextmanager
+def warming() -> Iterator[None]:
+    """Models that are loaded meanwhile are for the GPU. In the thread that called `prepare`: it alone can pretend."""
+    token = _warming.set(True)
+    try:
+        yield
+    finally:
+        _warming.reset(token)
+
+
+def after_fork(renew: Callable[[], None]) -> None:
+    """Have `renew` called in each copy: a lock that another thread held when it was forked is held there for ever."""
+    if active():
+        os.register_at_fork(after_in_child=renew)
+
+
+def in_a_copy(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn`, run where the GPU is; of the same kind, with the same signature and docstring.
+
+    What it takes and returns is pickled. A coroutine stays here: `spaces` takes none.
+    """
+    if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
+        return fn
+    if inspect.isgeneratorfunction(fn):
+
+        @functools.wraps(fn)
+        def iterate_there(*args: Any, **kwargs: Any) -> Any:
+            yield from fn(*map(_unpacked, args), **kwargs)
+
+        iterate = _spaces().GPU(iterate_there)
+
+        @functools.wraps(fn)
+        def iterate_here(*args: Any, **kwargs: Any) -> Any:
+            yield from iterate(*map(_packed, args), **kwargs)
+
+        return iterate_here
+
+    @functools.wraps(fn)
+    def call_there(*args: Any, **kwargs: Any) -> Any:
+        return fn(*map(_unpacked, args), **kwargs)
+
+    call = _spaces().GPU(call_there)
+
+    @functools.wraps(fn)
+    def call_here(*args: Any, **kwargs: Any) -> Any:
+        return call(*map(_packed, args), **kwargs)
+
+    return call_here
+
+
+def end_copies() -> None:
+    """End the copies, which wait for more to do. Nothing of theirs is lost."""
+    if active():
+        for copy in multiprocessing.active_children():
+            copy.kill()
+            copy.join(0.2)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """An argument of Gradio's that holds what cannot be pickled, as what it is made of."""
+
+    kind: type
+    args: tuple[Any, ...]
+    fields: dict[str, Any]
+
+
+def _packed(arg: Any) -> Any:
+    import gradio as gr
+
+    if isinstance(arg, gr.Request):
+        known = {"username": arg.username, "session_hash": arg.session_hash}
+        seen = {name: dict(getattr(arg, name, None) or {}) for name in ("headers", "query_params", "cookies")}
+        return _Packed(gr.Request, (), known | seen)
+    if isinstance(arg, gr.EventData):
+        return _Packed(type(arg), (None, arg._data), {})
+    return arg
+
+
+def _unpacked(arg: Any) -> Any:
+    return arg.kind(*arg.args, **arg.fields) if isinstance(arg, _Packed) else arg
+
+
+def _spaces() -> Any:
+    try:
+        return importlib.import_module("spaces")
+    except ImportError:
+        raise SettingsError(
+            "SPACES_ZERO_GPU is set and the package spaces is not installed: pip install spaces, or unset the variable."
+        ) from None
+
+
+def _nothing() -> None:
+    """Wants the GPU and never gets it."""
