@@ -20,5 +20,23 @@ def _embedded(name: str, title: str, license: str) -> Checkpoint:
 
 CHECKPOINTS = (
     _embedded("en_de", "English to German: what pictures show", "apache-2.0"),
-    _embedded("en_zh", "English to Chinese: everyday sentences", "apache-2.0"),
+    _embedded("en_zh", "English to Chinese: everyday sentences", "cc-by-2.0"),
+    Checkpoint(
+        name="opus_mt_zh_en",
+        title="OPUS-MT, Chinese to English",
+        repo_id="Helsinki-NLP/opus-mt-zh-en",
+        revision="badebd2bdd4cdfde141a969df82a0f2c4e3b1dfe",
+        files=(*MARIAN, "model.safetensors"),
+        size=315_300_000,
+        license="cc-by-4.0",
+    ),
+    Checkpoint(
+        name="opus_mt_en_zh",
+        title="OPUS-MT, English to Chinese",
+        repo_id="Helsinki-NLP/opus-mt-en-zh",
+        revision="408d9bc410a388e1d9aef112a2daba955b945255",
+        files=(*MARIAN, "pytorch_model.bin"),  # at that commit there is no model.safetensors
+        size=315_300_000,
+        license="apache-2.0",
+    ),
 )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from demo_app import InputError
 from demo_app.nn import weights
+from demo_app_translator import published
 from demo_app_translator.model import Config, EncoderDecoder, Source, Trace
 from demo_app_translator.search import Beam, Hypothesis, Stage, search
 from demo_app_translator.tokens import Pieces, Vocabulary
@@ -37,15 +38,34 @@ class Translator:
 
     @classmethod
     def load(cls, folder: Path, device: str) -> Translator:
-        """From config.json, model.safetensors and one tokenizer a language. Raises `DemoError` for what is damaged."""
-        config = weights.part(folder / "config.json", _config)
+        """From config.json, the weights and one tokenizer a language, ours or published ones.
+
+        Weights are mapped from disk as they are; those in half precision are widened. Raises `DemoError` when a file
+        is missing, damaged, or belongs to another network.
+        """
+        fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
+        whole = folder / "model.safetensors"
+        tensors = weights.part(whole if whole.is_file() else folder / "pytorch_model.bin", weights.read)
+        source: Vocabulary
+        target: Vocabulary
+        if published.is_published(fields):
+            numbers = weights.part(folder / "vocab.json", lambda _: published.vocabulary_of(folder))
+            config = weights.part(folder / "config.json", lambda _: published.config_of(fields, numbers))
+            tensors = published.renamed(tensors)
+            source, target = (
+                weights.part(folder / f"{side}.spm", lambda path: published.SentencePieces(path, numbers))
+                for side in ("source", "target")
+            )
+        else:
+            lists = {"banned_ids": tuple(fields.get("banned_ids", ()))}
+            config = weights.part(folder / "config.json", lambda _: Config(**fields | lists))
+            source, target = (
+                Pieces(weights.part(folder / f"{side}.json", lambda path: Tokenizer.from_file(str(path))))
+                for side in ("source", "target")
+            )
         with weights.hollow():
             network = EncoderDecoder(config)
-        weights.fill(network, weights.part(folder / "model.safetensors", weights.read), folder.name)
-        source, target = (
-            Pieces(weights.part(folder / f"{side}.json", lambda path: Tokenizer.from_file(str(path))))
-            for side in ("source", "target")
-        )
+        weights.fill(network, tensors, folder.name)
         return cls(network.to(device).requires_grad_(False), source, target)
 
     def save(self, folder: Path) -> None:
@@ -96,11 +116,6 @@ class Translator:
         trace = self.network(*self.encode([text]), target, trace=True).trace
         assert trace is not None
         return trace
-
-
-def _config(path: Path) -> Config:
-    fields = json.loads(path.read_text("utf-8"))
-    return Config(**{**fields, "banned_ids": tuple(fields["banned_ids"])})
 
 
 def sentences(text: str) -> list[str]:

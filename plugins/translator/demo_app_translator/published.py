@@ -1,0 +1,137 @@
+"""OPUS-MT checkpoints (Tiedemann and Thottingal 2020, https://aclanthology.org/2020.eamt-1.61) as this plugin's own.
+
+They are Marian networks (https://arxiv.org/abs/1804.00344): post-norm, one embedding for both languages and the output,
+sines before cosines in the positions. Their SentencePiece models (Kudo and Richardson 2018,
+https://arxiv.org/abs/1808.06226) cut texts into pieces, and vocab.json numbers the pieces.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from demo_app import DemoError
+from demo_app_translator.model import Config
+
+RULES = (  # published name -> ours, in turn
+    (r"^model\.", ""),
+    (r"^(encoder|decoder)\.layers\.", r"\1."),
+    (r"^(encoder\.\d+)\.self_attn\.", r"\1.attention."),
+    (r"^(decoder\.\d+)\.self_attn\.", r"\1.self_attention."),
+    (r"\.encoder_attn\.", ".cross_attention."),
+    (r"\.self_attn_layer_norm\.", ".ln_1."),
+    (r"\.encoder_attn_layer_norm\.", ".ln_2."),
+    (r"\.fc1\.", ".feed_forward.fc_in."),
+    (r"\.fc2\.", ".feed_forward.fc_out."),
+    (r"^(encoder\.\d+)\.final_layer_norm\.", r"\1.ln_2."),
+    (r"^(decoder\.\d+)\.final_layer_norm\.", r"\1.ln_3."),
+)
+EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
+COMPUTED = ("encoder.embed_positions.weight", "decoder.embed_positions.weight")  # sinusoids
+SPACE = "▁"
+CODE = re.compile(r"(>>\w+<<)\s*")  # names the language to translate into, where a model knows several
+
+
+def is_published(fields: Mapping[str, Any]) -> bool:
+    """Whether config.json is of the Hub's layout and not this plugin's own."""
+    return "model_type" in fields
+
+
+def config_of(fields: Mapping[str, Any], vocabulary: Mapping[str, int]) -> Config:
+    """A published config.json as ours. Raises `DemoError` for a kind of network that this one is not.
+
+    The file does not name the languages. Of the two that are offered, Chinese and English, the model that writes
+    Chinese has codes for its scripts in its vocabulary, as in `>>cmn_Hans<<`.
+    """
+    _demand(fields["model_type"] == "marian", f"its model_type is {fields['model_type']}")
+    _demand(fields.get("activation_function") in ("swish", "silu"), "its activation is not swish")
+    for name, wanted in (("scale_embedding", True), ("normalize_before", False), ("normalize_embedding", False)):
+        _demand(fields.get(name, wanted) == wanted, f"its {name} is not {wanted}")
+    for one in ("attention_heads", "ffn_dim"):
+        _demand(fields[f"encoder_{one}"] == fields[f"decoder_{one}"], f"encoder and decoder differ in {one}")
+    chinese = any(piece.startswith(">>cmn") for piece in vocabulary)
+    return Config(
+        source="en" if chinese else "zh",
+        target="zh" if chinese else "en",
+        source_vocab_size=fields["vocab_size"],
+        target_vocab_size=fields["vocab_size"],
+        pad_id=fields["pad_token_id"],
+        start_id=fields["decoder_start_token_id"],
+        end_id=fields["eos_token_id"],
+        banned_ids=(fields["pad_token_id"],),
+        max_tokens=fields["max_position_embeddings"],
+        width=fields["d_model"],
+        heads=fields["encoder_attention_heads"],
+        encoder_layers=fields["encoder_layers"],
+        decoder_layers=fields["decoder_layers"],
+        feed_forward=fields["encoder_ffn_dim"],
+        norm="post",
+        activation="silu",
+        dropout=0.0,
+        shared_embedding=True,
+        interleaved_positions=False,
+        output_bias=True,
+    )
+
+
+def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Published names to ours. The decoder's queries, keys and values become one matrix, the embedding's names two."""
+    ours: dict[str, Tensor] = {}
+    for published, tensor in tensors.items():
+        name = published
+        for pattern, replacement in RULES:
+            name = re.sub(pattern, replacement, name)
+        _demand(name not in ours, f"it has {name} twice")
+        ours[name] = tensor
+    embeddings = [ours.pop(name) for name in EMBEDDINGS if name in ours]
+    _demand(bool(embeddings), "it has no embedding")
+    ours["source_embedding.weight"] = ours["target_embedding.weight"] = embeddings[0]
+    if "final_logits_bias" in ours:
+        ours["output_bias"] = ours.pop("final_logits_bias").flatten()
+    for name in [name for name in ours if re.search(r"^decoder\.\d+\.self_attention\.q_proj\.", name)]:
+        parts = [name.replace(".q_proj.", f".{part}_proj.") for part in "qkv"]
+        if all(part in ours for part in parts):
+            ours[name.replace(".q_proj.", ".qkv_proj.")] = torch.cat([ours.pop(part) for part in parts])
+    return {name: tensor for name, tensor in ours.items() if name not in COMPUTED}
+
+
+class SentencePieces:
+    """A `Vocabulary` from a SentencePiece model and the numbers of its pieces."""
+
+    def __init__(self, model: Path, numbers: Mapping[str, int]) -> None:
+        import sentencepiece
+
+        self.processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        self.numbers = numbers
+        self.names = {number: piece for piece, number in numbers.items()}
+        self.unknown = numbers["<unk>"]
+        self.special = {numbers[name] for name in ("</s>", "<pad>") if name in numbers}
+
+    def encode(self, text: str) -> list[int]:
+        """A language's code in front, as in `>>cmn_Hans<< Hello`, is one token."""
+        code = CODE.match(text)
+        pieces = self.processor.encode(text[code.end() :] if code else text, out_type=str)
+        return [self.numbers.get(piece, self.unknown) for piece in [*([code[1]] if code else []), *pieces]]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self.pieces([token for token in ids if token not in self.special])).strip()
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        return [self.names.get(token, "<unk>").replace(SPACE, " ") for token in ids]
+
+
+def vocabulary_of(folder: Path) -> dict[str, int]:
+    """vocab.json: piece -> id, for both languages."""
+    numbers: dict[str, int] = json.loads((folder / "vocab.json").read_text("utf-8"))
+    return numbers
+
+
+def _demand(holds: bool, what: str) -> None:
+    if not holds:
+        raise DemoError(f"This checkpoint is not one of OPUS-MT's as the translator reads them: {what}.")
