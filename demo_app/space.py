@@ -97,7 +97,8 @@ def chosen(settings: Settings) -> list[Plugin]:
     for unknown in sorted({*settings.only} - known):
         names = ", ".join(sorted(plugin.name for plugin in found)) or "none"
         raise SettingsError(f"there is no plugin {unknown!r}; there are: {names}.")
-    plugins = [plugin for plugin in load_plugins(replace(settings, strict=False)) if plugin.state != "disabled"]
+    loaded = load_plugins(replace(settings, strict=False, checkpoints=()))  # one's own folders are not in a Space
+    plugins = [plugin for plugin in loaded if plugin.state != "disabled"]
     if not plugins:
         raise SettingsError("there are no plugins; install one, or name a folder with --plugins-dir.")
     for plugin in plugins:
