@@ -29,6 +29,7 @@ from demo_app.settings import Settings, SettingsError
 HOST = "demo-app"
 PYTHON = "3.12.12"  # one that ZeroGPU has too
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+ZEROGPU = ("2.8.0", "2.9.1", "2.10.0", "2.11.0")  # the versions of torch that it takes
 LONGEST = 60  # characters that the Hub takes for a Space's short description
 LARGE = 10 * 2**20  # bytes above which git on the Hub wants a file in LFS
 OWNED = ("plugins/", "demo_app/")  # folders of a Space that hold nothing but what `make` put there
@@ -75,7 +76,7 @@ def make(plugins: Sequence[Plugin], settings: Settings, wishes: Wishes) -> dict[
         _check_python(part)
     texts = {
         "README.md": _new_readme(plugins, parts, wishes),
-        "requirements.txt": _new_requirements(parts, cpu=wishes.cpu),
+        "requirements.txt": _new_requirements(parts, wishes),
         "app.py": _app(plugins, settings, wishes.title),
     }
     files: dict[str, Path | bytes] = {name: text.encode() for name, text in texts.items()}
@@ -274,11 +275,17 @@ def _check_python(part: Part) -> None:
 # The texts of a new Space
 
 
-def _new_requirements(parts: Sequence[Part], *, cpu: bool) -> str:
-    own = {part.name for part in parts}
-    wanted = _joined((text for part in parts for text in part.requires), own)
+def _new_requirements(parts: Sequence[Part], wishes: Wishes) -> str:
+    zero = (wishes.hardware or "").startswith("zero")
+    texts = [text for part in parts for text in part.requires] + ["torch>=2.8,<2.12"] * zero
+    wanted = _joined(texts, {part.name for part in parts})
+    torch = next((requirement for requirement in wanted if requirement.name == "torch"), None)
+    if zero and torch is not None and not any(map(torch.specifier.contains, ZEROGPU)):
+        raise SpaceError(
+            f"the plugins need {torch}, and ZeroGPU has torch {', '.join(ZEROGPU)}; choose other hardware."
+        )
     lines = ["# Written by `demo-app space`. gradio itself is the sdk_version in README.md."]
-    if cpu:
+    if wishes.cpu:
         lines += [
             "# PyTorch without CUDA: gigabytes less to install, 320 MB less memory. Not for a GPU Space or ZeroGPU.",
             f"--extra-index-url {CPU_INDEX}",

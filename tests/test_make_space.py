@@ -316,6 +316,16 @@ def test_without_a_target_the_command_says_what_it_wants(capsys: pytest.CaptureF
     assert "say where" in capsys.readouterr().err
 
 
+def test_zerogpu_gets_a_torch_that_it_takes(texts: Any, plugins: Plugins) -> None:
+    assert "torch>=2.8,<2.12" in lines(texts("good", hardware="zero-a10g")["requirements.txt"])
+    assert "torch>=2.8" in lines(texts("good", hardware="t4-small")["requirements.txt"])
+    plugins.add("newer", PINNED.replace('"quiet"', '"newer"'), requires=("demo-app", "torch>=2.12"))
+    with pytest.raises(
+        space.SpaceError, match=r"need torch.*>=2\.12.*, and ZeroGPU has torch 2\.8\.0, .* other hardware"
+    ):
+        texts("newer", plugins_dir=plugins.path, hardware="zero-a10g")
+
+
 @pytest.mark.slow
 def test_pip_takes_the_build_for_cpus_where_both_are_offered(texts: Any, tmp_path: Path) -> None:
     for index, version in (("pypi", "2.15.0"), ("cpu", "2.15.0+cpu")):  # in place of the two real ones
