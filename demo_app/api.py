@@ -17,6 +17,7 @@ M = TypeVar("M")
 _SLUG = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z][A-Za-z]+)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -126,6 +127,8 @@ class Demo(Generic[M]):
     checkpoints: tuple[Checkpoint, ...] = ()  # the first is the default
     order: int = 100
     selfcheck: Callable[[M, Checkpoint], Iterable[Comparison]] | None = None  # published outputs against this model's
+    # language -> English text of the tab -> the same in that language: {"zh-CN": {"Shout": "大声说"}}
+    translations: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         where = f"Demo {self.name!r}"
@@ -141,6 +144,11 @@ class Demo(Generic[M]):
                 raise TypeError(f"{where}: {function} must be a function.")
         if self.selfcheck is not None and not callable(self.selfcheck):
             raise TypeError(f"{where}: selfcheck must be a function, or None.")
+        for language, texts in self.translations.items():
+            if not _LANGUAGE.fullmatch(language):
+                raise ValueError(f"{where}: translations has {language!r}; name a language as in 'zh-CN', 'de'.")
+            if not all(isinstance(text, str) and text.strip() for pair in texts.items() for text in pair):
+                raise ValueError(f"{where}: translations into {language} must be texts; remove the empty ones.")
         if not all(isinstance(checkpoint, Checkpoint) for checkpoint in self.checkpoints):
             raise TypeError(f"{where}: checkpoints must be a tuple of demo_app.Checkpoint.")
         names = [checkpoint.name for checkpoint in self.checkpoints]

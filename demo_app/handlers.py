@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from demo_app import zerogpu
 from demo_app.api import DemoError, InputError
+from demo_app.i18n import say
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Handlers:
     def _guarded(self, args: tuple[Any, ...], demo: str, title: str, action: str) -> Iterator[None]:
         """Refuse what is too long or too late, and count."""
         if self.closing:
-            raise gr.Error(RESTARTING, title=title, print_exception=False)
+            raise gr.Error(say(RESTARTING), title=say(title), print_exception=False)
         with self._idle:
             self._running += 1
         started, outcome = time.perf_counter(), "ok"
@@ -107,7 +108,7 @@ class Handlers:
 
 
 def _said(text: str, title: str, outcome: str) -> gr.Error:
-    error = gr.Error(text, title=title, print_exception=False)
+    error = gr.Error(say(text), title=say(title), print_exception=False)
     error.outcome = outcome
     return error
 

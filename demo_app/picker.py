@@ -12,6 +12,7 @@ from gradio.context import Context
 
 from demo_app import hub
 from demo_app.api import Checkpoint
+from demo_app.i18n import say
 from demo_app.models import default_checkpoint, size_text
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class _Panel:
 
     def relabel(self) -> Any:
         """The labels say where each checkpoint is now."""
-        return gr.update(choices=self.handle.choices())
+        return gr.update(choices=[(say(label), name) for label, name in self.handle.choices()])
 
     def show(self, name: str, look: _Look, request: gr.Request) -> Updates:
         """The panel for the checkpoint that was chosen."""
@@ -88,8 +89,8 @@ class _Panel:
             return _panel(offer(checkpoint), _label(checkpoint))
         if self.models.fetches.awaited_by(checkpoint, _visitor(request)):
             return _panel(meter(checkpoint, progress))
-        under_way = f'<p role="status">It is being fetched already: {progress.fraction:.0%} so far.</p>'
-        return _panel(offer(checkpoint) + under_way, "Wait for it")
+        under_way = say(f"It is being fetched already: {progress.fraction:.0%} so far.")
+        return _panel(f'{offer(checkpoint)}<p role="status">{html.escape(under_way)}</p>', "Wait for it")
 
     def fetch(self, checkpoint: str, look: _Look, request: gr.Request) -> Iterator[Updates]:
         """Pull a checkpoint's files from the Hugging Face Hub, so that it can be used.
@@ -116,7 +117,7 @@ class _Panel:
             yield said if look.name == checkpoint else unseen
             raise
         else:
-            ready = f"<p>{html.escape(wanted.title)} is on this disk.</p>"
+            ready = f"<p>{html.escape(say(f'{wanted.title} is on this disk.'))}</p>"
             done = (gr.update(visible=False), ready, gr.skip(), gr.skip())
             yield done if look.name == checkpoint else unseen
 
@@ -146,13 +147,13 @@ def _panel(text: str, button: str = "") -> Updates:
     return (
         gr.update(visible=True),
         text,
-        gr.update(visible=bool(button), value=button),
+        gr.update(visible=bool(button), value=say(button)),
         gr.update(visible=not button),
     )
 
 
 def _told(error: hub.HubError, role: str) -> str:
-    return f'<p class="{role}" role="{role}">{html.escape(str(error))}</p>'
+    return f'<p class="{role}" role="{role}">{html.escape(say(str(error)))}</p>'
 
 
 def offer(checkpoint: Checkpoint) -> str:
@@ -160,8 +161,8 @@ def offer(checkpoint: Checkpoint) -> str:
     size = size_text(checkpoint.size) if checkpoint.size else "size unknown"
     source = f"{checkpoint.repo_id} at {str(checkpoint.revision)[:7]}, licence {checkpoint.license or 'unknown'}"
     return (
-        f"<p><b>Not on this disk yet: {size} to fetch</b></p>"
-        f'<p class="source">From the Hugging Face Hub: {html.escape(source)}</p>'
+        f"<p><b>{html.escape(say(f'Not on this disk yet: {size} to fetch'))}</b></p>"
+        f'<p class="source">{html.escape(say(f"From the Hugging Face Hub: {source}"))}</p>'
     )
 
 
@@ -180,5 +181,5 @@ def meter(checkpoint: Checkpoint, progress: hub.Progress) -> str:
     return (
         f'<div class="bar" role="progressbar" aria-label="{html.escape(checkpoint.title)}" aria-valuemin="0" '
         f'aria-valuemax="100" aria-valuenow="{round(100 * share)}"><i style="width: {share:.2%}"></i></div>'
-        f"<p>{html.escape(' · '.join(parts))}</p>"
+        f"<p>{html.escape(' · '.join(map(say, parts)))}</p>"
     )

@@ -11,6 +11,7 @@ import gradio as gr
 from demo_app import hub, machine
 from demo_app.api import Checkpoint
 from demo_app.handlers import Handlers
+from demo_app.i18n import say
 from demo_app.models import Models, State, size_text, where
 from demo_app.plugins import Plugin
 
@@ -44,7 +45,7 @@ def _build_unload(models: Models, handlers: Handlers, report: Callable[[], str],
         """Unload a model and give its memory back. Args: name: as in the list, "demo/checkpoint". Returns HTML."""
         demo, checkpoint = known[name]
         done = models.unload(demo, checkpoint.name if checkpoint else None)
-        gr.Info(f"{name} was unloaded." if done else f"{name} is in use or not loaded.")
+        gr.Info(say(f"{name} was unloaded." if done else f"{name} is in use or not loaded."))
         return report()
 
     known = {_name(demo.name, checkpoint): (demo, checkpoint) for demo, checkpoint, _ in models.states()}
@@ -59,19 +60,22 @@ def _build_unload(models: Models, handlers: Handlers, report: Callable[[], str],
 def render(plugins: Sequence[Plugin], models: Models) -> str:
     """The report as HTML; all text from plugins is escaped."""
     used, budget = models.bytes, models.budget
+    in_use = (
+        f"{size_text(used)} of {size_text(budget)} for models in use ({used / budget:.1%}), "
+        f"{models.loads} loaded so far, {models.evictions} evicted. "
+        f"This process may use {size_text(machine.memory())} and {machine.cpus()} CPUs."
+    )
     return (
         '<div class="demo-status">'
-        f"<h3>Memory</h3><p>{size_text(used)} of {size_text(budget)} for models in use ({used / budget:.1%}), "
-        f"{models.loads} loaded so far, {models.evictions} evicted. "
-        f"This process may use {size_text(machine.memory())} and {machine.cpus()} CPUs.</p>"
-        f'<div class="meter" role="meter" aria-label="memory of models against the budget" aria-valuemin="0" '
+        f"<h3>{say('Memory')}</h3><p>{say(in_use)}</p>"
+        f'<div class="meter" role="meter" aria-label="{say("memory of models against the budget")}" aria-valuemin="0" '
         f'aria-valuemax="{budget}" aria-valuenow="{used}"><i style="width: {min(1, used / budget):.2%}"></i></div>'
-        "<h3>Checkpoints</h3>"
+        f"<h3>{say('Checkpoints')}</h3>"
         + _table(
             ["demo", "checkpoint", "where", "files", "state", "memory", "loaded in", "last use"],
             (_checkpoint_row(demo.title, checkpoint, state) for demo, checkpoint, state in models.states()),
         )
-        + "<h3>Plugins</h3>"
+        + f"<h3>{say('Plugins')}</h3>"
         + _table(["plugin", "version", "from", "state", "import", "demos"], map(_plugin_row, plugins))
         + "</div>"
     )
@@ -97,10 +101,10 @@ def _checkpoint_row(title: str, checkpoint: Checkpoint | None, state: State) -> 
         elif checkpoint.size:
             files = f"{size_text(checkpoint.size)} to fetch"
     return [
-        _cell(title),
+        _cell(say(title)),
         _cell(checkpoint.name if checkpoint else ""),
-        _cell(place),
-        _cell(files),
+        _cell(say(place)),
+        _cell(say(files)),
         _state("missing" if place == "missing" else state.status, state.reason, str(state)),
         _cell(size_text(state.bytes) if state.bytes else ""),
         _cell(f"{state.seconds:.2f} s" if state.bytes else ""),
@@ -114,15 +118,15 @@ def _cell(text: str) -> str:
 
 def _state(status: str, reason: str, text: str = "") -> str:
     why = f" {html.escape(reason)}" if reason else ""
-    shown = f'<span class="state {status}">{html.escape(text or status)}</span>{why}'
+    shown = f'<span class="state {status}">{html.escape(say(text or status))}</span>{why}'
     return f'<td class="wide">{shown}</td>' if why else f"<td>{shown}</td>"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    header = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
+    header = "".join(f'<th scope="col">{html.escape(say(cell))}</th>' for cell in head)
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
     return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="table">'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{say("table")}">'
         f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

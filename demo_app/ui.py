@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import json
 import logging
 import os
 import tempfile
@@ -280,13 +281,7 @@ def _translate(page: Page, tabs: list[Tab]) -> None:
 def _place(tab: Tab) -> None:
     with gr.Tab(tab.title, id=tab.name, elem_id=tab.elem_id):
         if tab.blocks is not None:
-            gr.HTML(
-                f"<p>{html.escape(tab.summary)}</p>",
-                elem_id=f"{tab.elem_id}-summary",
-                elem_classes="demo-summary",
-                padding=False,
-                container=False,
-            )
+            gr.Markdown(html.escape(tab.summary), elem_id=f"{tab.elem_id}-summary", elem_classes="demo-summary")
             tab.blocks.render()
         else:
             plugin = tab.plugin
@@ -308,5 +303,9 @@ def stylesheet(app: App) -> str:
 
 
 def script() -> str:
-    """The host's script, for the page's head."""
-    return f"<script>{(STATIC / 'host.js').read_text(encoding='utf-8')}</script>"
+    """The host's script and its words in other languages, for the page's head."""
+    words = {language: {text: known[text] for text in ("Close", "Error")} for language, known in HOST.items()}
+    return (
+        f'<script type="application/json" id="demo-app-words">{json.dumps(words)}</script>'
+        f"<script>{(STATIC / 'host.js').read_text(encoding='utf-8')}</script>"
+    )

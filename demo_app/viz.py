@@ -27,6 +27,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from demo_app.i18n import say
+
 Array = NDArray[np.float32]
 
 _STATIC = Path(__file__).parent / "static"
@@ -121,7 +123,7 @@ def token_buttons(
     )
     return (
         f'<figure class="viz">{_caption(label, ends)}'
-        f'<div class="viz-strip viz-words" dir="auto" role="group" aria-label="{escape(label)}">{buttons}</div>'
+        f'<div class="viz-strip viz-words" dir="auto" role="group" aria-label="{escape(say(label))}">{buttons}</div>'
         "</figure>"
     )
 
@@ -162,8 +164,8 @@ def bars(
         )
     kind = "viz-bars viz-diverging" if diverging else "viz-bars"
     return (
-        f'<figure class="viz"><figcaption>{escape(label)}</figcaption>'
-        f'<ul class="{kind}" aria-label="{escape(label)}">{"".join(rows)}</ul></figure>'
+        f'<figure class="viz"><figcaption>{escape(say(label))}</figcaption>'
+        f'<ul class="{kind}" aria-label="{escape(say(label))}">{"".join(rows)}</ul></figure>'
     )
 
 
@@ -233,8 +235,8 @@ def heads_grid(attention: ArrayLike, *, label: str, selected: tuple[int, int] | 
             )
     heads = "".join(f'<span class="viz-head">{head + 1}</span>' for head in range(H))
     return (
-        f'<figure class="viz"><figcaption>{escape(label)}</figcaption><div class="viz-scroll">'
-        f'<div class="viz-heads" role="group" aria-label="{escape(label)}" '
+        f'<figure class="viz"><figcaption>{escape(say(label))}</figcaption><div class="viz-scroll">'
+        f'<div class="viz-heads" role="group" aria-label="{escape(say(label))}" '
         f'style="--layers:{L};--heads:{H};--mask:url({_mask(sprite)})">'
         f'<span class="viz-corner">layer \\ head</span>{heads}{"".join(cells)}</div></div></figure>'
     )
@@ -287,7 +289,7 @@ def tiles(
         )
     return (
         f'<figure class="viz">{_caption(label, ends, diverging=True)}'
-        f'<div class="viz-tiles" role="group" aria-label="{escape(label)}" '
+        f'<div class="viz-tiles" role="group" aria-label="{escape(say(label))}" '
         f'style="--columns:{columns};--rows:{rows};--up:url({up});--down:url({down})">{"".join(buttons)}</div></figure>'
     )
 
@@ -309,7 +311,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str) -> 
         for row in rows
     )
     return (
-        f'<figure class="viz"><figcaption>{escape(label)}</figcaption><div class="viz-scroll">'
+        f'<figure class="viz"><figcaption>{escape(say(label))}</figcaption><div class="viz-scroll">'
         f'<table class="viz-table"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div></figure>'
     )
 
@@ -321,7 +323,7 @@ def note(text: str, *, kind: Literal["small", "hint", "lesson", "card"] = "small
         text: any text.
         kind: "small" print; "hint" where a picture will come; "lesson", what to notice; "card", facts on a model.
     """
-    return f'<p class="viz viz-{escape(kind)}" dir="auto">{escape(text)}</p>'
+    return f'<p class="viz viz-{escape(kind)}" dir="auto">{escape(say(text))}</p>'
 
 
 def side_by_side(*pictures: str) -> str:
@@ -362,18 +364,18 @@ def _mask(levels: NDArray[np.uint8]) -> str:
 def _caption(label: str, ends: tuple[str, str], *, diverging: bool = False) -> str:
     ramp = "viz-ramp viz-two" if diverging else "viz-ramp"
     return (
-        f'<figcaption>{escape(label)}<span class="viz-legend" aria-hidden="true">{escape(ends[0])}'
-        f'<i class="{ramp}"></i>{escape(ends[1])}</span></figcaption>'
+        f'<figcaption>{escape(say(label))}<span class="viz-legend" aria-hidden="true">{escape(say(ends[0]))}'
+        f'<i class="{ramp}"></i>{escape(say(ends[1]))}</span></figcaption>'
     )
 
 
 def _spoken(label: str, tokens: Sequence[str], values: Array) -> str:
     """The text alternative: the label and the three largest."""
     strongest = np.argsort(-np.abs(values), kind="stable")[:3].tolist()
-    return f"{label}. Strongest: " + ", ".join(f"{tokens[i]} {float(values[i]):.2f}" for i in strongest) + "."
+    return f"{say(label)}. {say('Strongest:')} " + ", ".join(f"{tokens[i]} {float(values[i]):.2f}" for i in strongest) + "."
 
 
 def _spoken_cells(label: str, matrix: Array, rows: Sequence[str], columns: Sequence[str]) -> str:
     strongest: list[Any] = np.argsort(-matrix, axis=None, kind="stable")[:3].tolist()
     cells = (divmod(i, max(len(columns), 1)) for i in strongest)
-    return f"{label}. Largest: " + ", ".join(f"{rows[r]} to {columns[c]} {float(matrix[r, c]):.2f}" for r, c in cells)
+    return f"{say(label)}. {say('Largest:')} " + ", ".join(f"{rows[r]} to {columns[c]} {float(matrix[r, c]):.2f}" for r, c in cells)

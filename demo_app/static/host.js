@@ -2,6 +2,8 @@
 // answer of an unqueued one, and the page then says nothing but "Error". So the host says it. Text only, never HTML.
 (() => {
   const SECONDS = 10;
+  const words = JSON.parse(document.getElementById("demo-app-words")?.textContent ?? "{}"); // language -> English -> text
+  const inLanguage = (text) => words[document.documentElement.lang]?.[text] ?? text;
 
   function say(title, text) {
     let list = document.querySelector(".demo-toasts");
@@ -17,7 +19,7 @@
     heading.textContent = title;
     sentence.textContent = text;
     close.textContent = "×";
-    close.ariaLabel = "Close";
+    close.ariaLabel = inLanguage("Close");
     close.onclick = () => toast.remove();
     toast.append(close, heading, sentence);
     list.append(toast);
@@ -29,7 +31,7 @@
     const response = await fetched(...request);
     const address = request[0] instanceof Request ? request[0].url : String(request[0]);
     if (response.status >= 500 && address.includes("/gradio_api/run/")) {
-      response.clone().json().then((said) => said.visible && say(said.title || "Error", said.error)).catch(() => {});
+      response.clone().json().then((said) => said.visible && say(said.title || inLanguage("Error"), said.error)).catch(() => {});
     }
     return response;
   };

@@ -1,0 +1,220 @@
+"""The page in the language of the visitor's browser: what is written in English is looked up by its very text.
+
+A demo's `translations` give, for each language, the English texts of its tab and what they are in that language.
+`{name}` in a text stands for whatever changes there; it appears at `{name}` in the translation, itself translated if
+it is known.
+
+What stands on the page from the start is translated in the browser, by Gradio: `mark` puts markers into the page's
+configuration, and only there, so that components, the API and its clients know English alone. A marker's key is the
+English text, so that a language that nobody translated to shows English. What a handler says later is translated by
+`say`, into the language that the browser asks for. Imports neither gradio nor torch.
+"""
+
+from __future__ import annotations
+
+import html
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+Translations = Mapping[str, Mapping[str, str]]  # language -> English text -> the same in that language
+Find = Callable[[str, str], str | None]  # (English text, language) -> its translation
+
+SHOWN = ("label", "info", "placeholder", "title", "x_title", "y_title", "description")  # props that are words for eyes
+VALUES = ("button", "downloadbutton", "markdown", "html", "uploadbutton")  # components whose value is such words
+MOST_HTML = 6000  # characters of a drawing that is sent in both languages; larger ones hold pictures, not words
+
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+_MARKER = "__i18n__"
+_TAG = re.compile(r"(<[^>]*>)")
+
+
+class Catalog:
+    """Translations that can be asked for a text."""
+
+    def __init__(self, translations: Translations) -> None:
+        self._texts = {
+            language: {inspect.cleandoc(text): inspect.cleandoc(said) for text, said in texts.items()}
+            for language, texts in translations.items()
+        }
+        self._patterns = {
+            language: [(_pattern(text), said) for text, said in texts.items() if _PLACE.search(text)]
+            for language, texts in self._texts.items()
+        }
+
+    @property
+    def languages(self) -> list[str]:
+        return list(self._texts)
+
+    def find(self, text: str, language: str) -> str | None:
+        """The text in that language, or `None` where it is not known.
+
+        >>> catalog = Catalog({"de": {"Row {n}": "Zeile {n}", "first": "erste"}})
+        >>> catalog.find("Row 12", "de"), catalog.find("Row first", "de"), catalog.find("Column", "de")
+        ('Zeile 12', 'Zeile erste', None)
+        """
+        found = self._texts.get(language, {}).get(text)
+        if found is not None:
+            return found
+        for pattern, said in self._patterns.get(language, ()):
+            match = pattern.fullmatch(text)
+            if match:
+                parts = {name: self.find(part, language) or part for name, part in match.groupdict().items()}
+                return _PLACE.sub(lambda place: parts.get(place[1], place[0]), said)
+        return None
+
+    def language_of(self, accepted: str) -> str | None:
+        """Which of the languages a browser wants, by its header Accept-Language, as Gradio chooses in the page.
+
+        >>> Catalog({"zh-CN": {}, "de": {}}).language_of("de-AT,de;q=0.9,en;q=0.8")
+        'de'
+        """
+        first = accepted.split(",")[0].split(";")[0].strip()
+        known = {language.lower(): language for language in self._texts}
+        return known.get(first.lower()) or known.get(first.lower().partition("-")[0])
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """Of a text with places; a name that comes twice is the same both times."""
+    parts, seen = _PLACE.split(text), set[str]()
+    for i in range(1, len(parts), 2):
+        name = parts[i]
+        parts[i] = f"(?P={name})" if name in seen else f"(?P<{name}>.+?)"
+        seen.add(name)
+    parts[::2] = map(re.escape, parts[::2])
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def merged(sources: Iterable[Translations]) -> Catalog:
+    """One catalog of several; where two know a text, the earlier one is taken."""
+    texts: dict[str, dict[str, str]] = {}
+    for source in sources:
+        for language, known in source.items():
+            texts[language] = {**known, **texts.get(language, {})}
+    return Catalog(texts)
+
+
+def say(text: str) -> str:
+    """The text in the language of the visitor whose event is being handled; as it is where there is none.
+
+    Programs that call the API name no language and get English.
+    """
+    context = sys.modules.get("gradio.context")
+    if context is None:
+        return text
+    catalog = getattr(context.LocalContext.blocks.get(None), "catalog", None)
+    request = context.LocalContext.request.get(None)
+    headers = getattr(request, "headers", None)  # none at start, and none from a queue that lost its visitor
+    if catalog is None or headers is None:
+        return text
+    language = catalog.language_of(headers.get("accept-language", ""))
+    return (catalog.find(text, language) if language else None) or text
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What the page's markers stand for, as Gradio's `I18n` wants it: language -> key -> text."""
+
+    entries: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def marked(self, text: str, find: Find, languages: Iterable[str], owner: str) -> str:
+        """A marker for the text, or the text itself where no language knows it."""
+        known = {language: said for language in languages if (said := find(text, language)) is not None}
+        if not known:
+            return text
+        key = text
+        if any(self.entries.get(language, {}).get(text, said) != said for language, said in known.items()):
+            key = f"{owner}: {text}"  # another demo says it differently
+            self.entries.setdefault("en", {})[key] = text
+        for language, said in known.items():
+            self.entries.setdefault(language, {})[key] = said
+        data = json.dumps({"__type__": "translation_metadata", "key": key}, ensure_ascii=False)
+        return _MARKER + data[:-1].replace("}", r"\u007d") + "}"  # Gradio reads up to the first brace
+
+
+def mark(config: Mapping[str, Any], catalogs: Mapping[int, tuple[str, Catalog]]) -> Marks:
+    """Put markers into the page's configuration, in place. `catalogs`: by component's id, its demo and what it knows."""
+    marks = Marks()
+    for component in config["components"]:
+        if component["id"] in catalogs:
+            owner, catalog = catalogs[component["id"]]
+            props = component["props"]
+            for prop, text, find in _words(component["type"], props, catalog):
+                props[prop] = marks.marked(text, find, catalog.languages, owner)
+            if _has_choices(props):
+                props["choices"] = [
+                    (marks.marked(label, catalog.find, catalog.languages, owner), value)
+                    if isinstance(label, str)
+                    else (label, value)
+                    for label, value in props["choices"]
+                ]
+    return marks
+
+
+def _words(kind: str, props: Mapping[str, Any], catalog: Catalog) -> Iterator[tuple[str, str, Find]]:
+    """(prop, text, how to find its translation) of a component, without what its choices are called."""
+    for prop in (*SHOWN, *(["value"] if kind in VALUES else [])):
+        text = props.get(prop)
+        if isinstance(text, str) and text and not text.startswith(_MARKER):
+            if prop != "value" or kind not in ("html", "markdown"):
+                yield prop, text, catalog.find
+            elif kind == "markdown":
+                yield prop, text, partial(_in_markdown, catalog)
+            elif len(text) <= MOST_HTML:
+                yield prop, text, partial(_in_html, catalog)
+
+
+def _has_choices(props: Mapping[str, Any]) -> bool:
+    choices = props.get("choices")
+    return isinstance(choices, list) and all(isinstance(c, list | tuple) and len(c) == 2 for c in choices)
+
+
+def _in_markdown(catalog: Catalog, text: str, language: str) -> str | None:
+    """Markdown, or plain text that was escaped to be Markdown."""
+    said = catalog.find(text, language)
+    if said is None and (said := catalog.find(html.unescape(text), language)) is not None:
+        said = html.escape(said)
+    return said
+
+
+def _in_html(catalog: Catalog, text: str, language: str) -> str | None:
+    """HTML with the texts between its tags translated; `None` where none is known."""
+    parts, any_known = _TAG.split(text), False
+    for i in range(0, len(parts), 2):
+        said = catalog.find(html.unescape(parts[i]), language) if parts[i].strip() else None
+        if said is not None:
+            parts[i], any_known = html.escape(said), True
+    return "".join(parts) if any_known else None
+
+
+def texts(config: Mapping[str, Any], ids: Iterable[int]) -> Iterator[str]:
+    """The English texts of components, unmarked: what a translation of their tab should know."""
+    wanted, unknown = set(ids), Catalog({})
+    for component in config["components"]:
+        if component["id"] in wanted:
+            props = component["props"]
+            for prop, text, _ in _words(component["type"], props, unknown):
+                if component["type"] == "html" and prop == "value":
+                    yield from (html.unescape(part) for part in _TAG.split(text)[::2])
+                else:
+                    yield text
+            if _has_choices(props):
+                yield from (label for label, _ in props["choices"] if isinstance(label, str))
+            yield from props.get("sample_labels") or ()
+
+
+def unmark(value: Any) -> Any:
+    """What may hold markers, with the English texts in their place."""
+    if isinstance(value, str) and value.startswith(_MARKER):
+        key: str = json.loads(value.removeprefix(_MARKER))["key"]
+        return key
+    if isinstance(value, dict):
+        return {name: unmark(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(unmark, value))
+    return value
