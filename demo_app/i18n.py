@@ -17,7 +17,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,6 +29,7 @@ SHOWN = ("label", "info", "placeholder", "title", "x_title", "y_title", "descrip
 VALUES = ("button", "downloadbutton", "markdown", "html", "uploadbutton")  # components whose value is such words
 MOST_HTML = 6000  # characters of a drawing that is sent in both languages; larger ones hold pictures, not words
 
+_DOT = " · "
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _MARKER = "__i18n__"
 _TAG = re.compile(r"(<[^>]*>)")
@@ -52,7 +53,7 @@ class Catalog:
         return list(self._texts)
 
     def find(self, text: str, language: str) -> str | None:
-        """The text in that language, or `None` where it is not known.
+        """The text in that language, or `None` where it is not known. Facts between dots are looked up one by one.
 
         >>> catalog = Catalog({"de": {"Row {n}": "Zeile {n}", "first": "erste"}})
         >>> catalog.find("Row 12", "de"), catalog.find("Row first", "de"), catalog.find("Column", "de")
@@ -61,12 +62,20 @@ class Catalog:
         found = self._texts.get(language, {}).get(text)
         if found is not None:
             return found
+        if _DOT in text:
+            facts = [(fact, self.find(fact, language)) for fact in text.split(_DOT)]
+            return _DOT.join(said or fact for fact, said in facts) if any(said for _, said in facts) else None
         for pattern, said in self._patterns.get(language, ()):
             match = pattern.fullmatch(text)
             if match:
-                parts = {name: self.find(part, language) or part for name, part in match.groupdict().items()}
-                return _PLACE.sub(lambda place: parts.get(place[1], place[0]), said)
+                known = {f"{{{name}}}": self.find(part, language) or part for name, part in match.groupdict().items()}
+                return "".join(known.get(part, part) for part in re.split(r"(\{[a-z_]+\})", said))
         return None
+
+    def say(self, text: str, accepted: str) -> str:
+        """The text in the language that a browser wants; as it is where that language does not know it."""
+        language = self.language_of(accepted)
+        return (self.find(text, language) if language else None) or text
 
     def language_of(self, accepted: str) -> str | None:
         """Which of the languages a browser wants, by its header Accept-Language, as Gradio chooses in the page.
@@ -112,8 +121,8 @@ def say(text: str) -> str:
     headers = getattr(request, "headers", None)  # none at start, and none from a queue that lost its visitor
     if catalog is None or headers is None:
         return text
-    language = catalog.language_of(headers.get("accept-language", ""))
-    return (catalog.find(text, language) if language else None) or text
+    said: str = catalog.say(text, headers.get("accept-language", ""))
+    return said
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,7 @@ class Marks:
 
 
 def mark(config: Mapping[str, Any], catalogs: Mapping[int, tuple[str, Catalog]]) -> Marks:
-    """Put markers into the page's configuration, in place. `catalogs`: by component's id, its demo and what it knows."""
+    """Put markers into the page's configuration, in place. `catalogs`: by component, its demo and what that knows."""
     marks = Marks()
     for component in config["components"]:
         if component["id"] in catalogs:
@@ -185,11 +194,27 @@ def _in_markdown(catalog: Catalog, text: str, language: str) -> str | None:
 def _in_html(catalog: Catalog, text: str, language: str) -> str | None:
     """HTML with the texts between its tags translated; `None` where none is known."""
     parts, any_known = _TAG.split(text), False
-    for i in range(0, len(parts), 2):
-        said = catalog.find(html.unescape(parts[i]), language) if parts[i].strip() else None
+    for i, words in _between_tags(parts):
+        said = catalog.find(words, language)
         if said is not None:
-            parts[i], any_known = html.escape(said), True
+            parts[i], any_known = parts[i].replace(parts[i].strip(), html.escape(said)), True
     return "".join(parts) if any_known else None
+
+
+def _between_tags(parts: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """(place, text) of the words in HTML that was split at its tags, but for what is inside `translate="no"`."""
+    kept, depth = "", 0  # the element that is left alone, and how many of its name are open in it
+    for i, part in enumerate(parts):
+        if i % 2 == 0:
+            if not kept and part.strip():
+                yield i, html.unescape(part.strip())
+            continue
+        name = re.split(r"[\s/>]", part[1:].lstrip("/"), maxsplit=1)[0]
+        if not kept and 'translate="no"' in part:
+            kept, depth = name, 1
+        elif kept == name:
+            depth += -1 if part.startswith("</") else 1
+            kept = kept if depth else ""
 
 
 def texts(config: Mapping[str, Any], ids: Iterable[int]) -> Iterator[str]:
@@ -200,7 +225,7 @@ def texts(config: Mapping[str, Any], ids: Iterable[int]) -> Iterator[str]:
             props = component["props"]
             for prop, text, _ in _words(component["type"], props, unknown):
                 if component["type"] == "html" and prop == "value":
-                    yield from (html.unescape(part) for part in _TAG.split(text)[::2])
+                    yield from (words for _, words in _between_tags(_TAG.split(text)))
                 else:
                     yield text
             if _has_choices(props):

@@ -22,6 +22,7 @@ from gradio.server_messages import ProcessCompletedMessage
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -239,7 +240,7 @@ class _Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(API) if scope["type"] == "http" and scope["method"] == "POST" else ""
         if path.startswith(("/queue/join", "/call/")):
-            return await self.app(scope, receive, self._reworded(_Answer(send)))
+            return await self.app(scope, receive, self._reworded(_Answer(send), scope))
         if not path.startswith(("/run/", "/api/")):
             return await self.app(scope, receive, send)
         answer = _Answer(send)
@@ -249,12 +250,14 @@ class _Gate:
         finally:
             self.server.unqueued.discard(answer)
 
-    def _reworded(self, answer: _Answer) -> Send:
+    def _reworded(self, answer: _Answer, scope: Scope) -> Send:
         """Gradio decides that the queue is full (a check of ours could only race with it); the words are ours."""
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 503:
-                await answer.refuse(RESTARTING if self.server.app.handlers.closing else FULL)
+                words = RESTARTING if self.server.app.handlers.closing else FULL
+                accepted = Headers(scope=scope).get("accept-language", "")
+                await answer.refuse(self.server.app.blocks.catalog.say(words, accepted))
             else:
                 await answer.send(message)
 

@@ -227,7 +227,8 @@ def _compose(
     tabs: list[Tab], plugins: tuple[Plugin, ...], models: Models, handlers: Handlers, page_seen: threading.Event
 ) -> Page:
     settings = handlers.settings
-    with Page(title=settings.title, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    page = Page(title=settings.title, analytics_enabled=False, delete_cache=(3600, 3600))
+    with page:
         gr.HTML(
             f'<header class="demo-app-header"><h1>{html.escape(settings.title)}</h1></header>',
             padding=False,

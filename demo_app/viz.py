@@ -90,7 +90,8 @@ def token_strip(
         )
     return (
         f'<figure class="viz">{_caption(label, ends, diverging=diverging)}'
-        f'<div class="viz-strip" dir="auto" role="img" aria-label="{escape(_spoken(label, tokens, values))}">'
+        f'<div class="viz-strip" dir="auto" translate="no" role="img" '
+        f'aria-label="{escape(_spoken(label, tokens, values))}">'
         f"{''.join(spans)}</div></figure>"
     )
 
@@ -123,7 +124,8 @@ def token_buttons(
     )
     return (
         f'<figure class="viz">{_caption(label, ends)}'
-        f'<div class="viz-strip viz-words" dir="auto" role="group" aria-label="{escape(say(label))}">{buttons}</div>'
+        f'<div class="viz-strip viz-words" dir="auto" translate="no" role="group" '
+        f'aria-label="{escape(say(label))}">{buttons}</div>'
         "</figure>"
     )
 
@@ -155,7 +157,7 @@ def bars(
     for i, (name, value) in enumerate(zip(names, numbers.tolist(), strict=True)):
         number = shown.format(round(100 * value if percent else value, digits) + 0.0)  # + 0.0: no "-0.0"
         side = (" viz-up" if value > 0 else " viz-down") if diverging else ""
-        note = f'<span class="viz-note">{escape(notes[i])}</span>' if i < len(notes) and notes[i] else ""
+        note = f'<span class="viz-note">{escape(say(notes[i]))}</span>' if i < len(notes) and notes[i] else ""
         share = min(1.0, abs(value) / full)
         rows.append(
             f'<li><span class="viz-name" dir="auto">{escape(name)}</span>'
@@ -198,11 +200,13 @@ def heat_map(
         f'<div class="viz-scroll"><div class="viz-map" tabindex="0" role="img" '
         f'style="--rows:{len(rows)};--columns:{len(columns)};--cell:{cell}px" '
         f'aria-label="{escape(_spoken_cells(label, matrix, rows, columns))}">'
-        f'<div class="viz-top" aria-hidden="true">{top}</div><div class="viz-left" aria-hidden="true">{left}</div>'
+        f'<div class="viz-top" aria-hidden="true" translate="no">{top}</div>'
+        f'<div class="viz-left" aria-hidden="true" translate="no">{left}</div>'
         f'<div class="viz-cells" data-levels="{levels.tobytes().hex()}" data-largest="{largest:.6f}" '
-        f'data-axes="{escape(row_axis)}|{escape(column_axis)}" style="--mask:url({_mask(levels)})"><i></i><b></b></div>'
+        f'data-axes="{escape(say(row_axis))}|{escape(say(column_axis))}" '
+        f'style="--mask:url({_mask(levels)})"><i></i><b></b></div>'
         f'</div></div><p class="viz-read" aria-live="polite">'
-        f"Point at a cell, or move with the arrow keys, to read its weight.</p></figure>"
+        f"{escape(say('Point at a cell, or move with the arrow keys, to read its weight.'))}</p></figure>"
     )
 
 
@@ -305,9 +309,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str) -> 
     for row in rows:
         if len(row) != len(head):
             raise ValueError(f"a row has {len(row)} cells, but the head has {len(head)}.")
-    top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
+    top = "".join(f'<th scope="col">{escape(say(cell))}</th>' for cell in head)
     body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
+        f'<tr><th scope="row">{escape(say(row[0]))}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
         for row in rows
     )
     return (
@@ -372,10 +376,12 @@ def _caption(label: str, ends: tuple[str, str], *, diverging: bool = False) -> s
 def _spoken(label: str, tokens: Sequence[str], values: Array) -> str:
     """The text alternative: the label and the three largest."""
     strongest = np.argsort(-np.abs(values), kind="stable")[:3].tolist()
-    return f"{say(label)}. {say('Strongest:')} " + ", ".join(f"{tokens[i]} {float(values[i]):.2f}" for i in strongest) + "."
+    told = ", ".join(f"{tokens[i]} {float(values[i]):.2f}" for i in strongest)
+    return f"{say(label)}. {say('Strongest:')} {told}."
 
 
 def _spoken_cells(label: str, matrix: Array, rows: Sequence[str], columns: Sequence[str]) -> str:
     strongest: list[Any] = np.argsort(-matrix, axis=None, kind="stable")[:3].tolist()
     cells = (divmod(i, max(len(columns), 1)) for i in strongest)
-    return f"{say(label)}. {say('Largest:')} " + ", ".join(f"{rows[r]} to {columns[c]} {float(matrix[r, c]):.2f}" for r, c in cells)
+    told = ", ".join(f"{rows[r]} to {columns[c]} {float(matrix[r, c]):.2f}" for r, c in cells)
+    return f"{say(label)}. {say('Largest:')} {told}."

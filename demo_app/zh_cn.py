@@ -1,11 +1,13 @@
 """The host's own words in Chinese; see `demo_app.i18n`."""
 
+# ruff: noqa: E501  (a line of Chinese is wider than its characters)
+
 ZH_CN = {
     # the page
     "Model demos": "模型演示",
     "{title} is not available": "“{title}”暂不可用",
     "{provider} ({origin}), failed at {stage}. The other demos are not affected.": (
-        "{provider}({origin}),出错阶段:{stage}。其他演示不受影响。"
+        "{provider}（{origin}），出错阶段：{stage}。其他演示不受影响。"
     ),
     "discovery": "查找",
     "import": "导入",
@@ -16,112 +18,115 @@ ZH_CN = {
     "Error": "出错了",
     "Restarting": "正在重启",
     "Please wait": "请稍候",
-    "The server is restarting; please try again in a minute.": "服务器正在重启,请过一分钟再试。",
-    "Too many visitors are waiting right now; please try again in a minute.": "现在排队的人太多,请过一分钟再试。",
+    "The server is restarting; please try again in a minute.": "服务器正在重启，请过一分钟再试。",
+    "Too many visitors are waiting right now; please try again in a minute.": "现在排队的人太多，请过一分钟再试。",
     "Something went wrong here. Try again; the host's log has the reason under error {number}.": (
-        "这里出了点问题,请再试一次;原因记在服务器日志里,错误编号 {number}。"
+        "这里出了点问题，请再试一次；原因记在服务器日志里，错误编号 {number}。"
     ),
-    "The text has {count} characters and the limit is {limit}; shorten it.": "文本有 {count} 个字符,上限是 {limit};请缩短。",
+    "The text has {count} characters and the limit is {limit}; shorten it.": "文本有 {count} 个字符，上限是 {limit}；请缩短。",
     # the picker and its panel
     "Checkpoint": "模型权重",
-    "{title} ({size}, {license}, embedded)": "{title}({size},{license},内置)",
-    "{title} ({size}, {license}, on disk)": "{title}({size},{license},已下载)",
-    "{title} ({size}, {license}, to be fetched)": "{title}({size},{license},待下载)",
-    "{title} ({size}, {license}, missing)": "{title}({size},{license},缺失)",
+    "{title} ({size}, {license}, embedded)": "{title}（{size}，{license}，内置）",
+    "{title} ({size}, {license}, on disk)": "{title}（{size}，{license}，已下载）",
+    "{title} ({size}, {license}, to be fetched)": "{title}（{size}，{license}，待下载）",
+    "{title} ({size}, {license}, missing)": "{title}（{size}，{license}，缺失）",
     "Progress": "进度",
     "Cancel": "取消",
     "Fetch": "下载",
     "Fetch {size}": "下载 {size}",
     "Try again": "重试",
     "Wait for it": "等它下完",
-    "Not on this disk yet: {size} to fetch": "尚未下载到本机:需下载 {size}",
+    "Not on this disk yet: {size} to fetch": "尚未下载到本机：需下载 {size}",
     "size unknown": "大小未知",
     "From the Hugging Face Hub: {repo} at {revision}, licence {license}": (
-        "来自 Hugging Face Hub:{repo},版本 {revision},许可证 {license}"
+        "来自 Hugging Face Hub：{repo}，版本 {revision}，许可证 {license}"
     ),
     "unknown": "未知",
-    "It is being fetched already: {share} so far.": "已经在下载:目前 {share}。",
+    "It is being fetched already: {share} so far.": "已经在下载：目前 {share}。",
     "{title} is on this disk.": "{title} 已在本机。",
     "{done} of {total} MB": "{done} / {total} MB",
     "{count} min left": "还需 {count} 分钟",
     "{count} s left": "还需 {count} 秒",
     "connecting": "正在连接",
     # models
-    "{demo} has no checkpoint {name}; choose one of: {known}.": "{demo} 没有权重 {name};可选:{known}。",
-    "{name} does not fit into memory; unload another model, then try again.": "{name} 内存放不下;请先卸载别的模型再试。",
-    "{name} could not be loaded ({reason}); the log says more.": "{name} 无法加载({reason});详情见日志。",
+    "{demo} has no checkpoint {name}; choose one of: {known}.": "{demo} 没有权重 {name}；可选：{known}。",
+    "{name} does not fit into memory; unload another model, then try again.": "{name} 内存放不下；请先卸载别的模型再试。",
+    "{name} could not be loaded ({reason}); the log says more.": "{name} 无法加载（{reason}）；详情见日志。",
     "{name} needs {need} of memory and the budget is {budget}; choose a smaller checkpoint, or raise "
     "DEMO_APP_MEMORY_BUDGET.": (
-        "{name} 需要 {need} 内存,而预算只有 {budget};请选小一点的权重,或调高 DEMO_APP_MEMORY_BUDGET。"
+        "{name} 需要 {need} 内存，而预算只有 {budget}；请选小一点的权重，或调高 DEMO_APP_MEMORY_BUDGET。"
     ),
     "{name} needs {need}, but running requests use {used} of {budget}; try again in a minute.": (
-        "{name} 需要 {need},但正在处理的请求占用了 {budget} 中的 {used};请过一分钟再试。"
+        "{name} 需要 {need}，但正在处理的请求占用了 {budget} 中的 {used}；请过一分钟再试。"
     ),
     "{name} is not on this disk yet ({size}): press Fetch below the picker, or run {command}.": (
-        "{name} 尚未下载到本机({size}):请按选择框下方的“下载”,或运行 {command}。"
+        "{name} 尚未下载到本机（{size}）：请按选择框下方的“下载”，或运行 {command}。"
     ),
     "{name} is not on this disk yet: press Fetch below the picker, or run {command}.": (
-        "{name} 尚未下载到本机:请按选择框下方的“下载”,或运行 {command}。"
+        "{name} 尚未下载到本机：请按选择框下方的“下载”，或运行 {command}。"
     ),
     # the Hub
     "Fetching {name} was cancelled.": "已取消下载 {name}。",
-    "The Hub ({host}) {what}; check the network, then try again.": "Hub({host}){what};请检查网络后再试。",
+    "The Hub ({host}) {what}; check the network, then try again.": "Hub（{host}）{what}；请检查网络后再试。",
     "cannot be reached": "连接不上",
     "does not answer": "没有响应",
     "{name} is not on this disk and HF_HUB_OFFLINE is set; unset it, then try again.": (
-        "{name} 不在本机,而 HF_HUB_OFFLINE 已设置;请取消该设置再试。"
+        "{name} 不在本机，而 HF_HUB_OFFLINE 已设置；请取消该设置再试。"
     ),
     "The Hub stopped sending {file} of {name}; try again in a minute.": (
-        "Hub 中途停止发送 {name} 的 {file};请过一分钟再试。"
+        "Hub 中途停止发送 {name} 的 {file}；请过一分钟再试。"
     ),
     "The Hub broke off while sending {file} of {name}; try again in a minute.": (
-        "Hub 发送 {name} 的 {file} 时中断;请过一分钟再试。"
+        "Hub 发送 {name} 的 {file} 时中断；请过一分钟再试。"
     ),
     "The Hub keeps breaking off while sending {file} of {name}; try again later.": (
-        "Hub 发送 {name} 的 {file} 时一再中断;请稍后再试。"
+        "Hub 发送 {name} 的 {file} 时一再中断；请稍后再试。"
     ),
     "The Hub answered with an error of its own ({status}); try again in a minute.": (
-        "Hub 自身出错({status});请过一分钟再试。"
+        "Hub 自身出错（{status}）；请过一分钟再试。"
     ),
     "The Hub has no repository {name} for us; check its name, or set HF_TOKEN if it is private.": (
-        "在 Hub 上找不到仓库 {name};请检查名称,若是私有仓库请设置 HF_TOKEN。"
+        "在 Hub 上找不到仓库 {name}；请检查名称，若是私有仓库请设置 HF_TOKEN。"
     ),
     "{name} has no commit {commit}; the pin is wrong: update the plugin.": (
-        "{name} 没有提交 {commit};固定的版本有误,请更新插件。"
+        "{name} 没有提交 {commit}；固定的版本有误，请更新插件。"
     ),
-    "{name} has no file {file} at {commit}; update the plugin.": "{name} 在 {commit} 没有文件 {file};请更新插件。",
+    "{name} has no file {file} at {commit}; update the plugin.": "{name} 在 {commit} 没有文件 {file}；请更新插件。",
     "The Hub does not give {name} to everybody ({status}): accept its terms on its page if it has any, make an access "
     "token in the settings of your Hub account, and set HF_TOKEN.": (
-        "Hub 不对所有人开放 {name}({status}):如有使用条款,请先在其页面上接受,"
-        "再到 Hub 账号设置里创建访问令牌,并设置 HF_TOKEN。"
+        "Hub 不对所有人开放 {name}（{status}）：如有使用条款，请先在其页面上接受，"
+        "再到 Hub 账号设置里创建访问令牌，并设置 HF_TOKEN。"
     ),
     "The Hub has had too many requests from here; try again {when}, or set HF_TOKEN for a higher limit.": (
-        "从这里发往 Hub 的请求太多;请{when}再试,或设置 HF_TOKEN 以提高上限。"
+        "从这里发往 Hub 的请求太多；请{when}再试，或设置 HF_TOKEN 以提高上限。"
     ),
     "in {count} s": " {count} 秒后",
     "in a few minutes": "几分钟后",
     "{name} needs {needed} MB in {folder} and {free} MB are free; make room, or set HF_HOME to a folder on another "
-    "disk.": ("{name} 需要在 {folder} 占用 {needed} MB,而只剩 {free} MB;请腾出空间,或把 HF_HOME 设到别的磁盘。"),
+    "disk.": ("{name} 需要在 {folder} 占用 {needed} MB，而只剩 {free} MB；请腾出空间，或把 HF_HOME 设到别的磁盘。"),
     # pieces of tabs
     "average": "平均",
     "There is no {choice}; choose average, or a number from 1 to {count}.": (
-        "没有 {choice};请选“平均”,或 1 到 {count} 的编号。"
+        "没有 {choice}；请选“平均”，或 1 到 {count} 的编号。"
     ),
     "little": "弱",
     "much": "强",
-    "Strongest:": "最强:",
-    "Largest:": "最大:",
+    "Strongest:": "最强：",
+    "Largest:": "最大：",
+    "from": "从",
+    "to": "到",
+    "Point at a cell, or move with the arrow keys, to read its weight.": "把指针移到格子上，或用方向键移动，即可读出权重。",
     # pictures and tables that visitors upload
-    "Nothing is uploaded yet; choose a file.": "还没有上传文件;请选择一个。",
-    "The upload is not on this server any more; upload it again.": "上传的文件已不在服务器上;请重新上传。",
-    "The file is empty (zero bytes); upload the picture again.": "文件是空的(0 字节);请重新上传图片。",
+    "Nothing is uploaded yet; choose a file.": "还没有上传文件；请选择一个。",
+    "The upload is not on this server any more; upload it again.": "上传的文件已不在服务器上；请重新上传。",
+    "The file is empty (zero bytes); upload the picture again.": "文件是空的（0 字节）；请重新上传图片。",
     "This {kind} file is damaged or not complete; upload it again, or save it anew.": (
-        "这个 {kind} 文件已损坏或不完整;请重新上传,或重新保存。"
+        "这个 {kind} 文件已损坏或不完整；请重新上传，或重新保存。"
     ),
-    "There is not enough memory for this picture; make it smaller.": "内存不足,处理不了这张图片;请缩小后再试。",
-    "The picture has more than {count} million pixels; make it smaller.": "图片超过 {count} 百万像素;请缩小。",
+    "There is not enough memory for this picture; make it smaller.": "内存不足，处理不了这张图片；请缩小后再试。",
+    "The picture has more than {count} million pixels; make it smaller.": "图片超过 {count} 百万像素；请缩小。",
     "The picture has {width} x {height} pixels, {count} million, and the limit is {limit} million; make it smaller.": (
-        "图片有 {width} x {height} 像素,即 {count} 百万,上限是 {limit} 百万;请缩小。"
+        "图片有 {width} x {height} 像素，即 {count} 百万，上限是 {limit} 百万；请缩小。"
     ),
     # the status tab
     "Status": "状态",
@@ -129,11 +134,11 @@ ZH_CN = {
     "Model to unload": "要卸载的模型",
     "Unload": "卸载",
     "{name} was unloaded.": "{name} 已卸载。",
-    "{name} is in use or not loaded.": "{name} 正在使用,或者没有加载。",
+    "{name} is in use or not loaded.": "{name} 正在使用，或者没有加载。",
     "Memory": "内存",
     "{used} of {budget} for models in use ({share}), {loads} loaded so far, {evictions} evicted. This process may use "
     "{memory} and {cpus} CPUs.": (
-        "模型预算 {budget},已用 {used}({share});至今加载 {loads} 次,移出 {evictions} 次。"
+        "模型预算 {budget}，已用 {used}（{share}）；至今加载 {loads} 次，移出 {evictions} 次。"
         "本进程可用 {memory} 内存和 {cpus} 个 CPU。"
     ),
     "memory of models against the budget": "模型占用的内存与预算之比",
@@ -150,7 +155,6 @@ ZH_CN = {
     "last use": "最近使用",
     "plugin": "插件",
     "version": "版本",
-    "from": "来源",
     "demos": "演示",
     "{size} to fetch": "需下载 {size}",
     "embedded": "内置",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import demo_app
 from demo_app_image_text_fusion.checkpoints import CHECKPOINTS
 from demo_app_image_text_fusion.selfcheck import selfcheck
+from demo_app_image_text_fusion.zh_cn import ZH_CN
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
@@ -43,5 +44,6 @@ def register_demos() -> list[demo_app.Demo[Any]]:
             checkpoints=CHECKPOINTS,
             order=30,
             selfcheck=selfcheck,
+            translations={"zh-CN": ZH_CN},
         )
     ]

@@ -24,6 +24,7 @@ from demo_app.widgets import AVERAGE, drawing, index, numbers
 from demo_app_image_text_fusion import example_clip, scenes, views
 from demo_app_image_text_fusion.example import EXAMPLE, example, make
 from demo_app_image_text_fusion.explain import ROLLOUT, Seen, likeliest, look
+from demo_app_image_text_fusion.how import HOW
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
@@ -59,24 +60,6 @@ LESSONS = (
     Lesson(16, "shape beside", "zh", "The same network reads Chinese: do the same heads look at the same things?"),
 )
 
-HOW = """
-1. **Two extractors.** The question is cut into words, and each word becomes a vector from a table. The picture is cut
-   into patches, and each patch becomes a vector of the same width. Each gets two more vectors added: one for its place,
-   and one that says which of the two it is from.
-2. **One encoder.** All vectors stand in one row, and in every layer each may look at every other: words at patches,
-   patches at words. Nothing in the layers knows which is which: *early fusion*, as ViLT (Kim et al. 2021) has it.
-3. **One answer.** The vector of the first token, `[CLS]`, becomes a score for each answer.
-
-**Blind and deaf.** If the answer did not change without the picture, the question would have given it away; without the
-question, the picture. Only what falls in both cases has been *fused*.
-
-*Rollout* (Abnar and Zuidema 2020) multiplies the layers' attention, half of each being what a piece keeps of itself:
-where has what stands here at the end come from, through all layers?
-
-The scenes and questions are made by a program, so every answer is known; what the embedded network can do is measured
-on scenes of seeds that it has never seen.
-"""
-
 
 def build(handle: ModelHandle[Answerer]) -> None:
     """Lay out the tab and wire its events. Called once, inside the host's `gr.Blocks`."""
@@ -106,6 +89,7 @@ def build(handle: ModelHandle[Answerer]) -> None:
             lessons = gr.Dataset(
                 components=["textbox"],
                 samples=[[lesson.kind] for lesson in LESSONS],
+                sample_labels=[lesson.kind for lesson in LESSONS],
                 label="Try one: each teaches something",
                 type="index",
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import demo_app
 from demo_app_separable_conv.checkpoints import CHECKPOINTS
 from demo_app_separable_conv.selfcheck import selfcheck
+from demo_app_separable_conv.zh_cn import ZH_CN
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
@@ -43,5 +44,6 @@ def register_demos() -> list[demo_app.Demo[Any]]:
             checkpoints=CHECKPOINTS,
             order=40,
             selfcheck=selfcheck,
+            translations={"zh-CN": ZH_CN},
         )
     ]

@@ -23,6 +23,7 @@ from demo_app.together import Together
 from demo_app.widgets import AVERAGE, drawing, index, numbers
 from demo_app_text_classifier.example import TEXT, example
 from demo_app_text_classifier.explain import SHOWN, WORDS, Occlusion, Seen, best, choose, look, occlude, received
+from demo_app_text_classifier.how import HOW
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
@@ -83,23 +84,6 @@ LESSONS = (
 )
 
 PAIR = ("The acting is wonderful, but the plot is thin.", "The plot is thin, but the acting is wonderful.")
-
-HOW = """
-1. **Tokens.** The text is cut into pieces of a fixed vocabulary: frequent words stay whole, rare ones fall into parts.
-   `[CLS]` is put in front.
-2. **Embedding.** Each token becomes a vector that was learned in training. The order of the words enters here too: by
-   a vector for each place, or by mixing each token with its neighbours.
-3. **Attention.** In every layer each token takes a weighted mean of what all tokens offer. A head is one such set of
-   weights, and the heat map shows them: a row is the token that looks, and each row adds up to 1.
-4. **Pooling.** After the last layer the tokens' vectors become one vector for the whole text.
-5. **Answer.** One linear map turns it into a score for each label, and softmax turns scores into probabilities.
-
-The colours ask backwards. *Gradient × input*: how would the answer's score move if a token began to fade? *Attention*:
-how much of a token was looked at? *Take a word away*: what does the model say without it? They need not agree, and
-where they do not, the last one is the experiment.
-
-The model reads words and knows nothing else: not who wrote them, not whether they are true or meant.
-"""
 
 CAVEATS = {
     "attention": "Attention shows where the model looked, not why it decided: other attentions can give the same "
