@@ -54,7 +54,9 @@ def read_csv(path: Path, languages: Sequence[str]) -> Pairs:
     return Pairs(*([row[language] for row in rows] for language in languages))
 
 
-def read_pairs(options_source: Path | None, options_target: Path | None, data: Path | None, languages: Sequence[str]) -> Pairs:
+def read_pairs(
+    options_source: Path | None, options_target: Path | None, data: Path | None, languages: Sequence[str]
+) -> Pairs:
     """What a command line names: --source and --target, or --data. Raises `InputError` where it names neither."""
     if data is not None:
         return read_csv(data, languages)

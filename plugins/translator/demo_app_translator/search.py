@@ -115,7 +115,9 @@ def search(network: EncoderDecoder, source: Source, sentences: int, settings: Be
             if finished[n]:
                 best[n] = finished[n][0]
             elif not done[n]:
-                best[n] = Hypothesis(tuple(written[n * R, 1:].tolist()), totals[n, 0].item(), totals[n, 0].item() / norm)
+                best[n] = Hypothesis(
+                    tuple(written[n * R, 1:].tolist()), totals[n, 0].item(), totals[n, 0].item() / norm
+                )
         yield Stage(tuple(stage), tuple(best))
         if all(done):
             return

@@ -24,6 +24,4 @@ def selfcheck(translator: Translator, checkpoint: Checkpoint) -> Iterator[Compar
 
     for source, beams, sentence, expected in PUBLISHED.get(checkpoint.name, ()):
         (found,) = translator.translate([sentence], Beam(beams=beams, max_tokens=translator.config.max_tokens))
-        yield Comparison(
-            what=f"{sentence!r} with {beams} beams", source=source, expected=expected, found=found
-        )
+        yield Comparison(what=f"{sentence!r} with {beams} beams", source=source, expected=expected, found=found)

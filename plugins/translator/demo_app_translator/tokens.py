@@ -19,6 +19,8 @@ LETTERS = 6000  # characters of one language that have a token of their own
 class Vocabulary(Protocol):
     """What reads and writes one language."""
 
+    unknown: int  # id of what has no token
+
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without start and end."""
 
@@ -34,6 +36,7 @@ class Pieces:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
+        self.unknown = int(tokenizer.token_to_id(UNKNOWN))
 
     def encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text).ids)

@@ -99,9 +99,7 @@ class Trainer:
         lengths = [(len(target), len(source)) for source, target in zip(*rows, strict=True)]
         for numbers in batches(lengths, self.recipe.batch_size):
             batch = self._batch([rows[0][n] for n in numbers], [rows[1][n] for n in numbers])
-            training.set_rates(
-                self.optimizers, training.rise_and_fall(self.step, self.steps, self.recipe.warmup)
-            )
+            training.set_rates(self.optimizers, training.rise_and_fall(self.step, self.steps, self.recipe.warmup))
             loss = loss_of(self.network, batch, self.recipe.label_smoothing)
             self.network.zero_grad(set_to_none=True)
             loss.backward()
@@ -169,7 +167,9 @@ def loss_of(network: EncoderDecoder, batch: Batch, smoothing: float) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=pad, label_smoothing=smoothing)
 
 
-def fit(pairs: Pairs, validation: Pairs, config: Config, recipe: Recipe, tokenizers: tuple[Tokenizer, Tokenizer], out: Path) -> Translator:
+def fit(
+    pairs: Pairs, validation: Pairs, config: Config, recipe: Recipe, tokenizers: tuple[Tokenizer, Tokenizer], out: Path
+) -> Translator:
     """The mean weights that translated the validation pairs best. Goes on with `training.pt`, and removes it at last."""
     steps = recipe.epochs * len(batches([(0, 0)] * len(pairs), recipe.batch_size))
     trainer = Trainer(config, recipe, tokenizers, steps)

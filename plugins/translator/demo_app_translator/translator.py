@@ -18,8 +18,9 @@ from demo_app.nn import weights
 from demo_app_translator import published
 from demo_app_translator.model import Config, EncoderDecoder, Source, Trace
 from demo_app_translator.search import Beam, Hypothesis, Stage, search
-from demo_app_translator.tokens import Pieces, Vocabulary
+from demo_app_translator.tokens import SPACELESS, Pieces, Vocabulary
 
+LANGUAGES = {"en": "English", "de": "German", "fr": "French", "zh": "Chinese"}
 BATCH = 64  # sentences that are translated together
 ENDS = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=\S)|(?<=[。！？])(?=\S)|\n+")  # between two sentences
 
@@ -84,6 +85,13 @@ class Translator:
         device = self.network.source_embedding.weight.device
         return ids.to(device), mask.to(device)
 
+    def check(self, text: str) -> None:
+        """Raise `InputError` for a text that is not written in letters of the language that is read."""
+        ids = self.source.encode(text)
+        if ids and 2 * sum(token == self.source.unknown for token in ids) >= len(ids):
+            language = LANGUAGES.get(self.config.source, self.config.source)
+            raise InputError(f"This checkpoint reads {language}, and most of the text is in letters it does not know.")
+
     @torch.no_grad()
     def read(self, texts: Sequence[str]) -> Source:
         return self.network.encode(*self.encode(texts))
@@ -124,3 +132,8 @@ def sentences(text: str) -> list[str]:
     if not found:
         raise InputError("There is nothing to translate; write a sentence.")
     return found
+
+
+def joined(texts: Sequence[str], language: str) -> str:
+    """Sentences as one text, as the language writes them."""
+    return ("" if language in SPACELESS else " ").join(text for text in texts if text)

@@ -90,7 +90,9 @@ def write_checkpoint(folder: Path, *, chinese: bool, weights: str = "safetensors
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "embed_positions" not in name:
-                parameter.normal_(1.0 if "norm.weight" in name else 0.0, 0.25 if "shared" in name else 0.08)
+                parameter.normal_(
+                    1.0 if "norm.weight" in name else 0.0, 2 * config["d_model"] ** -0.5 if "shared" in name else 0.08
+                )
         network.final_logits_bias.normal_(0.0, 0.3)
     if sizes:
         _teach(network, folder, texts)
