@@ -208,8 +208,9 @@ def test_space_mends_what_is_stale(tmp_path: Path, plugins: Any) -> None:
     plugins.add("one", "", requires=("demo-app", "tokenizers>=0.21", "torch>=2.9"))
     project = '[project]\nname="demo-app"\ndependencies=["torch>=2.8", "gradio>=6.31,<7"]'
     (tmp_path / "pyproject.toml").write_text(project)
+    (tmp_path / "app.py").write_text("")
     assert demo_app("space", tmp_path, "--check").returncode == 1
-    assert demo_app("space", tmp_path).returncode == 0
+    assert demo_app("space", tmp_path, "--update").returncode == 0
     lines = (tmp_path / "requirements.txt").read_text().splitlines()
     assert lines[1:] == ["gradio>=6.31,<7", "tokenizers>=0.21", "torch>=2.9"]
     assert demo_app("space", tmp_path, "--check").returncode == 0
