@@ -184,7 +184,8 @@ def _check_plugin(plugin: Plugin, others: list[Plugin], settings: Settings, foun
         return
     _check_metadata(plugin, found)
     for what, mend in plugins.unmet_requirements(plugin):
-        found.add("requirements", f"{what[0].upper()}{what[1:]}.", f"{mend[0].upper()}{mend[1:]}.")
+        run = "Run: " if mend.startswith("pip ") else ""
+        found.add("requirements", f"{what}.", f"{run}{mend}." if run else f"{mend.capitalize()}.")
     demos = _call_hook(plugin, found)
     for name, where in _heavy_imports(plugin):
         found.add("import", f"importing {plugin.value} imports {name} (at {where}).", "Import it inside load or build.")

@@ -21,7 +21,8 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from demo_app.server import Server
-from demo_app.testing import serve
+from demo_app.testing import DemoHost
+from demo_app.testing.browser import Visits
 
 PLUGIN = """
 import demo_app
@@ -49,20 +50,24 @@ PROMPT = {"prompt": "ROMEO:", "checkpoint": "shakespeare", "form": "five"}
 
 
 @pytest.fixture(scope="module")
-def server(letters: Path, poems: Path, chatty: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The host with this plugin's tab, and tiny models under the names of its own."""
+def plugin_dir(letters: Path, poems: Path, chatty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plugin with this one's tab, and tiny models under the names of its own."""
     plugin = tmp_path_factory.mktemp("plugins") / "tiny"
     plugin.mkdir()
     folders = {"shakespeare": str(letters), "tang": str(poems), "smollm2": str(chatty)}
     (plugin / "pyproject.toml").write_text(PYPROJECT)
     (plugin / "tiny_generator_plugin.py").write_text(PLUGIN.replace("{folders!r}", repr(folders)))
-    with serve(plugins_dir=plugin.parent, only=("decoder_generator",)) as running:
-        yield running
+    return plugin
+
+
+@pytest.fixture(scope="module")
+def server(demo_host: DemoHost) -> Server:
+    return demo_host.server
 
 
 @pytest.fixture
-def client(server: Server) -> Client:
-    return Client(server.url, verbose=False)
+def client(demo_host: DemoHost) -> Client:
+    return demo_host.connect()
 
 
 def call(client: Client, action: str, **kwargs: Any) -> Any:
@@ -286,7 +291,7 @@ def test_stop_ends_the_text_within_a_step(client: Client) -> None:
     assert "1,000 tokens" not in stats
 
 
-def test_twenty_visitors_are_all_served(server: Server, writer: Writer) -> None:
+def test_twenty_visitors_are_all_served(server: Server, visit: Visits, writer: Writer) -> None:
     expected = written(writer, "ROMEO:", 30)
 
     def visit(_: int) -> str:
@@ -303,20 +308,16 @@ def escaped(text: str) -> str:
 
 
 @contextmanager
-def browser_page(server: Server, *, width: int = 1280, theme: str = "light") -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
-        page.goto(f"{server.url}?demo=decoder_generator")
-        page.get_by_role("button", name="Generate", exact=True).wait_for()
-        yield page
-        browser.close()
+def browser_page(visit: Visits, server: Server, **look: Any) -> Iterator[Any]:
+    page = visit(server.url, query="demo=decoder_generator", **look).page
+    page.get_by_role("button", name="Generate", exact=True).wait_for()
+    yield page
+    page.close()
 
 
-def test_a_candidate_that_is_clicked_is_taken(server: Server) -> None:
-    with browser_page(server) as page:
+@pytest.mark.browser
+def test_a_candidate_that_is_clicked_is_taken(server: Server, visit: Visits) -> None:
+    with browser_page(visit, server) as page:
         page.get_by_role("button", name="Start at the prompt").click()
         row = page.locator("button[data-token]").nth(2)
         row.wait_for()
@@ -328,9 +329,10 @@ def test_a_candidate_that_is_clicked_is_taken(server: Server) -> None:
         assert page.evaluate("window.hacked") is None
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_is_wider_than_a_phone(server: Server, theme: str) -> None:
-    with browser_page(server, width=390, theme=theme) as page:
+def test_nothing_is_wider_than_a_phone(server: Server, visit: Visits, theme: str) -> None:
+    with browser_page(visit, server, width=390, theme=theme) as page:
         page.get_by_role("button", name="Generate", exact=True).click()
         page.get_by_text("tokens/s").first.wait_for()
         page.get_by_role("button", name="Start at the prompt").click()
@@ -340,8 +342,9 @@ def test_nothing_is_wider_than_a_phone(server: Server, theme: str) -> None:
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
 
 
-def test_a_visitor_who_closes_the_page_leaves_the_loop(server: Server) -> None:
-    with browser_page(server) as page:
+@pytest.mark.browser
+def test_a_visitor_who_closes_the_page_leaves_the_loop(server: Server, visit: Visits) -> None:
+    with browser_page(visit, server) as page:
         page.locator("button.label-wrap", has_text="Settings").click()
         page.get_by_label("number input for Tokens at most").fill("1000")
         page.get_by_role("button", name="Generate", exact=True).click()

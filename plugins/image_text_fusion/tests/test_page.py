@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from demo_app_image_text_fusion.tab import telling
 from playwright.sync_api import expect
 
 from demo_app.server import Server
-from demo_app.testing import serve
+from demo_app.testing import DemoHost
 
 pytestmark = pytest.mark.browser
 
@@ -21,9 +20,8 @@ TABS = ("Blind and deaf", "Draw your own", "Tags", "Captions", "Video", "Many qu
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serve(plugins_dir=ROOT / "plugins", only=("image_text_fusion",)) as running:
-        yield running
+def server(demo_host: DemoHost) -> Server:
+    return demo_host.server
 
 
 def test_a_word_lights_patches_and_a_patch_lights_words(server: Server, visit: Any) -> None:

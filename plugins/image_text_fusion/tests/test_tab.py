@@ -7,7 +7,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +27,25 @@ from PIL import Image
 
 from demo_app import InputError
 from demo_app.server import Server
-from demo_app.testing import serve
+from demo_app.testing import DemoHost
 
 ROOT = Path(__file__).resolve().parents[3]
 MAX_ROWS = 40
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serve(plugins_dir=ROOT / "plugins", only=("image_text_fusion",), max_rows=MAX_ROWS) as running:
-        yield running
+def demo_settings() -> dict[str, Any]:
+    return {"max_rows": MAX_ROWS}
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Client:
-    return Client(server.url, verbose=False)
+def server(demo_host: DemoHost) -> Server:
+    return demo_host.server
+
+
+@pytest.fixture(scope="module")
+def client(demo_host: DemoHost) -> Client:
+    return demo_host.client
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from demo_app_separable_conv.example import ASSETS
 from playwright.sync_api import expect
 
 from demo_app.server import Server
-from demo_app.testing import serve
+from demo_app.testing import DemoHost
 
 pytestmark = pytest.mark.browser
 
@@ -20,9 +19,8 @@ TABS = ("Filters and sums", "What it costs", "Twins", "Attention", "Many picture
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serve(plugins_dir=ROOT / "plugins", only=("separable_conv",)) as running:
-        yield running
+def server(demo_host: DemoHost) -> Server:
+    return demo_host.server
 
 
 def test_a_picture_of_ones_own_is_named_and_its_sums_can_be_read(server: Server, visit: Any) -> None:

@@ -10,7 +10,6 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from PIL import Image
 
 from demo_app.pictures import open_picture
 from demo_app.server import Server
-from demo_app.testing import serve
+from demo_app.testing import DemoHost
 
 ROOT = Path(__file__).resolve().parents[3]
 CAT, HORSE = ASSETS / "cat.jpg", ASSETS / "horse.png"
@@ -34,14 +33,18 @@ MAX_ROWS = 60
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serve(plugins_dir=ROOT / "plugins", only=("separable_conv",), max_rows=MAX_ROWS) as running:
-        yield running
+def demo_settings() -> dict[str, Any]:
+    return {"max_rows": MAX_ROWS}
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Client:
-    return Client(server.url, verbose=False)
+def server(demo_host: DemoHost) -> Server:
+    return demo_host.server
+
+
+@pytest.fixture(scope="module")
+def client(demo_host: DemoHost) -> Client:
+    return demo_host.client
 
 
 def call(client: Client, action: str, *args: Any) -> Any:

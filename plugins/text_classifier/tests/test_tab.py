@@ -21,7 +21,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from demo_app.server import Server
-from demo_app.testing import serve
+from demo_app.testing import DemoHost
+from demo_app.testing.browser import Visits
 
 MAX_TEXT, MAX_ROWS = 2_000, 600
 PLUGIN = """
@@ -70,20 +71,29 @@ def deep(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path, chinese: Path, deep: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The host with this plugin's tab, and tiny models under the names of its own."""
+def plugin_dir(folder: Path, chinese: Path, deep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plugin with this one's tab, and tiny models under the names of its own."""
     plugin = tmp_path_factory.mktemp("plugins") / "tiny"
     plugin.mkdir()
     folders = {"sst2": str(folder), "emotion": str(folder), "zh_reviews": str(chinese), "distilbert_sst2": str(deep)}
     (plugin / "pyproject.toml").write_text(PYPROJECT)
     (plugin / "tiny_text_classifier_plugin.py").write_text(PLUGIN.replace("{folders!r}", repr(folders)))
-    with serve(plugins_dir=plugin.parent, only=("text_classifier",), max_text=MAX_TEXT, max_rows=MAX_ROWS) as running:
-        yield running
+    return plugin
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Client:
-    return Client(server.url, verbose=False)
+def demo_settings() -> dict[str, Any]:
+    return {"max_text": MAX_TEXT, "max_rows": MAX_ROWS}
+
+
+@pytest.fixture(scope="module")
+def server(demo_host: DemoHost) -> Server:
+    return demo_host.server
+
+
+@pytest.fixture(scope="module")
+def client(demo_host: DemoHost) -> Client:
+    return demo_host.client
 
 
 def call(client: Client, action: str, *args: Any, **kwargs: Any) -> Any:
@@ -303,23 +313,13 @@ def test_the_page_opens_with_what_the_real_model_says() -> None:
 
 
 @contextmanager
-def browser_page(server: Server, *, width: int = 1280, theme: str = "light") -> Iterator[Any]:
-    """The tab, open in Chromium, with `page.problems`: errors, dialogs and requests that left for another host."""
-    chromium = pytest.importorskip("chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = chromium.launch(playwright)
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.problems = []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on("dialog", lambda dialog: (page.problems.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda r: None if r.url.startswith((server.url, "data:")) else page.problems.append(r.url))
-        page.goto(f"{server.url}?__theme={theme}")
-        page.locator(".viz-strip").first.wait_for()
-        yield page
-        assert page.problems == []
-        browser.close()
+def browser_page(visit: Visits, server: Server, **look: Any) -> Iterator[Any]:
+    """The tab, open in a browser; nothing is complained about, and no request leaves for another host."""
+    seen = visit(server.url, **look)
+    seen.page.locator(".viz-strip").first.wait_for()
+    yield seen.page
+    assert seen.complaints == []
+    assert seen.strangers(server.url) == []
 
 
 def fits(page: Any) -> bool:
@@ -327,9 +327,9 @@ def fits(page: Any) -> bool:
 
 
 @pytest.mark.browser
-def test_markup_in_text_and_label_is_shown_and_not_run(server: Server) -> None:
+def test_markup_in_text_and_label_is_shown_and_not_run(server: Server, visit: Visits) -> None:
     attack = "<img src=x onerror=alert(1)> ${alert(2)} {{alert(3)}}"
-    with browser_page(server) as page:
+    with browser_page(visit, server) as page:
         page.locator("textarea").first.fill(attack)
         page.locator("textarea").first.press("Enter")
         page.locator(".viz-strip", has_text="onerror").wait_for()
@@ -344,8 +344,8 @@ def test_markup_in_text_and_label_is_shown_and_not_run(server: Server) -> None:
 
 
 @pytest.mark.browser
-def test_a_head_opens_with_the_keyboard_and_its_weights_can_be_read(server: Server) -> None:
-    with browser_page(server) as page:
+def test_a_head_opens_with_the_keyboard_and_its_weights_can_be_read(server: Server, visit: Visits) -> None:
+    with browser_page(visit, server) as page:
         page.get_by_role("button", name="Two halves").click()
         page.locator(".viz-lesson").wait_for()
         page.get_by_role("button", name="Layer 2, head 3").focus()
@@ -359,10 +359,10 @@ def test_a_head_opens_with_the_keyboard_and_its_weights_can_be_read(server: Serv
 
 
 @pytest.mark.browser
-def test_the_pickers_offer_the_layers_and_heads_of_the_chosen_checkpoint(server: Server) -> None:
+def test_the_pickers_offer_the_layers_and_heads_of_the_chosen_checkpoint(server: Server, visit: Visits) -> None:
     from playwright.sync_api import expect
 
-    with browser_page(server, width=390) as page:
+    with browser_page(visit, server, width=390) as page:
         layer, head = (page.locator("fieldset", has=page.get_by_text(name, exact=True)) for name in ("Layer", "Head"))
         layers, heads = layer.get_by_role("radio"), head.get_by_role("radio")
         expect(layers).to_have_count(1 + 2)
@@ -390,8 +390,8 @@ def test_the_pickers_offer_the_layers_and_heads_of_the_chosen_checkpoint(server:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_is_wider_than_a_phone(server: Server, theme: str) -> None:
-    with browser_page(server, width=390, theme=theme) as page:
+def test_nothing_is_wider_than_a_phone(server: Server, visit: Visits, theme: str) -> None:
+    with browser_page(visit, server, width=390, theme=theme) as page:
         assert fits(page)
         page.locator("textarea").first.fill("unlikely " * 100)
         page.get_by_role("button", name="Classify", exact=True).click()
