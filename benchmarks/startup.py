@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 import httpx
-from common import Memory, Result, arguments, bare_like, compare, host_command, report, serve
+from common import ROOT, Memory, Result, arguments, bare_like, compare, host_command, report, serve
 from playwright.sync_api import Browser, sync_playwright
 
 MEGABYTE = 1e6
@@ -107,8 +107,8 @@ def start(command: Sequence[str | Path], browser: Browser, **environment: str) -
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
-    from chromium import launch
+    sys.path.append(str(ROOT))
+    from demo_app.testing.chromium import launch
 
     with sync_playwright() as playwright, contextlib.closing(launch(playwright)) as browser:
         page = browser.new_page()  # the first page of a browser is slow
