@@ -23,7 +23,7 @@ TOKENIZERS = {"zh": "zh", "ja": "char"}  # of sacrebleu, by target language: whe
 
 
 def scores(translator: Translator, pairs: Pairs, settings: Beam) -> dict[str, float | str]:
-    """BLEU and chrF (Post 2018, https://arxiv.org/abs/1804.08771), lower-cased, of translations beside the given ones."""
+    """BLEU and chrF (Post 2018, https://arxiv.org/abs/1804.08771), lower-cased, beside the given translations."""
     written = translator.translate(pairs.source, settings)
     bleu = BLEU(lowercase=True, tokenize=TOKENIZERS.get(translator.config.target, "13a"))
     score = bleu.corpus_score(written, [pairs.target])

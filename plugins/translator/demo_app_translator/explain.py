@@ -1,6 +1,6 @@
 """What a translation shows of itself: who looked at whom, what else was considered. Pure functions; no gradio."""
 
-# L layers, H heads, S source tokens, T target tokens, R beams; words instead of tokens: W of the source, V of the target
+# L layers, H heads, S source tokens, T target tokens; words instead of tokens: W of the source, V of the target
 
 from __future__ import annotations
 

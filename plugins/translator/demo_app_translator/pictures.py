@@ -99,10 +99,8 @@ def beam_tree(seen: Seen) -> str:
             parent = at[step - 1, node.parent]
             from_x, from_y = (step - 1) * STEP + 44 + STEP - 22, places[id(parent)][1] * NODE + NODE / 2
         middle = (from_x + x) / 2
-        edges.append(
-            f'<path class="tra-edge{kind}" d="M{from_x:.0f} {from_y:.0f}C{middle:.0f} {from_y:.0f} {middle:.0f} {y:.0f} '
-            f'{x:.0f} {y:.0f}"/>'
-        )
+        curve = f"M{from_x:.0f} {from_y:.0f}C{middle:.0f} {from_y:.0f} {middle:.0f} {y:.0f} {x:.0f} {y:.0f}"
+        edges.append(f'<path class="tra-edge{kind}" d="{curve}"/>')
         boxes.append(_box(node, seen, x, y, kind))
     height, width = rows * NODE + 4, steps * STEP + 44
     label = f"The beam search, {seen.beams} beam{'s' if seen.beams > 1 else ''}, step by step"
@@ -137,7 +135,7 @@ def _box(node: Node, seen: Seen, x: float, y: float, kind: str) -> str:
 
 
 def two_designs(seen: Seen) -> str:
-    """What may be looked at in an encoder-decoder and in a decoder-only network, for this sentence, and what it costs."""
+    """What is looked at in an encoder-decoder, and what could be in a decoder-only network, and what each costs."""
     S, T = len(seen.source), len(seen.target)
     names = [*(piece.strip() or "␣" for piece in seen.source), *(piece.strip() or "␣" for piece in seen.target)]
     split = np.zeros((S + T, S + T), np.float32)

@@ -50,7 +50,9 @@ class Recipe:
     warmup: float = option(0.05, "share of all steps")
     weight_decay: float = option(0.1, "of matrices")
     label_smoothing: float = option(0.1, "probability mass given to all tokens alike")
-    merge_dropout: float = option(0.1, "probability to leave out a merge of the tokenizers (BPE-dropout)")
+    merge_dropout: float = option(
+        0.1, "probability to leave out a merge of the tokenizers (BPE-dropout); no seed rules it"
+    )
     average: float = option(0.999, "decay of the running mean of the weights, which is what is saved")
     evaluate_every: int = option(5, "epochs")
     seed: int = option(0, "of weights, order and dropout")
@@ -92,7 +94,11 @@ class Trainer:
         self.best, self.best_state = -1.0, {}
 
     def run_epoch(self, pairs: Pairs, bar: tqdm) -> None:
-        """One pass over the data. All chance comes from the seed and the epoch's number, so it can be repeated."""
+        """One pass over the data.
+
+        All chance comes from the seed and the epoch's number, but for which merges are left out: the tokenizer draws
+        them itself and takes no seed. Without `merge_dropout` a training can be repeated to the bit.
+        """
         torch.manual_seed(self.recipe.seed * 100_003 + self.epoch)
         self.network.train()
         rows = [self._tokenise(self.source, pairs.source), self._tokenise(self.target, pairs.target)]
@@ -168,7 +174,12 @@ def loss_of(network: EncoderDecoder, batch: Batch, smoothing: float) -> Tensor:
 
 
 def fit(
-    pairs: Pairs, validation: Pairs, config: Config, recipe: Recipe, tokenizers: tuple[Tokenizer, Tokenizer], out: Path
+    pairs: Pairs,
+    validation: Pairs,
+    config: Config,
+    recipe: Recipe,
+    tokenizers: tuple[Tokenizer, Tokenizer],
+    out: Path,
 ) -> Translator:
     """The mean weights that translated the validation pairs best. Goes on with `training.pt`, and removes it at last."""
     steps = recipe.epochs * len(batches([(0, 0)] * len(pairs), recipe.batch_size))

@@ -22,7 +22,9 @@ from demo_app_translator.tokens import SPACELESS, Pieces, Vocabulary
 
 LANGUAGES = {"en": "English", "de": "German", "fr": "French", "zh": "Chinese"}
 BATCH = 64  # sentences that are translated together
-ENDS = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=\S)|(?<=[。！？])(?=\S)|\n+")  # between two sentences
+ENDS = re.compile(
+    r"(?:(?<=[.!?…])|(?<=[.!?…][\"'”’)\]]))\s+(?=\S)|(?<=[。！？])(?=[^”’」』）])|\n+"
+)  # between two sentences
 
 
 class Translator:
@@ -127,7 +129,10 @@ class Translator:
 
 
 def sentences(text: str) -> list[str]:
-    """A text cut after each sentence and line: the network has learned from single ones. Raises `InputError` for none."""
+    """A text cut after each sentence and line, as the network has learned from single ones.
+
+    Raises `InputError` for a text without any.
+    """
     found = [part.strip() for part in ENDS.split(text) if part and part.strip()]
     if not found:
         raise InputError("There is nothing to translate; write a sentence.")
