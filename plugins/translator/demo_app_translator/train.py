@@ -181,7 +181,10 @@ def fit(
     tokenizers: tuple[Tokenizer, Tokenizer],
     out: Path,
 ) -> Translator:
-    """The mean weights that translated the validation pairs best. Goes on with `training.pt`, and removes it at last."""
+    """The mean weights that translated the validation pairs best.
+
+    Goes on with `training.pt`, and removes it at last.
+    """
     steps = recipe.epochs * len(batches([(0, 0)] * len(pairs), recipe.batch_size))
     trainer = Trainer(config, recipe, tokenizers, steps)
     out.mkdir(parents=True, exist_ok=True)

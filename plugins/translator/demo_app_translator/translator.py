@@ -73,7 +73,8 @@ class Translator:
 
     def save(self, folder: Path) -> None:
         """In the layout that `load` reads, in half precision. Only for what has one tokenizer a language."""
-        assert isinstance(self.source, Pieces) and isinstance(self.target, Pieces)
+        assert isinstance(self.source, Pieces)
+        assert isinstance(self.target, Pieces)
         weights.save(folder, self.network, self.config)
         self.source.tokenizer.save(str(folder / "source.json"), pretty=False)
         self.target.tokenizer.save(str(folder / "target.json"), pretty=False)

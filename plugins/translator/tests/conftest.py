@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 
@@ -17,10 +18,13 @@ prepare_environment()
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
 torch.set_num_threads(1)
 
-ENGLISH = [f"A {size} {who} {does} a {what}." for size in ("small", "big") for who in ("dog", "cat", "man", "woman")
-           for does in ("sees", "has", "eats") for what in ("ball", "fish", "house", "red car")]  # fmt: skip
-GERMAN = [f"Ein {size} {who} {does} {what}." for size in ("kleiner", "großer") for who in ("Hund", "Kater", "Mann", "Typ")
-          for does in ("sieht", "hat", "isst") for what in ("einen Ball", "einen Fisch", "ein Haus", "ein rotes Auto")]  # fmt: skip
+SIZES = (("small", "kleiner"), ("big", "großer"))
+WHO = (("dog", "Hund"), ("cat", "Kater"), ("man", "Mann"), ("woman", "Typ"))
+DOES = (("sees", "sieht"), ("has", "hat"), ("eats", "isst"))
+WHAT = (("ball", "einen Ball"), ("fish", "einen Fisch"), ("house", "ein Haus"), ("red car", "ein rotes Auto"))
+ALL = list(itertools.product(SIZES, WHO, DOES, WHAT))
+ENGLISH = [f"A {size[0]} {who[0]} {does[0]} a {what[0]}." for size, who, does, what in ALL]
+GERMAN = [f"Ein {size[1]} {who[1]} {does[1]} {what[1]}." for size, who, does, what in ALL]
 TINY = {"width": 16, "heads": 2, "encoder_layers": 2, "decoder_layers": 2, "feed_forward": 24, "max_tokens": 32}
 
 

@@ -76,7 +76,7 @@ def test_letters_that_are_not_known_are_told(tiny: Translator) -> None:
 
 def test_pairs_come_from_two_files_or_a_table(tmp_path: Path) -> None:
     (tmp_path / "a.en").write_text("one\ntwo\n", "utf-8")
-    (tmp_path / "a.de.gz").write_bytes(gzip.compress("eins\nzwei\n".encode()))
+    (tmp_path / "a.de.gz").write_bytes(gzip.compress(b"eins\nzwei\n"))
     (tmp_path / "a.csv").write_text('en,zh\n"Hi, you",你好\n', "utf-8-sig")
     pairs = read_pairs(tmp_path / "a.en", tmp_path / "a.de.gz", None, ("en", "de"))
     assert (pairs.source, pairs.target) == (["one", "two"], ["eins", "zwei"])

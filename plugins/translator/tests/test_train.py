@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_a_training_that_is_killed_goes_on_to_the_same_weights(files: list[str],
     code = "import sys; from demo_app_translator import train; train.main(sys.argv[1:])"
     out = tmp_path / "killed"
     command = [sys.executable, "-c", code, *files, "--out", str(out), *more]
-    path = {"PYTHONPATH": ":".join(sys.path)}
+    path = os.environ | {"PYTHONPATH": ":".join(sys.path)}
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=path)
     assert running.stderr is not None
     for line in running.stderr:
@@ -91,6 +92,6 @@ def test_what_is_missing_is_one_sentence(files: list[str], tmp_path: Path) -> No
         train.main(["--languages", "en", "de", "--out", str(tmp_path / "x")])
     with pytest.raises(SystemExit, match="neither a folder"):
         evaluate.main(["--checkpoint", "nothing", "--data", "x.csv"])
+    options = [*files, "--out", str(tmp_path / "y"), "--heads", "7"]
     with pytest.raises(SystemExit, match="cannot be shared out"):
-        trained_main = [*files, "--out", str(tmp_path / "y"), "--heads", "7"]
-        train.main(trained_main)
+        train.main(options)
