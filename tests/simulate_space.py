@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Space:
     seconds: dict[str, float]  # what each step took
     packages: str  # pip freeze
     conflicts: tuple[str, ...]  # pip check
+    name: str = "app"  # of the folder with the repository: an image may have several, one runs at a time
 
     @property
     def python(self) -> Path:
@@ -52,7 +53,7 @@ class Space:
 
     @property
     def app(self) -> Path:
-        return self.folder / "app"
+        return self.folder / self.name
 
     def variables(self, port: int) -> dict[str, str]:
         """All that the app's process gets."""
@@ -119,6 +120,25 @@ def build(folder: Path) -> Space:
     return Space(folder, header, seconds, pip(space, "freeze"), complaints)
 
 
+def beside(space: Space, name: str, *plugins: str) -> Space:
+    """A Space of these plugins, as `demo-app space` makes it, in the image of another one.
+
+    Its own requirements are given to pip there, which takes seconds; `packages` is what pip had to install for them.
+    """
+    folder = space.folder / name
+    command = [sys.executable, "-m", "demo_app", "space", folder, "--only", ",".join(plugins)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    alone = space.folder / f"requirements of {name}"
+    alone.mkdir()
+    shutil.copy(folder / "requirements.txt", alone)
+    header = read_header(folder / "README.md")
+    added = [text.format(gradio=header["sdk_version"]) for text in ADDED]
+    said = pip(space, "install", "-r", "requirements.txt", *added, cwd=alone)
+    installed = "".join(line for line in said.splitlines() if line.startswith("Successfully installed"))
+    own(folder)
+    return replace(space, name=name, header=header, packages=installed)
+
+
 def copy_repository(target: Path) -> None:
     """The files of HEAD; without git, all files but what git would ignore."""
     target.mkdir()
@@ -183,7 +203,7 @@ def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
 @contextlib.contextmanager
 def run(space: Space) -> Iterator[Running]:
     """`python app.py` as the Space's user, until it answers; ended afterwards."""
-    port, log = free_port(), space.folder / "log.txt"
+    port, log = free_port(), space.folder / f"{space.name}.log"
     user = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"] if is_root() else []
     started = time.perf_counter()
     with log.open("wb") as output:
@@ -266,6 +286,16 @@ def classify(url: str, text: str) -> str:
         said = answer.inner_text()
         browser.close()
     return said
+
+
+def name_picture(url: str, picture: Path) -> str:
+    """What the picture classifier says is in it; asked as a program asks."""
+    from demo_app.testing import wire
+
+    with picture.open("rb") as file:
+        path = httpx.post(f"{url}gradio_api/upload", files={"files": file}, timeout=60).json()[0]
+    given = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    return str(wire.run(url, "separable_conv_classify", given, "cifar10").json()["data"][0]["label"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

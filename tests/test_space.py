@@ -11,7 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 import simulate_space
-from simulate_space import Running, Space
+from simulate_space import ROOT, Running, Space
+
+from demo_app.testing import wire
 
 pytestmark = [
     pytest.mark.space,
@@ -39,6 +41,18 @@ def started() -> float:
 @pytest.fixture(scope="module")
 def running(space: Space, started: float) -> Iterator[Running]:
     with simulate_space.run(space) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def of_two(space: Space) -> Space:
+    """What `demo-app space` makes of two plugins, in the same image: building one takes minutes."""
+    return simulate_space.beside(space, "of_two", "text_classifier", "separable_conv")
+
+
+@pytest.fixture(scope="module")
+def running_two(of_two: Space) -> Iterator[Running]:
+    with simulate_space.run(of_two) as running:
         yield running
 
 
@@ -80,3 +94,17 @@ def test_nothing_is_written_outside_home_and_the_temporary_folder(
     httpx.get(running.url, timeout=30)
 
     assert simulate_space.written(space, started) == []
+
+
+def test_a_space_of_two_plugins_needs_no_more_than_all_of_them_and_has_no_more(of_two: Space) -> None:
+    assert of_two.packages == ""  # pip had nothing to install
+    assert {path.name for path in (of_two.app / "plugins").iterdir()} == {"text_classifier", "separable_conv"}
+    assert of_two.header["sdk_version"]
+
+
+def test_a_space_of_two_plugins_has_two_tabs_and_both_answer(running_two: Running) -> None:
+    tabs = [c["props"].get("id") for c in wire.config(running_two.url)["components"] if c["type"] == "tabitem"]
+    assert [name for name in tabs if name is not None] == ["text_classifier", "separable_conv", "status"]
+    assert simulate_space.classify(running_two.url, "A warm and wonderful film.").lower() == "positive"
+    picture = ROOT / "plugins" / "separable_conv" / "demo_app_separable_conv" / "assets" / "horse.png"
+    assert simulate_space.name_picture(running_two.url, picture) == "horse"
