@@ -9,6 +9,8 @@ is usable when a button of its first tab has answered, counted from the moment t
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import ROOT, Result, arguments, clean_environment, compare, noise, report, serve
+from common import ROOT, Result, arguments, clean_environment, compare, family, noise, report, serve
 from playwright.sync_api import Browser
 from startup import MEGABYTE, chromium
 
@@ -77,6 +79,7 @@ class Start:
     cpu: float  # seconds of CPU that the host had used by then
     rss: float  # MB, before the page was opened
     usable: float  # seconds from asking for the page to a button's answer
+    page_cpu: float  # seconds of CPU that host and browser used for that
 
 
 def main() -> int:
@@ -98,6 +101,7 @@ def main() -> int:
         results(starts, listings),
         f"{runs} runs of each in turns; page and listing are to be reached in seconds, not as ratios",
         f"CPU seconds of the host until then: {cpu(starts[MANY]):.2f} with {MANY}, {cpu(starts[FEW]):.2f} with {FEW}",
+        f"CPU seconds of host and browser for the page: {page_cpu(starts[MANY]):.2f} and {page_cpu(starts[FEW]):.2f}",
         peer=f"{FEW} plugins",
     )
 
@@ -129,6 +133,10 @@ def cpu(starts: list[Start]) -> float:
     return median(start.cpu for start in starts)
 
 
+def page_cpu(starts: list[Start]) -> float:
+    return median(start.page_cpu for start in starts)
+
+
 def installed(folder: Path, count: int) -> Path:
     """A folder for `PYTHONPATH` with so many plugins, as pip leaves them in site-packages."""
     for n in range(1, count + 1):
@@ -153,12 +161,24 @@ def start(folder: Path, browser: Browser) -> Start:
     with serve(command(folder, "run"), **environment) as server, browser.new_context() as context:
         cpu, rss = server.cpu, server.memory.rss / MEGABYTE
         page: Any = context.new_page()
+        before = cpu_seconds(os.getpid())  # of this process, the host and the browser: its descendants
         asked = time.perf_counter()
         page.goto(server.url, wait_until="commit")
         page.locator("textarea:visible").first.fill("loud", timeout=60_000)
         page.get_by_role("button", name="Shout").first.click()
         page.wait_for_function("[...document.querySelectorAll('textarea')].some(text => text.value === 'LOUD')")
-        return Start(server.first_answer, cpu, rss, time.perf_counter() - asked)
+        took = time.perf_counter() - asked
+        return Start(server.first_answer, cpu, rss, took, cpu_seconds(os.getpid()) - before)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Seconds of CPU of a process and its descendants, without those that have ended."""
+    ticks = 0
+    for member in family(pid):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def listing(folder: Path, count: int) -> float:
