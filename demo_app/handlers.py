@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 import gradio as gr
@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from demo_app import zerogpu
 from demo_app.api import DemoError, InputError
-from demo_app.i18n import say
+from demo_app.i18n import say, say_updates
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -123,15 +123,16 @@ def _within(
         async def call_async_generator(*args: Any, **kwargs: Any) -> Any:
             with context(args):
                 async for value in fn(*args, **kwargs):
-                    yield value
+                    yield say_updates(value)
 
         return call_async_generator
     if inspect.isgeneratorfunction(fn):
 
         @functools.wraps(fn)
         def call_generator(*args: Any, **kwargs: Any) -> Any:
-            with context(args):
-                yield from fn(*args, **kwargs)
+            with context(args), closing(fn(*args, **kwargs)) as values:  # whoever cancels, cancels the handler
+                for value in values:
+                    yield say_updates(value)
 
         return call_generator
     if inspect.iscoroutinefunction(fn):
@@ -139,13 +140,13 @@ def _within(
         @functools.wraps(fn)
         async def call_coroutine(*args: Any, **kwargs: Any) -> Any:
             with context(args):
-                return await fn(*args, **kwargs)
+                return say_updates(await fn(*args, **kwargs))
 
         return call_coroutine
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
         with context(args):
-            return fn(*args, **kwargs)
+            return say_updates(fn(*args, **kwargs))
 
     return call

@@ -2,7 +2,7 @@
 
 A demo's `translations` give, for each language, the English texts of its tab and what they are in that language.
 `{name}` in a text stands for whatever changes there; it appears at `{name}` in the translation, itself translated if
-it is known.
+it is known, but as it is where it is quoted: “{name}”.
 
 What stands on the page from the start is translated in the browser, by Gradio: `mark` puts markers into the page's
 configuration, and only there, so that components, the API and its clients know English alone. A marker's key is the
@@ -27,7 +27,7 @@ Find = Callable[[str, str], str | None]  # (English text, language) -> its trans
 
 SHOWN = ("label", "info", "placeholder", "title", "x_title", "y_title", "description")  # props that are words for eyes
 VALUES = ("button", "downloadbutton", "markdown", "html", "uploadbutton")  # components whose value is such words
-MOST_HTML = 6000  # characters of a drawing that is sent in both languages; larger ones hold pictures, not words
+MOST_HTML = 10_000  # characters of a drawing that every visitor is sent in all languages
 
 _DOT = " · "
 _PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -68,8 +68,13 @@ class Catalog:
         for pattern, said in self._patterns.get(language, ()):
             match = pattern.fullmatch(text)
             if match:
-                known = {f"{{{name}}}": self.find(part, language) or part for name, part in match.groupdict().items()}
-                return "".join(known.get(part, part) for part in re.split(r"(\{[a-z_]+\})", said))
+                found = match.groupdict()
+                parts = _PLACE.split(said)
+                for i in range(1, len(parts), 2):
+                    part = found.get(parts[i], f"{{{parts[i]}}}")
+                    quoted = parts[i - 1].endswith("“") and parts[i + 1].startswith("”")
+                    parts[i] = part if quoted else self.find(part, language) or part
+                return "".join(parts)
         return None
 
     def say(self, text: str, accepted: str) -> str:
@@ -93,7 +98,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     parts, seen = _PLACE.split(text), set[str]()
     for i in range(1, len(parts), 2):
         name = parts[i]
-        parts[i] = f"(?P={name})" if name in seen else f"(?P<{name}>.+?)"
+        parts[i] = f"(?P={name})" if name in seen else f"(?P<{name}>.*?)"
         seen.add(name)
     parts[::2] = map(re.escape, parts[::2])
     return re.compile("".join(parts), re.DOTALL)
@@ -123,6 +128,32 @@ def say(text: str) -> str:
         return text
     said: str = catalog.say(text, headers.get("accept-language", ""))
     return said
+
+
+def say_html(drawing: str) -> str:
+    """A drawing with the texts between its tags in that language."""
+    parts = _TAG.split(drawing)
+    for i, words in _between_tags(parts):
+        parts[i] = parts[i].replace(parts[i].strip(), html.escape(say(words)))
+    return "".join(parts)
+
+
+def say_updates(result: Any) -> Any:
+    """What a handler returns, with the labels and choices of its `gr.update(...)`s in that language."""
+    if isinstance(result, tuple | list):
+        return type(result)(map(say_updates, result)) if any(_is_update(part) for part in result) else result
+    if not _is_update(result):
+        return result
+    said: dict[str, Any] = {prop: say(text) for prop, text in result.items() if prop in SHOWN and isinstance(text, str)}
+    if _has_choices(result):
+        said["choices"] = [
+            (say(label), value) if isinstance(label, str) else (label, value) for label, value in result["choices"]
+        ]
+    return {**result, **said}
+
+
+def _is_update(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("__type__") == "update"
 
 
 @dataclass(frozen=True)
@@ -174,8 +205,13 @@ def _words(kind: str, props: Mapping[str, Any], catalog: Catalog) -> Iterator[tu
                 yield prop, text, catalog.find
             elif kind == "markdown":
                 yield prop, text, partial(_in_markdown, catalog)
-            elif len(text) <= MOST_HTML:
+            elif not is_large(text):
                 yield prop, text, partial(_in_html, catalog)
+
+
+def is_large(drawing: Any) -> bool:
+    """Whether a value is a drawing that is said to each visitor rather than sent in all languages."""
+    return isinstance(drawing, str) and len(drawing) > MOST_HTML
 
 
 def _has_choices(props: Mapping[str, Any]) -> bool:
@@ -228,8 +264,10 @@ def texts(config: Mapping[str, Any], ids: Iterable[int]) -> Iterator[str]:
                     yield from (words for _, words in _between_tags(_TAG.split(text)))
                 else:
                     yield text
-            if _has_choices(props):
-                yield from (label for label, _ in props["choices"] if isinstance(label, str))
+            if component["type"] == "html" and is_large(props.get("value")):
+                yield from (words for _, words in _between_tags(_TAG.split(props["value"])))
+            if _has_choices(props):  # a choice that is called by its value is data
+                yield from (label for label, value in props["choices"] if isinstance(label, str) and label != value)
             yield from props.get("sample_labels") or ()
 
 

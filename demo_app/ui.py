@@ -240,8 +240,9 @@ def _compose(
             report_view, report = status.build(plugins, models, handlers)
 
         _translate(page, tabs)
-        # Gradio's page does not translate what the samples of a `gr.Dataset` are called
+        # Said when the page opens: what Gradio's page does not translate, what is too large to send in all languages
         samples = [part for part in page.blocks.values() if isinstance(part, gr.Dataset) and part.sample_labels]
+        drawings = [part for part in page.blocks.values() if isinstance(part, gr.HTML) and i18n.is_large(part.value)]
         names = {tab.name for tab in tabs} | {status.NAME}
 
         def open_tab(request: gr.Request) -> tuple[Any, ...]:
@@ -253,12 +254,14 @@ def _compose(
                 gr.update(sample_labels=labels) if labels != part.sample_labels else gr.skip()
                 for part, labels in zip(samples, called, strict=True)
             ]
-            return selected, report() if wanted == status.NAME else gr.skip(), *renamed
+            redrawn = [i18n.say_html(part.value) for part in drawings]
+            redrawn = [gr.skip() if said == part.value else said for part, said in zip(drawings, redrawn, strict=True)]
+            return selected, report() if wanted == status.NAME else gr.skip(), *renamed, *redrawn
 
         page.load(
             handlers.wrap(open_tab, "host", settings.title, "open_tab"),
             None,
-            [container, report_view, *samples],
+            [container, report_view, *samples, *drawings],
             queue=False,
             show_progress="hidden",
             api_visibility="private",

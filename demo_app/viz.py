@@ -231,18 +231,19 @@ def heads_grid(attention: ArrayLike, *, label: str, selected: tuple[int, int] | 
         cells.append(f'<span class="viz-layer">{layer + 1}</span>')
         for head in range(H):
             x, y = 100 * head / max(H - 1, 1), 100 * layer / max(L - 1, 1)
-            name = f"Layer {layer + 1}, head {head + 1}"
+            name = escape(say(f"Layer {layer + 1}, head {head + 1}"))
             cells.append(
                 f'<button type="button" data-layer="{layer}" data-head="{head}" title="{name}" aria-label="{name}" '
                 f'aria-pressed="{"true" if selected == (layer, head) else "false"}">'
                 f'<i style="--x:{x:.3f}%;--y:{y:.3f}%"></i></button>'
             )
     heads = "".join(f'<span class="viz-head">{head + 1}</span>' for head in range(H))
+    corner = say("layer \\ head")
     return (
         f'<figure class="viz"><figcaption>{escape(say(label))}</figcaption><div class="viz-scroll">'
         f'<div class="viz-heads" role="group" aria-label="{escape(say(label))}" '
         f'style="--layers:{L};--heads:{H};--mask:url({_mask(sprite)})">'
-        f'<span class="viz-corner">layer \\ head</span>{heads}{"".join(cells)}</div></div></figure>'
+        f'<span class="viz-corner">{escape(corner)}</span>{heads}{"".join(cells)}</div></div></figure>'
     )
 
 

@@ -30,6 +30,9 @@ ZH_CN = {
     "{title} ({size}, {license}, on disk)": "{title}（{size}，{license}，已下载）",
     "{title} ({size}, {license}, to be fetched)": "{title}（{size}，{license}，待下载）",
     "{title} ({size}, {license}, missing)": "{title}（{size}，{license}，缺失）",
+    "{title} ({size}, embedded)": "{title}（{size}，内置）",
+    "{title} ({license}, missing)": "{title}（{license}，缺失）",
+    "{title} (embedded)": "{title}（内置）",
     "Progress": "进度",
     "Cancel": "取消",
     "Fetch": "下载",
@@ -47,7 +50,6 @@ ZH_CN = {
     "{done} of {total} MB": "{done} / {total} MB",
     "{count} min left": "还需 {count} 分钟",
     "{count} s left": "还需 {count} 秒",
-    "connecting": "正在连接",
     # models
     "{demo} has no checkpoint {name}; choose one of: {known}.": "{demo} 没有权重 {name}；可选：{known}。",
     "{name} does not fit into memory; unload another model, then try again.": "{name} 内存放不下；请先卸载别的模型再试。",
@@ -59,11 +61,8 @@ ZH_CN = {
     "{name} needs {need}, but running requests use {used} of {budget}; try again in a minute.": (
         "{name} 需要 {need}，但正在处理的请求占用了 {budget} 中的 {used}；请过一分钟再试。"
     ),
-    "{name} is not on this disk yet ({size}): press Fetch below the picker, or run {command}.": (
-        "{name} 尚未下载到本机（{size}）：请按选择框下方的“下载”，或运行 {command}。"
-    ),
-    "{name} is not on this disk yet: press Fetch below the picker, or run {command}.": (
-        "{name} 尚未下载到本机：请按选择框下方的“下载”，或运行 {command}。"
+    "{name} is not on this disk yet{size}: press Fetch below the picker, or run {command}.": (
+        "{name} 尚未下载到本机{size}：请按选择框下方的“下载”，或运行 {command}。"
     ),
     # the Hub
     "Fetching {name} was cancelled.": "已取消下载 {name}。",
@@ -106,11 +105,15 @@ ZH_CN = {
     "disk.": ("{name} 需要在 {folder} 占用 {needed} MB，而只剩 {free} MB；请腾出空间，或把 HF_HOME 设到别的磁盘。"),
     # pieces of tabs
     "average": "平均",
-    "There is no {choice}; choose average, or a number from 1 to {count}.": (
-        "没有 {choice}；请选“平均”，或 1 到 {count} 的编号。"
+    "There is no {choice}; choose {average}, or a number from 1 to {count}.": (
+        "没有 {choice}；请选{average}，或 1 到 {count} 的编号。"
     ),
     "little": "弱",
     "much": "强",
+    "negative": "负",
+    "positive": "正",
+    "layer \\ head": "层 \\ 头",
+    "Layer {layer}, head {head}": "第 {layer} 层第 {head} 头",
     "Strongest:": "最强：",
     "Largest:": "最大：",
     "from": "从",

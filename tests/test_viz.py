@@ -32,6 +32,7 @@ ATTRIBUTES |= {
     "data-head",
     "data-tile",
     "scope",
+    "translate",
     "data-levels",
     "data-largest",
     "data-axes",

@@ -155,7 +155,9 @@ ZH_CN = {
     ),
     "Why decoder-only": "为什么只用解码器",
     "Decoder-only": "仅解码器",
+    "Decoder only": "仅解码器",
     "Encoder and decoder": "编码器加解码器",
+    "Who may look at whom: a row looks at the filled cells": "谁可以看谁：一行看的是填色的格子",
     "One stack, one pass: prompt (P) and answer (A) are one sequence, so every weight serves reading and writing, and "
     "one task, the next token, trains on all of it.": (
         "一摞层，一趟算完：提示（P）和答案（A）是同一个序列，所以每个权重既管读也管写，"

@@ -37,8 +37,9 @@ ZH_CN = {
     "The same network reads Chinese: do the same heads look at the same things?": (
         "同一个网络也读中文：同样的头在看同样的东西吗？"
     ),
-    "The scene's own answer: {answer}. The network is right.": "场景自带的答案：{answer}。网络答对了。",
-    "The scene's own answer: {answer}. The network is wrong.": "场景自带的答案：{answer}。网络答错了。",
+    "The scene's own answer: {answer}. The network is {right}.": "场景自带的答案：{answer}。网络{right}。",
+    "right": "答对了",
+    "wrong": "答错了",
     "Lesson": "看点",
     "Answer": "答案",
     "About the answer": "关于这个答案",

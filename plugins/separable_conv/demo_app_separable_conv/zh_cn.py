@@ -66,6 +66,13 @@ ZH_CN = {
     "The first {shown} of {count} channels are drawn.": "共 {count} 个通道，画出前 {shown} 个。",
     "This block has a standard convolution: a filter for every pair of channels. Choose a separable checkpoint to see "
     "depthwise filters.": ("这一块是标准卷积：每一对通道都有一个滤波器。要看深度卷积滤波器，请选择可分离卷积的权重。"),
+    "channel {number}": "通道 {number}",
+    "channel {number} at ({row}, {column}) = {sum}": "通道 {number} 在（{row}, {column}）处 = {sum}",
+    "the other {count}": "其余 {count} 项",
+    "the other {count} and the shift": "其余 {count} 项和偏移",
+    "their sum: channel {number}": "它们的和：通道 {number}",
+    "shift": "偏移",
+    "sum": "总和",
     "reads": "读取",
     "weight": "权重",
     "× value there": "× 该处的值",
@@ -105,6 +112,11 @@ ZH_CN = {
     "on {count} pictures which none of them was trained on.": (
         "可分离网络的乘加次数是孪生网络的 {adds}，刚才用时是它的 {time}。准确率是在 {count} 张三者都没训练过的图片上测得的。"
     ),
+    "says": "回答",
+    "probability": "概率",
+    "accuracy, held out": "准确率（未参与训练的图片）",
+    "file": "文件",
+    "one picture, now": "刚才一张图片",
     "Attention": "注意力",
     "Click a place: who does it look at?": "点一个位置：它在看谁？",
     "γ began at 0 and ended at {gamma}: what attention fetches is multiplied by it and added. It moved the accuracy on "

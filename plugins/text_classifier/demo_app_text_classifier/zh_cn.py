@@ -129,9 +129,8 @@ ZH_CN = {
     "Not compared with the file's labels: {reason}": "没有与文件的标签比较：{reason}",
     "How it works": "工作原理",
     # what is wrong
-    "The text is empty; write a sentence, then try again.": "文本是空的；请写一句话再试。",
-    "Text A is empty; write a sentence, then try again.": "文本 A 是空的；请写一句话再试。",
-    "Text B is empty; write a sentence, then try again.": "文本 B 是空的；请写一句话再试。",
+    "The text": "文本",
+    "{name} is empty; write a sentence, then try again.": "{name}是空的；请写一句话再试。",
     "The text has nothing that the model can read; write a sentence, then try again.": (
         "文本里没有模型能读的内容；请写一句话再试。"
     ),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import demo_app
 from demo_app_translator.checkpoints import CHECKPOINTS
 from demo_app_translator.selfcheck import selfcheck
+from demo_app_translator.zh_cn import ZH_CN
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
@@ -44,5 +45,6 @@ def register_demos() -> list[demo_app.Demo[Any]]:
             checkpoints=CHECKPOINTS,
             order=50,
             selfcheck=selfcheck,
+            translations={"zh-CN": ZH_CN},
         )
     ]

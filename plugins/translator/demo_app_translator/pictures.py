@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from demo_app import viz
+from demo_app.i18n import say
 from demo_app.viz import escape
 from demo_app_translator.explain import END, Array, Forced, Node, Seen
 
@@ -61,10 +62,11 @@ def alignment_lines(source: Sequence[str], target: Sequence[str], weights: Array
         f"{escape(_short(word))}</text>"
         for word, y in zip(source, left, strict=True)
     )
-    label = "Which words did each word of the translation look at?"
+    label = escape(say("Which words did each word of the translation look at?"))
     return (
-        f'<figure class="viz"><figcaption>{label}<span class="viz-legend" aria-hidden="true">little'
-        f'<i class="viz-ramp"></i>much</span></figcaption><svg class="tra-lines" role="group" aria-label="{label}" '
+        f'<figure class="viz"><figcaption>{label}<span class="viz-legend" aria-hidden="true">{say("little")}'
+        f'<i class="viz-ramp"></i>{say("much")}</span></figcaption>'
+        f'<svg class="tra-lines" translate="no" role="group" aria-label="{label}" '
         f'viewBox="0 0 {2 * SIDE + SPAN} {rows * ROW}">{texts}{"".join(groups)}</svg></figure>'
         + viz.note("Point at a word on the right, or tap it.")
     )
@@ -103,11 +105,11 @@ def beam_tree(seen: Seen) -> str:
         edges.append(f'<path class="tra-edge{kind}" d="{curve}"/>')
         boxes.append(_box(node, seen, x, y, kind))
     height, width = rows * NODE + 4, steps * STEP + 44
-    label = f"The beam search, {seen.beams} beam{'s' if seen.beams > 1 else ''}, step by step"
-    spoken = f"{label}. Chosen: {seen.text}, log-probability {seen.log_probability:.2f}."
+    label = escape(say(f"The beam search, {seen.beams} beam{'s' if seen.beams > 1 else ''}, step by step"))
+    spoken = f"{label}. Chosen: {escape(seen.text)}, log-probability {seen.log_probability:.2f}."
     return (
         f'<figure class="viz"><figcaption>{label}</figcaption><div class="viz-scroll tra-scroll" tabindex="0">'
-        f'<svg class="tra-tree" role="img" aria-label="{escape(spoken)}" width="{width}" height="{height}" '
+        f'<svg class="tra-tree" translate="no" role="img" aria-label="{spoken}" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}"><circle cx="6" cy="{seen.beams * NODE / 2:.0f}" r="4"/>'
         f"{''.join(edges)}{''.join(boxes)}</svg></div></figure>"
         + viz.note(
