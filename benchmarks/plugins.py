@@ -161,10 +161,11 @@ def start(folder: Path, browser: Browser) -> Start:
     with serve(command(folder, "run"), **environment) as server, browser.new_context() as context:
         cpu, rss = server.cpu, server.memory.rss / MEGABYTE
         page: Any = context.new_page()
+        page.set_default_timeout(120_000)
         before = cpu_seconds(os.getpid())  # of this process, the host and the browser: its descendants
         asked = time.perf_counter()
         page.goto(server.url, wait_until="commit")
-        page.locator("textarea:visible").first.fill("loud", timeout=60_000)
+        page.locator("textarea:visible").first.fill("loud")
         page.get_by_role("button", name="Shout").first.click()
         page.wait_for_function("[...document.querySelectorAll('textarea')].some(text => text.value === 'LOUD')")
         took = time.perf_counter() - asked
