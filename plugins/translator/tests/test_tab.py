@@ -87,7 +87,7 @@ def test_a_given_translation_is_judged(demo_host: DemoHost) -> None:
         ("translate", ("x" * 20_001, "en_de", 4, 1.0), "the limit is"),
         ("force", (SENTENCE, " ", "en_de"), "no translation to judge"),
         ("force", ("", "Ein Hund.", "en_de"), "nothing to translate"),
-        ("look", (0, "0", "average"), "choose average"),
+        ("look", (0, "0", "average"), "choices"),
         ("example", (99,), "no example 99"),
     ],
 )
@@ -131,7 +131,7 @@ def test_a_visitor_translates_and_looks(demo_host: DemoHost, visit: Visits) -> N
     for width, theme in ((1280, "light"), (390, "dark")):
         seen = visit(demo_host.url, width=width, theme=theme)
         page = seen.page
-        page.get_by_label("Text", exact=True).fill("A woman is reading a book.")
+        page.locator("textarea").first.fill("A woman is reading a book.")
         page.get_by_role("button", name="Translate", exact=True).click()
         page.wait_for_function(
             "() => [...document.querySelectorAll('textarea')].some(box => /Frau.*\\./.test(box.value))"
