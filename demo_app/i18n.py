@@ -5,13 +5,15 @@ A demo's `translations` give, for each language, the English texts of its tab an
 it is known, but as it is where it is quoted: “{name}”.
 
 What stands on the page from the start is translated in the browser, by Gradio: `mark` puts markers into the page's
-configuration, and only there, so that components, the API and its clients know English alone. A marker's key is the
-English text, so that a language that nobody translated to shows English. What a handler says later is translated by
+configuration, and only there, so that components, the API and its clients know English alone. A marker's key is no
+text that stands on a page: Gradio also looks up values, and would make of `average` what no choice is called. It begins
+with the English text, unseen but for a moment at the start. What a handler says later is translated by
 `say`, into the language that the browser asks for. Imports neither gradio nor torch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import html
 import inspect
 import json
@@ -32,6 +34,8 @@ MOST_HTML = 10_000  # characters of a drawing that every visitor is sent in all 
 _DOT = " · "
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _MARKER = "__i18n__"
+_UNSEEN = "\u2063"  # a character that no font shows
+MOST_KEY = 60  # characters of a key
 _TAG = re.compile(r"(<[^>]*>)")
 
 
@@ -68,10 +72,10 @@ class Catalog:
         for pattern, said in self._patterns.get(language, ()):
             match = pattern.fullmatch(text)
             if match:
-                found = match.groupdict()
+                stands = match.groupdict()
                 parts = _PLACE.split(said)
                 for i in range(1, len(parts), 2):
-                    part = found.get(parts[i], f"{{{parts[i]}}}")
+                    part = stands.get(parts[i], f"{{{parts[i]}}}")
                     quoted = parts[i - 1].endswith("“") and parts[i + 1].startswith("”")
                     parts[i] = part if quoted else self.find(part, language) or part
                 return "".join(parts)
@@ -167,11 +171,10 @@ class Marks:
         known = {language: said for language in languages if (said := find(text, language)) is not None}
         if not known:
             return text
-        key = text
-        if any(self.entries.get(language, {}).get(text, said) != said for language, said in known.items()):
-            key = f"{owner}: {text}"  # another demo says it differently
-            self.entries.setdefault("en", {})[key] = text
-        for language, said in known.items():
+        key = _UNSEEN + (text if len(text) <= MOST_KEY else hashlib.sha256(text.encode()).hexdigest()[:16])
+        if any(self.entries.get(language, {}).get(key, said) != said for language, said in known.items()):
+            key += f"{_UNSEEN}{owner}"  # another demo says it differently
+        for language, said in {"en": text, **known}.items():
             self.entries.setdefault(language, {})[key] = said
         data = json.dumps({"__type__": "translation_metadata", "key": key}, ensure_ascii=False)
         return _MARKER + data[:-1].replace("}", r"\u007d") + "}"  # Gradio reads up to the first brace
@@ -271,13 +274,12 @@ def texts(config: Mapping[str, Any], ids: Iterable[int]) -> Iterator[str]:
             yield from props.get("sample_labels") or ()
 
 
-def unmark(value: Any) -> Any:
+def unmark(value: Any, marks: Marks) -> Any:
     """What may hold markers, with the English texts in their place."""
     if isinstance(value, str) and value.startswith(_MARKER):
-        key: str = json.loads(value.removeprefix(_MARKER))["key"]
-        return key
+        return marks.entries["en"][json.loads(value.removeprefix(_MARKER))["key"]]
     if isinstance(value, dict):
-        return {name: unmark(part) for name, part in value.items()}
+        return {name: unmark(part, marks) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(map(unmark, value))
+        return type(value)(unmark(part, marks) for part in value)
     return value

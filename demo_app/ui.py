@@ -47,11 +47,11 @@ class Page(gr.Blocks):  # type: ignore[misc]  # mypy does not read Gradio
 
     def get_config_file(self) -> Any:
         config = super().get_config_file()
-        i18n.mark(config, self.catalogs)
+        self.marks = i18n.mark(config, self.catalogs)
         return config
 
     def get_api_info(self, *args: Any, **kwargs: Any) -> Any:
-        return i18n.unmark(super().get_api_info(*args, **kwargs))
+        return i18n.unmark(super().get_api_info(*args, **kwargs), self.marks)
 
     def translations(self) -> gr.I18n:
         """What the markers stand for."""

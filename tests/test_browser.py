@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from demo_app.testing import serve
+from demo_app.testing import browser, serve
 
 pytestmark = pytest.mark.browser
 
@@ -315,3 +315,99 @@ def test_a_click_on_the_picture_shows_its_attention(built_in: str, visit: Any) -
 
     expect(panel.get_by_text("Row 0, column 0 (framed) looks most at")).to_be_visible(timeout=SECONDS)
     assert seen.complaints == []
+
+
+BILINGUAL = """
+def build(handle):
+    import gradio as gr
+    box = gr.Textbox(label="Word", info="Up to 9 letters", placeholder="Write here")
+    form = gr.Radio([("Long", "long"), ("Short", "short")], value="long", label="Form")
+    gr.Dropdown(["average", "1"], value="average", label="Layer")
+    gr.Dataset(components=["textbox"], samples=[["a"]], sample_labels=["An example"], label="Try one")
+    out = gr.HTML("<p>Nothing yet.</p>", label="Said")
+    gr.Markdown("## About\\n\\nIt is `plain`.")
+    with gr.Tab("Inner"):
+        from demo_app import InputError, viz
+
+        def speak(text, form):
+            "Say it. Args: text: any. form: which. Returns: HTML."
+            if not text:
+                raise InputError("There is no word; write one.")
+            return viz.note(f"Said as {form}."), gr.update(info="Up to 5 letters")
+
+        gr.Button("Speak").click(speak, [box, form], [out, box], api_name="speak", queue=False)
+
+from demo_app import Demo, hookimpl
+WORDS = {
+    "Speaker": "说话", "It speaks.": "它会说话。", "Word": "词", "Up to {n} letters": "最多 {n} 个字母",
+    "Write here": "写在这里",
+    "Long": "长的", "Short": "短的", "Form": "形式", "An example": "一个例子", "Try one": "试一个",
+    "Nothing yet.": "还没有。",
+    "## About\\n\\nIt is `plain`.": "## 关于\\n\\n就是 `plain`。", "Inner": "里面", "Speak": "说",
+    "There is no word; write one.": "没有词；请写一个。", "Said as {form}.": "说成了 {form}。",
+}
+
+@hookimpl
+def register_demos():
+    return [Demo(name="speaker", title="Speaker", summary="It speaks.", load=lambda *_: object(), build=build,
+                 translations={"zh-CN": WORDS})]
+"""
+SHOWN = {
+    "zh-CN": [
+        "说话",
+        "它会说话。",
+        "词",
+        "最多 9 个字母",
+        "长的",
+        "短的",
+        "形式",
+        "一个例子",
+        "还没有。",
+        "关于",
+        "里面",
+        "说",
+        "状态",
+    ],
+    "en-US": [
+        "Speaker",
+        "It speaks.",
+        "Word",
+        "Up to 9 letters",
+        "Long",
+        "Form",
+        "An example",
+        "Nothing yet.",
+        "Inner",
+    ],
+}
+SHOWN["fr-FR"] = SHOWN["en-US"]
+
+
+@pytest.mark.parametrize("locale", SHOWN)
+def test_the_page_speaks_the_language_of_the_browser(plugins: Any, host: Any, demo_browser: Any, locale: str) -> None:
+    plugins.add("speaker", BILINGUAL)
+    url = host().url
+    context = demo_browser.new_context(locale=locale, viewport={"width": 390, "height": 844})
+    seen = browser.visit(context, url)
+    page, chinese = seen.page, locale == "zh-CN"
+
+    for text in SHOWN[locale]:
+        expect(page.get_by_text(text, exact=True).first).to_be_attached(timeout=SECONDS)
+    expect(page.get_by_placeholder("写在这里" if chinese else "Write here")).to_be_visible()
+    expect(page.get_by_role("listbox").first).to_have_value("平均" if chinese else "average")  # a choice as its value
+
+    button = page.get_by_role("button", name="说" if chinese else "Speak", exact=True)
+    button.click()
+    expect(page.locator(".demo-toast")).to_contain_text("没有词" if chinese else "There is no word")
+    failed = len(seen.complaints)  # Chromium tells the console of the 500 that an error is
+    page.get_by_placeholder("写在这里" if chinese else "Write here").fill("x")
+    page.get_by_text("短的" if chinese else "Short", exact=True).click()
+    button.click()
+    expect(page.locator(".viz-small")).to_have_text("说成了 short。" if chinese else "Said as short.", timeout=SECONDS)
+    expect(page.get_by_text("最多 5 个字母" if chinese else "Up to 5 letters")).to_be_visible()
+
+    assert "__i18n__" not in page.content().split("window.gradio_config", 1)[0] + page.inner_text("body")
+    assert seen.overflow() <= 0
+    assert seen.strangers(url) == []
+    assert len(seen.complaints) == failed
+    context.close()
