@@ -88,6 +88,7 @@ class Server:
                 show_error=False,
                 server_name=settings.host,
                 server_port=settings.port,
+                root_path=settings.root_path,
                 allowed_paths=[],
                 app_kwargs={
                     # with SSR a Node process answers every unknown path itself; only /gradio_api reaches us
@@ -154,7 +155,7 @@ class Server:
                 continue
             default = default_checkpoint(tab.demo)
             embedded = [checkpoint for checkpoint in tab.demo.checkpoints if not checkpoint.on_hub]
-            for name in {checkpoint and checkpoint.name: None for checkpoint in (default, *embedded)}:
+            for name in dict.fromkeys(checkpoint.name if checkpoint else None for checkpoint in (default, *embedded)):
                 try:
                     with zerogpu.warming(), self.app.models.use(tab.demo, name):
                         log.info("%s/%s: ready for the GPU", tab.name, name)

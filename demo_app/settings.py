@@ -62,6 +62,17 @@ def parse_checkpoints(text: str) -> tuple[tuple[str, Path], ...]:
     return tuple(pairs)
 
 
+def parse_root_path(text: str) -> str:
+    """The path, or the whole address, under which a proxy shows the page; without a slash at its end.
+
+    >>> parse_root_path("/demos/")
+    '/demos'
+    """
+    if not re.fullmatch(r"(https?://[^/\s?#]+)?(/[^\s?#]*)?", text) or not text:
+        raise SettingsError(f"{text!r} is no path; write for example /demos, or https://example.org/demos.")
+    return text.rstrip("/")
+
+
 def _setting(default: Any, read: Any, help: str) -> Any:
     return field(default=default, metadata={"read": read, "help": help})
 
@@ -92,6 +103,7 @@ class Settings:
     max_upload: int = _setting(20 * 2**20, parse_bytes, "bytes in one uploaded file")
     host: str | None = _setting(None, str, "address to listen on; 127.0.0.1, or what GRADIO_SERVER_NAME says")
     port: int | None = _setting(None, _positive, "port to listen on; the first free one from 7860 up")
+    root_path: str | None = _setting(None, parse_root_path, "path at which a proxy shows the page, as in /demos")
     mcp: bool = _setting(False, parse_flag, "1: every action of every demo is a tool for MCP clients too")
     public: bool = _setting(False, parse_flag, "1: visitors are strangers, so no Unload button; always on a Space")
 
