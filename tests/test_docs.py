@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 import yaml
 from plugins_on_disk import ROOT, Plugins
 
+from demo_app import cli
+from demo_app.settings import Settings
 from demo_app.testing import wire
 
 
@@ -37,6 +40,20 @@ def test_the_checkpoints_of_the_docs_are_valid() -> None:
     names: dict[str, Any] = {"__file__": __file__}
     exec(code, names)
     assert [checkpoint.on_hub for checkpoint in names["CHECKPOINTS"]] == [False, True]
+
+
+def test_the_unit_for_systemd_starts_the_host_with_settings_that_there_are() -> None:
+    unit = configparser.RawConfigParser(strict=False)  # Environment= comes more than once, and the last one is kept
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    text = code_of(ROOT / "docs" / "hosting.md", "ini", "[Service]")
+    unit.read_string(text)
+    program, *options = unit["Service"]["ExecStart"].split()
+    assert program.endswith("/demo-app")
+    assert cli._parser().parse_args(options).command == "run"
+    variables = dict(re.findall(r"^Environment=(\w+)=(.*)$", text, flags=re.MULTILINE))
+    settings = Settings.from_env(variables)
+    assert (settings.root_path, settings.public) == ("/demos", True)
+    assert {name for name in variables if not name.startswith("DEMO_APP_")} == {"HF_HOME", "GRADIO_TEMP_DIR"}
 
 
 def test_the_readmes_header_is_one_that_a_space_takes() -> None:

@@ -42,7 +42,7 @@ PYTHON = """#!/bin/bash
 [ "$1 $2" = "-m venv" ] || exit 0
 own=$(realpath -s "$3/bin/python")
 echo {packages} > "$("$own" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/heavy.pth"
-printf '#!%s\\nimport sys, pytest\\nsys.exit(pytest.console_main())\\n' "$own" > "$3/bin/pytest"
+printf '#!%s\\nimport sys, pytest\\nsys.exit(pytest.main())\\n' "$own" > "$3/bin/pytest"
 chmod +x "$3/bin/pytest"
 """
 
@@ -123,9 +123,9 @@ class Terminal:
     def read(self, until: str) -> str:
         seen = []
         for line in self._screen:
+            seen.append(line.partition(until)[0])
             if until in line:
                 return "".join(seen)
-            seen.append(line)
         pytest.fail("a command failed:\n" + "".join(seen))
 
     def interrupt(self) -> None:

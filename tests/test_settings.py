@@ -41,6 +41,19 @@ def test_a_variable_that_does_not_exist_is_an_error_that_names_the_nearest() -> 
         Settings.from_env({"DEMO_APP_MEMORY_BUDGT": "2G"})
 
 
+@pytest.mark.parametrize(
+    ("text", "path"), [("/demos/", "/demos"), ("/", ""), ("https://example.org/demos", "https://example.org/demos")]
+)
+def test_where_a_proxy_shows_the_page(text: str, path: str) -> None:
+    assert Settings.from_env({"DEMO_APP_ROOT_PATH": text}).root_path == path
+
+
+@pytest.mark.parametrize("text", ["demos", "/demos?x=1", "ftp://example.org/"])
+def test_what_is_no_path_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"DEMO_APP_ROOT_PATH: .* write for example /demos"):
+        Settings.from_env({"DEMO_APP_ROOT_PATH": text})
+
+
 def test_a_space_is_public() -> None:
     assert Settings.from_env({"SPACE_ID": "someone/demo"}).public
     assert not Settings.from_env({}).public
