@@ -87,7 +87,8 @@ def nginx(folder: Path, blocks: str) -> Iterator[str]:
     """Where nginx shows what is at /demos/, as visitors type it."""
     port = free_port()
     assert "listen 80;" in blocks
-    blocks = blocks.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    icon = "location = /favicon.ico { return 204; }"  # browsers ask for it outside of /demos/: it is the whole site's
+    blocks = blocks.replace("listen 80;", f"listen 127.0.0.1:{port}; {icon}")
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
     (folder / "nginx.conf").write_text(
