@@ -160,8 +160,12 @@ class Reader:
         else:
             self.type(step)
 
+    def here(self, text: str) -> str:
+        """With the port that the host has here."""
+        return text.replace("127.0.0.1:7860", f"127.0.0.1:{self.variables['DEMO_APP_PORT']}")
+
     def write(self, file: File) -> None:
-        path, text = self.folder / file.name, file.text
+        path, text = self.folder / file.name, self.here(file.text)
         if TO_PASTE.search(text):
             lines = self.printed[self.printed.index("Checkpoint(") :]
             text = TO_PASTE.sub(lambda _: lines, text)
@@ -169,8 +173,7 @@ class Reader:
         path.write_text(text, encoding="utf-8")
 
     def type(self, commands: Commands) -> None:
-        port = self.variables["DEMO_APP_PORT"]
-        text = commands.text.replace("127.0.0.1:7860", f"127.0.0.1:{port}")
+        text = self.here(commands.text)
         if self.serving is self.terminals[-1]:
             self.terminals.append(Terminal(self.folder, self.variables))
         if commands.serves:
