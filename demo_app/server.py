@@ -44,6 +44,10 @@ FULL = "Too many visitors are waiting right now; please try again in a minute."
 
 def run(settings: Settings | None = None, **overrides: Any) -> None:
     """Build the app, serve it, return after SIGTERM or SIGINT. What `app.py` and `demo-app run` call."""
+    # `python app.py` says where it serves, as `demo-app run` does; whoever has set up logging keeps it
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for noisy in ("httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     stop = threading.Event()
 
     def listen() -> None:
