@@ -73,9 +73,7 @@ class CrossDecoderLayer(nn.Module):
         x = self.ln_2(x)
         return self.ln_3(x + self.dropout(self.feed_forward(x))), own, cross
 
-    def _look(
-        self, x: Tensor, memory: Memory, mask: Tensor | None, need_weights: bool
-    ) -> tuple[Tensor, Tensor | None]:
+    def _look(self, x: Tensor, memory: Memory, mask: Tensor | None, need_weights: bool) -> tuple[Tensor, Tensor | None]:
         """Cross-attention; the R beams of a memory look at it like R T tokens of one row, so it is never copied."""
         B, T, D = x.shape
         N = memory[0].shape[0]
