@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from demo_app.i18n import Marks, unmark
+
 
 def run(url: str, action: str, *data: Any, session: str | None = None) -> httpx.Response:
     """An unqueued event."""
@@ -41,8 +43,11 @@ def config(url: str) -> dict[str, Any]:
 
 
 def text_of(url: str) -> str:
-    """All HTML and labels that the page was built with, tab titles included."""
-    return json.dumps([component["props"] for component in config(url)["components"]], ensure_ascii=False)
+    """All HTML and labels that the page was built with, tab titles included, as they stand there in English."""
+    page = config(url)
+    english = Marks({"en": (page["i18n_translations"] or {}).get("en", {})})
+    props = [unmark(component["props"], english) for component in page["components"]]
+    return json.dumps(props, ensure_ascii=False)
 
 
 def tab_names(url: str) -> list[str]:
