@@ -65,8 +65,8 @@ class Checkpoint:
                 raise ValueError(f"{where}: repo_id {self.repo_id!r} must read 'owner/name'.")
             if self.revision is None or not _COMMIT.fullmatch(self.revision):
                 raise ValueError(
-                    f"{where}: revision {self.revision!r} must be a commit of 40 hex digits, not a branch or a tag: "
-                    "what a demo loads must not change under it."
+                    f"{where}: revision {self.revision!r} must be a commit of 40 hex digits, not a branch or a tag, "
+                    "or what the demo loads would change under it; copy it from the repository's history."
                 )
         elif self.revision is not None:
             raise ValueError(f"{where}: revision belongs to a repo_id; remove it.")
