@@ -95,7 +95,7 @@ class EncoderDecoder(nn.Module):
         self.decoder_norm = nn.LayerNorm(D) if normed else nn.Identity()
         self.output_bias = nn.Parameter(torch.zeros(config.target_vocab_size)) if config.output_bias else None
         self.dropout = nn.Dropout(config.dropout)
-        for embedding in {self.source_embedding, self.target_embedding}:
+        for embedding in dict.fromkeys((self.source_embedding, self.target_embedding)):  # in order, each once
             nn.init.normal_(embedding.weight, std=D**-0.5)
 
     def forward(self, source: Tensor, mask: Tensor, target: Tensor, *, trace: bool = False) -> Output:
