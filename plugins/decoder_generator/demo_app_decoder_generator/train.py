@@ -62,8 +62,13 @@ class Recipe:
     average: float = option(0.998, "decay of the running mean of the weights, which is what is evaluated and saved")
     untitled: float = option(0.3, "share of poems that are shown without their title")
     evaluate_every: int = option(250, "steps")
+    precision: str = option("auto", "of products: fp32, bf16, or auto, the faster one, which may differ between runs")
     seed: int = option(0, "of weights, order and dropout")
     threads: int = option(2, "of torch")
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise ValueError(f"precision {self.precision!r} is unknown; choose one of: auto, fp32, bf16.")
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,8 @@ class Trainer:
         self.model: nn.Module = self.network
         if process.count > 1:
             self.model = nn.parallel.DistributedDataParallel(self.network)
-        self.half = faster_in_bfloat16(process.device)
+        trial = recipe.precision == "auto" and faster_in_bfloat16(process.device)
+        self.half = trial or recipe.precision == "bf16"
         self.step = 0
         self.best = math.inf
         self.best_state: dict[str, Tensor] = {}

@@ -39,6 +39,7 @@ from demo_app import InputError
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 SIZES = {"context": 32, "width": 16, "layers": 1, "heads": 2, "feed-forward": 32, "batch-size": 4, "threads": 1}
 SHORT = [*(f"--{name}={value}" for name, value in SIZES.items()), "--device=cpu", "--steps=60", "--evaluate-every=20"]
+SHORT += ["--precision=fp32"]  # what is faster is found by trying, and that may turn out differently on a busy machine
 VERSES = ("床前明月光，", "疑是地上霜。", "举头望明月，", "低头思故乡。")
 
 
