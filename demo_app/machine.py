@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 CGROUP = Path("/sys/fs/cgroup")
+GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/kfd", "/dev/dxg")  # NVIDIA, its Jetson, AMD, Windows' Linux
 SMALL = 32 * 2**20  # bytes of weights below which a second thread costs more than it brings
 
 
@@ -87,7 +88,12 @@ def prepare_environment(threads: int | None = None, environ: MutableMapping[str,
 
 @functools.cache
 def best_device() -> str:
-    """cuda, mps or cpu: the first that torch can use. Imports torch."""
+    """cuda, mps or cpu: the first that torch can use.
+
+    Imports torch, which takes seconds, only where there may be a GPU: a model that is a plain function needs no torch.
+    """
+    if sys.platform == "linux" and not any(Path(gpu).exists() for gpu in GPUS):
+        return "cpu"
     import torch
 
     if torch.cuda.is_available():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from demo_app import Checkpoint, Demo, DemoError, InputError
+from demo_app import Checkpoint, Demo, DemoError, InputError, machine
 from demo_app.hub import Cancelled, Gated, HubError
 from demo_app.models import LoadError, Models, NotFetched
 from demo_app.settings import Settings
@@ -389,3 +391,23 @@ def test_a_fault_of_ours_in_a_fetch_is_for_the_log_alone(far: Demo[Any], monkeyp
     with pytest.raises(HubError, match=r"Far could not be fetched \(RuntimeError\); the log says more"):
         list(models.fetch(far, "far", "me"))
     assert "secret" not in models.state(far, "far").reason
+
+
+def test_a_model_that_is_a_plain_function_needs_no_torch(plugins: Any) -> None:
+    """Where no GPU is to be seen: else torch is asked."""
+    if any(Path(gpu).exists() for gpu in machine.GPUS):
+        pytest.skip("there may be a GPU here")
+    plugins.add_good("good")
+    code = f"""
+import sys
+from pathlib import Path
+from demo_app.models import Models
+from demo_app.plugins import load_plugins
+from demo_app.settings import Settings
+settings = Settings(plugins_dir=Path({str(plugins.path)!r}))
+(plugin,) = load_plugins(settings)
+with Models(settings).use(plugin.demos[0]) as model:
+    print(model("hello"), "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["HELLO", "False"]
