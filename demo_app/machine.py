@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 CGROUP = Path("/sys/fs/cgroup")
-GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/kfd", "/dev/dxg")  # NVIDIA, its Jetson, AMD, Windows' Linux
+GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/kfd", "/dev/dxg")  # NVIDIA, Jetson, AMD, WSL
 SMALL = 32 * 2**20  # bytes of weights below which a second thread costs more than it brings
 
 
