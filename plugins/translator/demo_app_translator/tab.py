@@ -51,9 +51,9 @@ def build(handle: ModelHandle[Translator]) -> None:
                 max_length=handle.settings.max_text,
             )
             with gr.Row():
-                beams = gr.Slider(1, MOST_BEAMS, 4, step=1, label="Beams", info="1 is greedy.", min_width=130)
+                beams = gr.Slider(1, MOST_BEAMS, 4, step=1, label="Beams", info="1 is greedy.", min_width=200)
                 penalty = gr.Slider(
-                    0, 2, 1, step=0.1, label="Length penalty", info="Higher: longer translations.", min_width=130
+                    0, 2, 1, step=0.1, label="Length penalty", info="Higher: longer translations.", min_width=200
                 )
             with gr.Row():
                 button = gr.Button("Translate", variant="primary", min_width=100)
