@@ -48,6 +48,13 @@ class Pieces:
         return [(self.tokenizer.id_to_token(token) or UNKNOWN).replace("▁", " ") for token in ids]
 
 
+def decoder_of(language: str) -> decoders.Decoder:
+    """From tokens to text. NFKC has made wide punctuation narrow; where words have no spaces it is wide again."""
+    spaces = decoders.Metaspace(prepend_scheme="never" if language in SPACELESS else "always")
+    wide = [decoders.Replace(narrow, sign) for narrow, sign in zip(",?!", "，？！", strict=True)]
+    return decoders.Sequence([spaces, *wide]) if language in SPACELESS else spaces
+
+
 def train_tokenizer(texts: Iterable[str], language: str, size: int, *, lowercase: bool) -> Tokenizer:
     """A byte-pair tokenizer of `size` tokens. Punctuation and digits stand alone, spaces belong to the word after."""
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
@@ -57,7 +64,7 @@ def train_tokenizer(texts: Iterable[str], language: str, size: int, *, lowercase
     scheme = "never" if language in SPACELESS else "always"
     alone = pre_tokenizers.Split(Regex(r"▁?\p{P}|\p{N}"), behavior="isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(prepend_scheme=scheme), alone])
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme=scheme)
+    tokenizer.decoder = decoder_of(language)
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         special_tokens=list(SPECIAL),

@@ -29,6 +29,13 @@ def test_chinese_needs_no_spaces() -> None:
     assert not any(piece.startswith(" ") for piece in pieces.pieces(pieces.encode("他喜欢狗。")))
 
 
+def test_chinese_punctuation_is_wide_and_german_is_not() -> None:
+    chinese = Pieces(train_tokenizer(["你好，他来了！", "你是谁？"] * 3, "zh", 60, lowercase=False))
+    assert chinese.decode(chinese.encode("你好,他是谁?")) == "你好，他是谁？"
+    german = Pieces(train_tokenizer(["Ja, er kommt! Wer?"] * 3, "de", 60, lowercase=False))
+    assert german.decode(german.encode("Ja, er kommt! Wer?")) == "Ja, er kommt! Wer?"
+
+
 def test_capitals_of_the_source_do_not_matter(tiny: Translator) -> None:
     assert tiny.source.encode("A SMALL dog.") == tiny.source.encode("a small DOG.")
 
