@@ -167,12 +167,14 @@ def test_the_first_model_is_warm_once_the_page_was_opened(plugins: Any, process:
     wait_for(lambda: "demo_app_models_loaded 1.0" in httpx.get(f"{url}metrics").text.splitlines())
 
 
-def test_torch_is_not_imported_before_a_model_is_used(plugins: Any, process: Any) -> None:
-    plugins.add_good("good")
+def test_torch_is_not_imported_before_a_model_that_needs_it_is_used(plugins: Any, process: Any) -> None:
+    folder = plugins.add_good("good")
+    (module,) = folder.glob("*.py")
+    module.write_text(module.read_text().replace("    return str.upper", "    import torch\n    return str.upper"))
     server, url = process(DEMO_APP_PRELOAD="none")
     httpx.get(url)
     assert "libtorch" not in Path(f"/proc/{server.pid}/maps").read_text()
-    wire.run(url, "good_shout", "hello")  # picks the device, which takes torch
+    wire.run(url, "good_shout", "hello")
     assert "libtorch" in Path(f"/proc/{server.pid}/maps").read_text()
 
 
