@@ -54,12 +54,10 @@ def read_csv(path: Path, languages: Sequence[str]) -> Pairs:
     return Pairs(*([row[language] for row in rows] for language in languages))
 
 
-def read_pairs(
-    options_source: Path | None, options_target: Path | None, data: Path | None, languages: Sequence[str]
-) -> Pairs:
+def read_pairs(source: Path | None, target: Path | None, data: Path | None, languages: Sequence[str]) -> Pairs:
     """What a command line names: --source and --target, or --data. Raises `InputError` where it names neither."""
     if data is not None:
         return read_csv(data, languages)
-    if options_source is None or options_target is None:
+    if source is None or target is None:
         raise InputError("Name the sentences: --source FILE and --target FILE, or --data CSV.")
-    return read_lines(options_source, options_target)
+    return read_lines(source, target)

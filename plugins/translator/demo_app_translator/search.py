@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from demo_app.nn import KeyValueCache
 from demo_app_translator.model import EncoderDecoder, Source
 
 NEVER = -1e9  # log-probability of what must not be chosen; finite, so that sums of it can be compared
@@ -123,10 +124,10 @@ def search(network: EncoderDecoder, source: Source, sentences: int, settings: Be
             return
 
 
-def _next(network: EncoderDecoder, written: Tensor, source: Source, cache: object, *, last: bool) -> Tensor:
+def _next(network: EncoderDecoder, written: Tensor, source: Source, cache: KeyValueCache, *, last: bool) -> Tensor:
     """Log-probabilities (N R, V) of the next token, what must not be written left out; at last only the end remains."""
     config = network.config
-    logits = network.decode(written[:, -1:], source, cache).logits[:, -1].float()  # type: ignore[arg-type]
+    logits = network.decode(written[:, -1:], source, cache).logits[:, -1].float()
     logits[:, list(config.banned_ids)] = -torch.inf
     if last:
         kept = logits[:, config.end_id].clone()
