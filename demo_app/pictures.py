@@ -19,12 +19,12 @@ import tarfile
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, TypeVar, cast
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -308,6 +308,26 @@ def label_of(name: str) -> str:
     'cat'
     """
     return PurePosixPath(name).parent.name
+
+
+class Named(Protocol):
+    """An entry, or whatever else has a name with forward slashes."""
+
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+def by_name(pictures: Iterable[N]) -> dict[str, N]:
+    """Pictures by their whole name, and by the last part of it where that is the only one such."""
+    named: dict[str, N] = {}
+    last: dict[str, list[N]] = {}
+    for picture in pictures:
+        named[picture.name] = picture
+        last.setdefault(PurePosixPath(picture.name).name, []).append(picture)
+    return {name: found[0] for name, found in last.items() if len(found) == 1} | named
 
 
 @contextmanager

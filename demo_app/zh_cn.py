@@ -131,6 +131,25 @@ ZH_CN = {
     "The picture has {width} x {height} pixels, {count} million, and the limit is {limit} million; make it smaller.": (
         "图片有 {width} x {height} 像素，即 {count} 百万，上限是 {limit} 百万；请缩小。"
     ),
+    "{name} is not a CSV file that can be read ({error}); export it again as CSV.": (
+        "{name} 不是能读的 CSV 文件（{error}）；请重新导出为 CSV。"
+    ),
+    "{name} has more than {rows} rows; split it into smaller files.": "{name} 超过 {rows} 行；请拆成小一些的文件。",
+    "{name} has a header but no rows; add some.": "{name} 只有表头，没有数据行；请补上。",
+    "{name} has no column named {column} (its columns: {columns}); rename or add one.": (
+        "{name} 没有名为 {column} 的列（它的列：{columns}）；请改名或添加。"
+    ),
+    "{name} is larger than {size} MB; split it into smaller files.": "{name} 超过 {size} MB；请拆成小一些的文件。",
+    "{name} is encoded in UTF-16; save it as UTF-8.": "{name} 是 UTF-16 编码；请另存为 UTF-8。",
+    "{name} is a binary file, not a CSV; export the table as CSV.": "{name} 是二进制文件，不是 CSV；请把表格导出为 CSV。",
+    "{name} is neither UTF-8 nor GB18030 text; save it as UTF-8.": (
+        "{name} 既不是 UTF-8 也不是 GB18030 文本；请另存为 UTF-8。"
+    ),
+    "{name} does not exist; check the path.": "{name} 不存在；请检查路径。",
+    "{name} cannot be read ({error}); check the file.": "{name} 读不了（{error}）；请检查文件。",
+    "{name} has {count} columns named {column}; rename all but one.": (
+        "{name} 有 {count} 列都名为 {column}；请只留一列，其余改名。"
+    ),
     # the status tab
     "Status": "状态",
     "Refresh": "刷新",

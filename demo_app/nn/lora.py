@@ -76,7 +76,7 @@ def adapt(model: nn.Module, names: Iterable[str], rank: int, alpha: float) -> No
         match module:
             case nn.Linear():
                 setattr(owner, last, LoRALinear(module, rank, alpha))  # by its name, or by its number in a list
-            case nn.Conv2d():
+            case nn.Conv2d() if module.groups == 1:
                 setattr(owner, last, LoRAConv2d(module, rank, alpha))
             case _:
                 raise ValueError(f"{name} is {type(module).__name__}; LoRA is for linear maps and full convolutions.")

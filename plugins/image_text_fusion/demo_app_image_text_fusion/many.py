@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from demo_app import InputError
 from demo_app.pictures import Entry, open_picture
-from demo_app_image_text_fusion.pairs import read_table
+from demo_app.tables import read_csv
 from demo_app_image_text_fusion.published import FITS
 
 if TYPE_CHECKING:
@@ -69,19 +69,8 @@ class Row:
 
 def read_rows(file: Path, most: int) -> list[Row]:
     """A CSV with the columns image and text. Raises `InputError` for a file that is none, or has too many rows."""
-    table = read_table(file, ("image", "text"))
-    if len(table) > most:
-        raise InputError(f"{file.name} has {len(table):,} rows and the limit is {most:,}; split it.")
-    return [Row(number=i, image=row["image"].strip(), text=row["text"]) for i, row in enumerate(table, start=1)]
-
-
-def by_name(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Pictures by their whole name, and by the last part of it where that is the only one such."""
-    named = {entry.name: entry for entry in entries}
-    last: dict[str, list[Entry]] = {}
-    for entry in entries:
-        last.setdefault(PurePosixPath(entry.name).name, []).append(entry)
-    return {name: found[0] for name, found in last.items() if len(found) == 1} | named
+    table = read_csv(file, ("image", "text"), max_rows=most)
+    return [Row(number=i, image=row["image"].strip(), text=row["text"]) for i, row in enumerate(table.rows, start=1)]
 
 
 def answer_rows(answerer: Answerer, rows: Sequence[Row], pictures: Mapping[str, Entry]) -> Iterator[Row]:

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +15,12 @@ from tqdm import tqdm
 
 from demo_app import InputError
 from demo_app.pictures import open_picture
+from demo_app.tables import read_csv
 
 if TYPE_CHECKING:
     from demo_app_image_text_fusion.answerer import Answerer
 
 COLUMNS = ("image", "text", "label")
-MAX_BYTES = 50 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,43 +36,17 @@ class Pair:
 def read_pairs(file: Path, *, folder: Path | None = None, require_label: bool) -> list[Pair]:
     """The rows of a CSV; pictures are looked for beside it, or in `folder`, and nowhere above.
 
-    Raises `InputError` as `read_table` does, and for a row that names a place outside of the folder.
+    Raises `InputError` as `read_csv` does, and for a row that names a place outside of the folder.
     """
     folder = (folder or file.parent).resolve()
+    wanted, optional = (COLUMNS, ()) if require_label else (COLUMNS[:2], COLUMNS[2:])
     pairs = []
-    for number, row in enumerate(read_table(file, COLUMNS[: 3 if require_label else 2]), start=1):
+    for number, row in enumerate(read_csv(file, wanted, optional=optional).rows, start=1):
         picture = (folder / row["image"].strip()).resolve()
         if not picture.is_relative_to(folder):
             raise InputError(f"row {number} of {file.name} names a place outside of the folder; keep pictures in it.")
-        pairs.append(Pair(row=number, picture=picture, text=row["text"], label=(row.get("label") or "").strip()))
+        pairs.append(Pair(row=number, picture=picture, text=row["text"], label=row.get("label", "").strip()))
     return pairs
-
-
-def read_table(file: Path, wanted: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV, by the names of its columns.
-
-    Raises `InputError` for a file that is no CSV, is too large, lacks a wanted column, or has no rows.
-    """
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}); check the path.") from error
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{file.name} has more than {MAX_BYTES // 2**20} MB; split it.")
-    try:
-        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), restval="")
-        columns = [name.strip() for name in reader.fieldnames or []]
-        reader.fieldnames = columns
-        missing = [name for name in wanted if name not in columns]
-        if missing:
-            there = ", ".join(columns[:12]) or "none"
-            raise InputError(f"{file.name} has no column {missing[0]!r} (its columns: {there}); rename or add one.")
-        rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file.name} is not a CSV file in UTF-8; export it again.") from error
-    if not rows:
-        raise InputError(f"{file.name} has a header but no rows; add some.")
-    return rows
 
 
 def opened(pairs: Sequence[Pair], at_least: int) -> Iterator[tuple[Pair, Image.Image | str]]:

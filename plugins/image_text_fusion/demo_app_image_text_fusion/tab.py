@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from demo_app import InputError, viz
-from demo_app.pictures import SUFFIXES, open_picture, pictures_in, uploaded
+from demo_app.pictures import SUFFIXES, by_name, open_picture, pictures_in, uploaded
 from demo_app.tables import clean, write_csv
 from demo_app.widgets import AVERAGE, drawing, index, numbers
 from demo_app_image_text_fusion import example_clip, scenes, views
@@ -495,7 +495,7 @@ class Actions:
         Returns:
             The table with the columns answer, score and problem; how many were answered, as HTML.
         """
-        from demo_app_image_text_fusion.many import Row, answer_rows, by_name, read_rows
+        from demo_app_image_text_fusion.many import Row, answer_rows, read_rows
 
         most = self.handle.settings.max_rows
         rows = read_rows(uploaded(table), most)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from demo_app_image_text_fusion.answerer import Answerer
-from demo_app_image_text_fusion.many import SCENE, answer_rows, by_name, fits, read_rows, tags
+from demo_app_image_text_fusion.many import SCENE, answer_rows, fits, read_rows, tags
 from demo_app_image_text_fusion.scenes import draw, examples
 from PIL import Image
 
 from demo_app import InputError
-from demo_app.pictures import pictures_in
+from demo_app.pictures import by_name, pictures_in
 
 ((SCENE_MADE, QUESTION),) = examples(3, 1)
 PICTURE = Image.fromarray(draw(SCENE_MADE))
@@ -56,10 +56,10 @@ def test_rows_are_answered_and_bad_ones_say_why(answerer: Answerer, tmp_path: Pa
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"a,b\n1,2\n", "no column 'image'"),
+        (b"a,b\n1,2\n", "no column named 'image'"),
         (b"image,text\n", "no rows"),
-        (b"image,text\n" + b"a,b\n" * 10, "10 rows and the limit is 9"),
-        (b"\xff\xfe\x80", "not a CSV file"),
+        (b"image,text\n" + b"a,b\n" * 10, "more than 9 rows"),
+        (b"\xff\xfe\x80", "UTF-16"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:

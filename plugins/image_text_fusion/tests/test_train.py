@@ -106,7 +106,7 @@ def test_rows_that_cannot_be_used_are_named_and_the_others_done(
 
 
 WRONG = {
-    "no column": ([["picture", "text", "label"], ["a", "b", "c"]], "no column 'image'"),
+    "no column": ([["picture", "text", "label"], ["a", "b", "c"]], "no column named 'image'"),
     "no rows": ([["image", "text", "label"]], "no rows"),
     "outside": ([["image", "text", "label"], ["../../etc/passwd", "b", "c"]], "outside of the folder"),
     "one class": ([["image", "text", "label"], ["0.png", "a", "x"], ["1.png", "b", "x"]], "1 classes"),
@@ -127,9 +127,9 @@ def test_what_cannot_be_learned_from_is_one_sentence(agreeing: Path, tmp_path: P
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00\x80binary")
-    with pytest.raises(InputError, match="not a CSV file in UTF-8"):
+    with pytest.raises(InputError, match="UTF-16; save it as UTF-8"):
         read_pairs(tmp_path / "a.csv", require_label=True)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="does not exist"):
         read_pairs(tmp_path / "none.csv", require_label=True)
 
 

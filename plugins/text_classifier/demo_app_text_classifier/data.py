@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from demo_app import InputError
+from demo_app import InputError, tables
+from demo_app.tables import label_names as label_names
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]"]  # ids 0, 1, 2
 TOKENIZERS = ("wordpiece", "bpe")
-ENCODINGS = ("utf-8-sig", "gb18030")  # the first reads UTF-8 with and without a byte order mark
-MAX_BYTES = 200 * 2**20  # unpacked: more is no table of sentences, or an archive made to fill the memory
 
 
 @dataclass(frozen=True)
@@ -33,69 +28,12 @@ class Rows:
 def read_csv(path: Path, *, require_label: bool, max_rows: int | None = None) -> Rows:
     """The rows of a CSV file (.gz too) with a `text` and perhaps a `label` column.
 
-    Raises `InputError` for a file that is no CSV, is encoded otherwise, lacks a column, has no rows or too many.
+    Raises `InputError` as `demo_app.tables.read_csv` does.
     """
-    name = path.name
-    reader = csv.DictReader(io.StringIO(_decode(_bytes(path), name), newline=""), restval="")
-    try:
-        columns = [column.strip() for column in reader.fieldnames or []]
-        reader.fieldnames = columns
-        _check_columns(columns, ("text", "label") if require_label else ("text",), name)
-        records = list(islice(reader, None if max_rows is None else max_rows + 1))
-    except csv.Error as error:
-        raise InputError(f"{name} is not a CSV file that can be read ({error}); export it again as CSV.") from error
-    if max_rows is not None and len(records) > max_rows:
-        raise InputError(f"{name} has more than {max_rows:,} rows; split it into smaller files.")
-    if not records:
-        raise InputError(f"{name} has a header but no rows; add some.")
-    for record in records:
-        record.pop(None, None)  # type: ignore[call-overload]  # fields past the header's end
-    labels = [record["label"].strip() for record in records] if "label" in columns else None
-    return Rows([record["text"] for record in records], labels, columns, records)
-
-
-def _check_columns(columns: list[str], wanted: Sequence[str], name: str) -> None:
-    for column in wanted:
-        if column not in columns:
-            there = ", ".join(repr(known[:40]) for known in columns[:12]) or "none"
-            raise InputError(f"{name} has no column named {column!r} (its columns: {there}); rename or add one.")
-
-
-def _bytes(path: Path) -> bytes:
-    """The file's content, unpacked where it is gzipped."""
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check the path.") from None
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path.name} cannot be read ({error}); check the file.") from error
-    if len(content) > MAX_BYTES:
-        raise InputError(f"{path.name} is larger than {MAX_BYTES // 2**20} MB; split it into smaller files.")
-    return content
-
-
-def _decode(content: bytes, name: str) -> str:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{name} is encoded in UTF-16; save it as UTF-8.")
-    if b"\x00" in content[:65536]:
-        raise InputError(f"{name} is a binary file, not a CSV; export the table as CSV.")
-    for encoding in ENCODINGS:
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise InputError(f"{name} is neither UTF-8 nor GB18030 text; save it as UTF-8.")
-
-
-def label_names(written: Iterable[str]) -> tuple[str, ...]:
-    """The distinct labels in the order of the classes: by number where all are whole numbers, else by alphabet."""
-    distinct = set(written)
-    if all(label.lstrip("-").isdecimal() for label in distinct):
-        return tuple(sorted(distinct, key=int))
-    return tuple(sorted(distinct))
+    wanted = ("text", "label") if require_label else ("text",)
+    table = tables.read_csv(path, wanted, optional=("label",), max_rows=max_rows)
+    labels = [row["label"].strip() for row in table.rows] if "label" in table.columns else None
+    return Rows([row["text"] for row in table.rows], labels, table.columns, table.rows)
 
 
 def class_ids(written: Sequence[str], labels: Sequence[str]) -> list[int]:

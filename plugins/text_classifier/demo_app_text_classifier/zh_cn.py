@@ -138,20 +138,6 @@ ZH_CN = {
         "只有一个词；请至少写两个，去掉一个之后才有东西可分类。"
     ),
     "There is no file yet; choose a CSV file with a column 'text'.": "还没有文件；请选择一个带 text 列的 CSV 文件。",
-    "{name} is not a CSV file that can be read ({error}); export it again as CSV.": (
-        "{name} 不是能读的 CSV 文件（{error}）；请重新导出为 CSV。"
-    ),
-    "{name} has more than {rows} rows; split it into smaller files.": "{name} 超过 {rows} 行；请拆成小一些的文件。",
-    "{name} has a header but no rows; add some.": "{name} 只有表头，没有数据行；请补上。",
-    "{name} has no column named {column} (its columns: {columns}); rename or add one.": (
-        "{name} 没有名为 {column} 的列（它的列：{columns}）；请改名或添加。"
-    ),
-    "{name} is larger than {size} MB; split it into smaller files.": "{name} 超过 {size} MB；请拆成小一些的文件。",
-    "{name} is encoded in UTF-16; save it as UTF-8.": "{name} 是 UTF-16 编码；请另存为 UTF-8。",
-    "{name} is a binary file, not a CSV; export the table as CSV.": "{name} 是二进制文件，不是 CSV；请把表格导出为 CSV。",
-    "{name} is neither UTF-8 nor GB18030 text; save it as UTF-8.": (
-        "{name} 既不是 UTF-8 也不是 GB18030 文本；请另存为 UTF-8。"
-    ),
     HOW: """
 1. **Token。** 文本按固定的词表切成小块：常见的词保持完整，少见的词拆成几段。最前面加上 `[CLS]`。
 2. **嵌入。** 每个 token 变成一个训练中学到的向量。词序也在这里进入：要么给每个位置一个向量，要么把每个 token 与左右邻居混合。

@@ -99,7 +99,7 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
         read_lines(tmp_path / "a.en", tmp_path / "a.de")
     with pytest.raises(InputError, match="UTF-8"):
         read_lines(tmp_path / "b.en", tmp_path / "a.de")
-    with pytest.raises(InputError, match=r"no column 'de' \(its columns: en, fr\)"):
+    with pytest.raises(InputError, match=r"no column named 'de' \(its columns: 'en', 'fr'\)"):
         read_csv(tmp_path / "c.csv", ("en", "de"))
     with pytest.raises(InputError, match="--source"):
         read_pairs(None, None, None, ("en", "de"))
