@@ -310,14 +310,14 @@ def label_of(name: str) -> str:
     return PurePosixPath(name).parent.name
 
 
-class Named(Protocol):
+class _Named(Protocol):
     """An entry, or whatever else has a name with forward slashes."""
 
     @property
     def name(self) -> str: ...
 
 
-N = TypeVar("N", bound=Named)
+N = TypeVar("N", bound=_Named)
 
 
 def by_name(pictures: Iterable[N]) -> dict[str, N]:
