@@ -101,20 +101,33 @@ def open_picture(source: Path | str | bytes, *, at_least: int | None = None) -> 
 
     Raises `InputError` for whatever is no picture, is damaged or has more than `MAX_PIXELS`.
     """
+    with _opened(source) as file:
+        return _decode(file, at_least)
+
+
+def check_picture(source: Path | str | bytes) -> None:
+    """Raises `InputError` for what `open_picture` would refuse by the header, which is all that is read: no picture,
+    or one of too many pixels. What is damaged further on is only found by decoding it."""
+    with _opened(source) as file:
+        kind = _kind(file.read(_HEAD))
+        file.seek(0)
+        with _in_words(kind):
+            _check_size(_header(file, kind))
+
+
+def _opened(source: Path | str | bytes) -> IO[bytes]:
     if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), at_least)
+        return io.BytesIO(source)
     try:
-        file = open(source, "rb")  # noqa: SIM115  closed below, but its errors are others than those of decoding
+        return open(source, "rb")
     except (OSError, ValueError) as error:
         raise InputError(f"{Path(source).name} cannot be read ({_reason(error)}); check the path.") from error
-    with file:
-        return _decode(file, at_least)
 
 
 def _decode(file: IO[bytes], at_least: int | None) -> Image.Image:
     kind = _kind(file.read(_HEAD))
     file.seek(0)
-    try:
+    with _in_words(kind):
         picture = _header(file, kind)
         _check_size(picture)
         if kind == "JPEG":
@@ -127,6 +140,13 @@ def _decode(file: IO[bytes], at_least: int | None) -> Image.Image:
             rgb = rgb.reduce(times)
         turn = _UPRIGHT.get(_orientation(picture))
         return rgb if turn is None else rgb.transpose(turn)
+
+
+@contextmanager
+def _in_words(kind: str) -> Iterator[None]:
+    """What Pillow raises, as a sentence for whoever brought the picture."""
+    try:
+        yield
     except InputError:
         raise
     except Image.DecompressionBombError as error:  # a frame larger than the header says
@@ -294,6 +314,8 @@ class Entry:
     """Where it lies, with forward slashes."""
     read: Callable[[], bytes]
     """Its bytes. Raises `InputError` where they cannot be had; the other pictures are none the worse."""
+    path: Path | None = None
+    """The file itself; None in an archive."""
 
     @property
     def label(self) -> str:
@@ -332,11 +354,16 @@ def by_name(pictures: Iterable[N]) -> dict[str, N]:
 
 @contextmanager
 def pictures_in(
-    source: Path | str | Sequence[Path | str], *, max_pictures: int, max_bytes: int = 2 * 2**30
+    source: Path | str | Sequence[Path | str],
+    *,
+    max_pictures: int,
+    max_bytes: int = 2 * 2**30,
+    also: tuple[str, ...] = (),
 ) -> Iterator[list[Entry]]:
     """The pictures of a folder, a ZIP, a TAR (gzipped or not) or a list of files, to be read one by one inside `with`.
 
-    Pictures are told by their suffix. Passed over: hidden files, `__MACOSX`, archives in archives, and all other files.
+    Pictures are told by their suffix. Passed over: hidden files, `__MACOSX`, archives in archives, and all other files,
+    but for those that end in one of `also`, such as ".csv": they come too, and do not count as pictures.
     A TAR comes in its own order, the quick one to read it in; the others come by name.
 
     Raises `InputError` for none, more than `max_pictures`, or more than `max_bytes` when unpacked, and for an archive
@@ -345,19 +372,19 @@ def pictures_in(
     with ExitStack() as files:
         if not isinstance(source, Path | str):
             name = "The upload"
-            paths = [Path(file) for file in source if _is_picture(Path(file).name)]
-            entries = [Entry(name=path.name, read=partial(_read_file, path)) for path in sorted(paths, key=_by_name)]
+            paths = [Path(file) for file in source if _is_wanted(Path(file).name, also)]
+            entries = [_in_file(path.name, path) for path in sorted(paths, key=_by_name)]
         elif (path := Path(source)).is_dir():
             name = path.name
-            entries = [Entry(name=name, read=partial(_read_file, path / name)) for name in _names_below(path)]
+            entries = [_in_file(name, path / name) for name in _names_below(path, also)]
         else:
             name = path.name
             # twice the pictures: macOS packs a hidden file with each
-            entries = _in_archive(path, _Limits(members=1000 + 2 * max_pictures, size=max_bytes), files)
+            entries = _in_archive(path, _Limits(members=1000 + 2 * max_pictures, size=max_bytes), also, files)
         if not entries:
             raise InputError(f"{name} holds no picture; {_WANTED}.")
-        if len(entries) > max_pictures:
-            raise InputError(f"{name} holds {len(entries):,} pictures and the limit is {max_pictures:,}; take fewer.")
+        if (count := sum(_is_wanted(entry.name) for entry in entries)) > max_pictures:
+            raise InputError(f"{name} holds {count:,} pictures and the limit is {max_pictures:,}; take fewer.")
         yield entries
 
 
@@ -396,18 +423,23 @@ def _by_name(path: Path) -> str:
     return path.name
 
 
-def _names_below(folder: Path) -> list[str]:
+def _in_file(name: str, path: Path) -> Entry:
+    return Entry(name=name, read=partial(_read_file, path), path=path)
+
+
+def _names_below(folder: Path, also: tuple[str, ...]) -> list[str]:
     """The pictures in a folder and the folders in it, by name, with forward slashes."""
     names = []
     for place, _, files in os.walk(folder):
         names += [(Path(place) / file).relative_to(folder).as_posix() for file in files]
-    return sorted(filter(_is_picture, names))
+    return sorted(name for name in names if _is_wanted(name, also))
 
 
-def _is_picture(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and PurePosixPath(name).suffix.lower() in SUFFIXES
+def _is_wanted(name: str, also: tuple[str, ...] = ()) -> bool:
+    """Whether it is called as a picture, or as one of the other files that are asked for."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return not hidden and (path.suffix.lower() in SUFFIXES or path.name.lower().endswith(also))
 
 
 def _read_file(path: Path) -> bytes:
@@ -426,7 +458,7 @@ def _bounded(file: IO[bytes], name: str) -> bytes:
     return data
 
 
-def _in_archive(path: Path, limits: _Limits, files: ExitStack) -> list[Entry]:
+def _in_archive(path: Path, limits: _Limits, also: tuple[str, ...], files: ExitStack) -> list[Entry]:
     try:
         file: IO[bytes] = files.enter_context(open(path, "rb"))  # noqa: SIM115
     except (OSError, ValueError) as error:
@@ -435,10 +467,10 @@ def _in_archive(path: Path, limits: _Limits, files: ExitStack) -> list[Entry]:
     file.seek(0)
     try:
         if start == b"PK":
-            return _in_zip(path.name, file, limits, files)
+            return _in_zip(path.name, file, limits, also, files)
         if start == b"\x1f\x8b":
             file = cast(IO[bytes], files.enter_context(gzip.GzipFile(fileobj=file)))
-        return _in_tar(path.name, file, limits, files)
+        return _in_tar(path.name, file, limits, also, files)
     except InputError:
         raise
     except Exception as error:  # of zipfile, tarfile, zlib and struct, each with kinds of its own
@@ -447,21 +479,21 @@ def _in_archive(path: Path, limits: _Limits, files: ExitStack) -> list[Entry]:
         raise InputError(f"{path.name} is neither a ZIP nor a TAR; pack the pictures as ZIP.") from error
 
 
-def _in_zip(archive: str, file: IO[bytes], limits: _Limits, files: ExitStack) -> list[Entry]:
+def _in_zip(archive: str, file: IO[bytes], limits: _Limits, also: tuple[str, ...], files: ExitStack) -> list[Entry]:
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:  # before zipfile makes an object of each entry
         limits.check(archive, sum(1 for _ in re.finditer(rb"PK\x01\x02", data)), 0)
     packed = files.enter_context(zipfile.ZipFile(file))
     entries, total = [], 0
     for member in packed.infolist():
         name = _inside(archive, member.filename, link=stat.S_ISLNK(member.external_attr >> 16))
-        if member.is_dir() or not _is_picture(name):
+        if member.is_dir() or not _is_wanted(name, also):
             continue
         if member.flag_bits & 1:
             raise InputError(f"{archive} is locked with a password; pack it without one.")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # zipfile unpacks others unbounded
             raise InputError(f"{archive} is compressed in an unusual way; pack it anew as a plain ZIP.")
         if member.file_size > max(2**20, MAX_RATIO * member.compress_size):
-            raise InputError(f"{archive} holds {name!r}, which unpacks to suspiciously much; leave it out.")
+            raise InputError(f"{archive} holds {name[:80]!r}, which unpacks to suspiciously much; leave it out.")
         total += member.file_size
         entries.append(Entry(name=name, read=partial(_read_zipped, packed, member, name)))
     limits.check(archive, 0, total)
@@ -478,14 +510,14 @@ def _read_zipped(packed: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) ->
         raise InputError(f"{name} is damaged inside the archive; pack it anew.") from error
 
 
-def _in_tar(archive: str, file: IO[bytes], limits: _Limits, files: ExitStack) -> list[Entry]:
+def _in_tar(archive: str, file: IO[bytes], limits: _Limits, also: tuple[str, ...], files: ExitStack) -> list[Entry]:
     packed = files.enter_context(tarfile.TarFile(fileobj=cast(IO[bytes], _ShortReads(file))))
     entries, total, lock = [], 0, threading.Lock()
     for count, member in enumerate(packed, start=1):
         total += member.size  # also of what is passed over: it has to be unpacked to get past it
         limits.check(archive, count, total)
         name = _inside(archive, member.name, link=member.issym() or member.islnk())
-        if member.isfile() and _is_picture(name):
+        if member.isfile() and _is_wanted(name, also):
             entries.append(Entry(name=name, read=partial(_read_tarred, packed, member, name, lock)))
     return entries
 
