@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from demo_app import hub, machine, zerogpu
-from demo_app.api import Checkpoint, Demo, DemoError
+from demo_app.api import Checkpoint, Demo, DemoError, InputError
 from demo_app.fetches import Fetches
 from demo_app.settings import Settings
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 M = TypeVar("M")
 Status = Literal["absent", "fetching", "loading", "ready", "failed"]
+
+FOLDER = "+folder"  # what a picker's last choice stands for; no checkpoint can be named so
+OWN = re.compile(r"own-.+-[0-9a-f]{16}")  # names of adopted checkpoints, also where they are not known any more
 
 
 class LoadError(DemoError):
@@ -60,10 +65,20 @@ class _Slot:
     leases: int = 0
     attempt: Future[None] | None = None  # the load that is under way
     used: float = 0.0  # time.monotonic(), to find the least recently used
+    disowned: bool = False  # goes as soon as nobody uses or loads it
 
     @property
     def label(self) -> str:
         return self.demo.title if self.checkpoint is None else f"{self.demo.title}: {self.checkpoint.title}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Own:
+    """A checkpoint that is not the demo's but a visitor's."""
+
+    demo: Demo[Any]
+    checkpoint: Checkpoint
+    visitor: str
 
 
 class Models:
@@ -78,6 +93,7 @@ class Models:
         self.evictions = 0
         self.fetches = Fetches()
         self._slots: dict[tuple[str, str | None, bool], _Slot] = {}
+        self._own: dict[tuple[str, str], _Own] = {}  # by demo and name
         self._changed = threading.Condition()
         self._loading = threading.Lock()
         zerogpu.after_fork(self._renew)
@@ -88,13 +104,106 @@ class Models:
             self._slot(demo, checkpoint)
         return ModelHandle(demo=demo, models=self, settings=self.settings)
 
-    def states(self) -> list[tuple[Demo[Any], Checkpoint | None, State]]:
+    def checkpoint(self, demo: Demo[Any], name: str | None = None) -> Checkpoint | None:
+        """The demo's checkpoint of that name, or a visitor's own; with no name the demo's first.
+
+        Raises `InputError` where there is none. Whoever knows the name of one that is somebody's own may use it, which
+        is why nobody can guess it.
+        """
+        if name == FOLDER:
+            raise InputError("No folder is chosen yet; write its path below the picker and press Use it.")
+        theirs = [checkpoint.name for checkpoint in demo.checkpoints]
+        if not isinstance(name, str) or name in theirs or not OWN.fullmatch(name):
+            return demo.checkpoint(name)
         with self._changed:
-            slots = [slot for slot in self._slots.values() if not slot.gpu]
+            own = self._own.get((demo.name, name))
+        if zerogpu.on_gpu():  # a copy of the process may be older than the checkpoint
+            raise InputError(
+                "On the GPU of this Space a checkpoint of your own cannot answer; choose another one for this."
+            )
+        if own is None:
+            raise InputError(
+                f"{demo.title} has no checkpoint of your own of that name, or not any more; choose another, or add it "
+                "again."
+            )
+        return own.checkpoint
+
+    def adopt(self, demo: Demo[Any], folder: Path, *, title: str, visitor: str) -> Checkpoint:
+        """Know a folder's files as a checkpoint of that visitor's own, until it is disowned or the visitor leaves.
+
+        Nothing is loaded. `visitor` is what `picker.visitor` says. Raises `InputError` where files are missing.
+        """
+        files = files_in(demo, folder)
+        stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", title)[:24].strip("_.-") or "model"
+        name = f"own-{stem}-{secrets.token_hex(8)}"
+        own = Checkpoint(name=name, title=title.strip() or folder.name, folder=folder.resolve(), files=files)
+        with self._changed:
+            self._own[demo.name, name] = _Own(demo=demo, checkpoint=own, visitor=visitor)
+        return own
+
+    def disown(self, demo: Demo[Any], name: str) -> bool:
+        """Forget an adopted checkpoint; whether there was one. Its model goes at once, or when its last use ends."""
+        with self._changed:
+            return self._disown((demo.name, name))
+
+    def leave(self, visitor: str) -> None:
+        """That visitor is gone: forget what was their own."""
+        with self._changed:
+            for key in [key for key, own in self._own.items() if own.visitor == visitor]:
+                self._disown(key)
+
+    def own(self, demo: Demo[Any], visitor: str) -> list[Checkpoint]:
+        """The checkpoints of that demo that are the visitor's own, in the order in which they came."""
+        with self._changed:
+            owned = [own for own in self._own.values() if own.demo.name == demo.name]
+        return [own.checkpoint for own in owned if own.visitor == visitor]
+
+    def visitor_of(self, demo: Demo[Any], name: str) -> str | None:
+        """Whose own that checkpoint is; `None` where it is nobody's."""
+        with self._changed:
+            own = self._own.get((demo.name, name))
+        return own.visitor if own is not None else None
+
+    def _disown(self, key: tuple[str, str]) -> bool:
+        if self._own.pop(key, None) is None:
+            return False
+        slot = self._slots.get((*key, False))
+        if slot is not None:
+            slot.disowned = True
+            self._bury(slot)
+        self._changed.notify_all()
+        return True
+
+    def _bury(self, slot: _Slot) -> None:
+        """Leave nothing of a disowned checkpoint that nobody uses or loads."""
+        assert slot.checkpoint is not None
+        if slot.leases == 0 and slot.attempt is None:
+            self._slots.pop((slot.demo.name, slot.checkpoint.name, slot.gpu), None)
+            if slot.model is not None:
+                self._drop(slot)
+
+    def states(self) -> list[tuple[Demo[Any], Checkpoint | None, State]]:
+        """Of all checkpoints of the demos; without visitors' own, whose names are theirs."""
+        with self._changed:
+            slots = [slot for slot in self._slots.values() if not slot.gpu and not self._is_own(slot)]
         return [(slot.demo, slot.checkpoint, self._state(slot)) for slot in slots]
 
+    def own_states(self) -> list[tuple[Demo[Any], list[State]]]:
+        """Of visitors' own checkpoints, by demo."""
+        found: dict[str, tuple[Demo[Any], list[State]]] = {}
+        with self._changed:
+            for key, own in self._own.items():
+                slot = self._slots.get((*key, False))
+                found.setdefault(own.demo.name, (own.demo, []))[1].append(slot.state if slot is not None else State())
+        return list(found.values())
+
+    def _is_own(self, slot: _Slot) -> bool:
+        return slot.disowned or (slot.checkpoint is not None and (slot.demo.name, slot.checkpoint.name) in self._own)
+
     def state(self, demo: Demo[Any], name: str | None = None) -> State:
-        return self._state(self._slot(demo, demo.checkpoint(name)))
+        with self._changed:
+            slot = self._slot(demo, self.checkpoint(demo, name))
+        return self._state(slot)
 
     def _state(self, slot: _Slot) -> State:
         """The slot's own, or that of the download of its files."""
@@ -114,6 +223,12 @@ class Models:
         with self._changed:
             return self._in_use()
 
+    @property
+    def loaded(self) -> int:
+        """How many models are in memory."""
+        with self._changed:
+            return sum(slot.model is not None for slot in self._slots.values() if not slot.gpu)
+
     @contextmanager
     def use(self, demo: Demo[M], name: str | None = None) -> Iterator[M]:
         """Lease the model: it is loaded if need be, and stays loaded until the `with` ends.
@@ -122,7 +237,9 @@ class Models:
         the files are not on this disk, and `DemoError` also for no such checkpoint, a damaged file, a model that does
         not fit, a `load` that failed. A failure is not remembered: the next use tries again.
         """
-        slot = self._slot(demo, demo.checkpoint(name) if name is not None else default_checkpoint(demo))
+        with self._changed:  # else it could be disowned between the two, and its slot stay for ever
+            checkpoint = self.checkpoint(demo, name) if name is not None else default_checkpoint(demo)
+            slot = self._slot(demo, checkpoint)
         model = self._lease(slot)
         machine.use_threads(slot.state.bytes, self.threads)  # each time: handlers run in threads that come and go
         try:
@@ -131,6 +248,8 @@ class Models:
             with self._changed:
                 slot.leases -= 1
                 self._touch(slot)
+                if slot.disowned:
+                    self._bury(slot)
                 self._changed.notify_all()
 
     def fetch(self, demo: Demo[Any], name: str, visitor: str) -> Iterator[hub.Progress]:
@@ -138,19 +257,19 @@ class Models:
 
         Raises what `hub.fetch` raises, to all of them; the next call tries again. Whoever stops iterating only leaves.
         """
-        checkpoint = demo.checkpoint(name)
+        checkpoint = self.checkpoint(demo, name)
         if checkpoint is not None and checkpoint.on_hub and hub.locate(checkpoint) is None:
             yield from self.fetches.follow(checkpoint, visitor)
 
     def cancel(self, demo: Demo[Any], name: str, visitor: str) -> bool:
         """This visitor no longer waits for the files, and if nobody else does they are no longer pulled."""
-        checkpoint = demo.checkpoint(name)
+        checkpoint = self.checkpoint(demo, name)
         return checkpoint is not None and self.fetches.cancel(checkpoint, visitor)
 
     def unload(self, demo: Demo[Any], name: str | None = None) -> bool:
         """Forget a loaded model that nobody uses; whether that was done."""
         with self._changed:
-            slot = self._slot(demo, demo.checkpoint(name))
+            slot = self._slot(demo, self.checkpoint(demo, name))
             return slot.model is not None and slot.leases == 0 and self._drop(slot)
 
     def _slot(self, demo: Demo[Any], checkpoint: Checkpoint | None) -> _Slot:
@@ -169,6 +288,9 @@ class Models:
     def _lease(self, slot: _Slot) -> Any:
         while True:
             with self._changed:
+                if slot.disowned:
+                    self._bury(slot)
+                    raise InputError(f"{slot.label} was given up meanwhile; choose another checkpoint.")
                 if slot.model is not None:
                     slot.leases += 1
                     self._touch(slot)
@@ -199,6 +321,8 @@ class Models:
             if error is not None:
                 absent = isinstance(error, NotFetched)
                 slot.state = State() if absent else State(status="failed", reason=str(error))
+                if slot.disowned:
+                    self._bury(slot)
             self._changed.notify_all()
         if error is None:
             attempt.set_result(None)
@@ -215,6 +339,10 @@ class Models:
             raise NotFetched(
                 f"{slot.label} is not on this disk yet{size}: press Fetch below the picker, or run "
                 f"demo-app download {slot.demo.name}/{checkpoint.name}."
+            )
+        if OWN.fullmatch(checkpoint.name) and hub.locate(checkpoint) is None:
+            raise LoadError(
+                f"{slot.label} lacks files by now, for its folder was changed or removed; choose another checkpoint."
             )
         return hub.fetch(checkpoint)
 
@@ -302,17 +430,27 @@ class ModelHandle(Generic[M]):
 
     def folder(self, name: str) -> Path | None:
         """Where the checkpoint's files are, or `None` while they are on the Hub alone. Loads and fetches nothing."""
-        checkpoint = self.demo.checkpoint(name)
+        if name == FOLDER:  # the picker's last choice, before a folder is named
+            return None
+        checkpoint = self.models.checkpoint(self.demo, name)
         return hub.locate(checkpoint) if checkpoint is not None else None
 
-    def choices(self) -> list[tuple[str, str]]:
-        """(label, name) of each checkpoint; the label says size, licence and where the files are."""
-        return [(_label(checkpoint), checkpoint.name) for checkpoint in self.demo.checkpoints]
+    def choices(self, visitor: str | None = None) -> list[tuple[str, str]]:
+        """(label, name) of each checkpoint, then of those that are that visitor's own.
+
+        The label says size, licence and where the files are.
+        """
+        own = self.models.own(self.demo, visitor) if visitor is not None else []
+        return [
+            *((_label(checkpoint, where(checkpoint)), checkpoint.name) for checkpoint in self.demo.checkpoints),
+            *((_label(checkpoint, "your own"), checkpoint.name) for checkpoint in own),
+        ]
 
     def picker(self, **kwargs: Any) -> gr.Dropdown:
         """A dropdown of the demo's checkpoints, for use inside `build`; its value is the checkpoint's name.
 
         Below it, while the chosen one is on the Hub and not on this disk: its size, a Fetch button, progress, Cancel.
+        Where visitors are no strangers, its last choice asks for a folder, which becomes a choice of that visitor's.
         """
         from demo_app import picker
 
@@ -334,11 +472,26 @@ def where(checkpoint: Checkpoint) -> str:
     return "embedded" if here else "missing"
 
 
-def _label(checkpoint: Checkpoint) -> str:
+def files_in(demo: Demo[Any], folder: Path) -> tuple[str, ...]:
+    """Those files of a folder that make it a checkpoint of that demo: all that one of the demo's own has.
+
+    Raises `InputError` saying what is missing.
+    """
+    kinds = [checkpoint.files for checkpoint in sorted(demo.checkpoints, key=lambda checkpoint: checkpoint.on_hub)]
+    if not kinds:
+        raise InputError(f"{demo.title} has no checkpoints, so a folder cannot be one; choose another demo.")
+    for files in sorted(kinds, key=len, reverse=True):
+        if all((folder / file).is_file() for file in files):
+            return files
+    missing = ", ".join(file for file in kinds[0] if not (folder / file).is_file())
+    raise InputError(f"The folder {folder.name} lacks {missing}; choose one that a training wrote.")
+
+
+def _label(checkpoint: Checkpoint, place: str) -> str:
     size = checkpoint.size
     if size is None and checkpoint.folder is not None and checkpoint.folder.is_dir():
         size = hub.size_on_disk(checkpoint.folder, checkpoint.files)
-    notes: Iterable[str | None] = (size_text(size) if size else None, checkpoint.license, where(checkpoint))
+    notes: Iterable[str | None] = (size_text(size) if size else None, checkpoint.license, place)
     return f"{checkpoint.title} ({', '.join(note for note in notes if note)})"
 
 

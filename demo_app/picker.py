@@ -1,19 +1,24 @@
-"""The checkpoint picker of a tab: where each checkpoint is, and how to get one that is still on the Hub."""
+"""The checkpoint picker of a tab: where each checkpoint is, how to get one that is still on the Hub, and one's own.
+
+What is a visitor's own stands in their picker alone, until their page is closed: Gradio keeps the choices of a dropdown
+by session, and refuses a value that is not among them. So whoever adds a choice returns `with_own` to the picker.
+"""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.context import Context
 
 from demo_app import hub
-from demo_app.api import Checkpoint
+from demo_app.api import Checkpoint, DemoError, InputError
 from demo_app.i18n import say
-from demo_app.models import default_checkpoint, size_text
+from demo_app.models import FOLDER, LoadError, default_checkpoint, size_text
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
@@ -22,14 +27,43 @@ Updates = tuple[Any, ...]  # of the panel's column, text, button and Cancel
 
 
 def build(handle: ModelHandle[Any], **kwargs: Any) -> gr.Dropdown:
-    """The dropdown and, where the demo has checkpoints on the Hub, the panel below it."""
+    """The dropdown and, below it, panels: for a checkpoint that is on the Hub, for a folder of one's own."""
     default = default_checkpoint(handle.demo)
     value = default.name if default else None
     options = {"label": "Checkpoint", "value": value, "elem_classes": "demo-picker"} | kwargs
-    dropdown = gr.Dropdown(choices=handle.choices(), **options)
+    dropdown = gr.Dropdown(choices=_choices(handle, None), **options)
     if any(checkpoint.on_hub for checkpoint in handle.demo.checkpoints):
         _Panel(handle, dropdown)
+    if _takes_folders(handle):
+        _Folder(handle, dropdown)
     return dropdown
+
+
+def with_own(handle: ModelHandle[Any], checkpoint: Checkpoint) -> Any:
+    """What an event returns to the picker to choose a checkpoint that was adopted for its visitor.
+
+    Their other ones stay among the choices; no other visitor is offered any of them.
+    """
+    owner = handle.models.visitor_of(handle.demo, checkpoint.name)
+    return gr.update(choices=_said(handle, owner), value=checkpoint.name)
+
+
+def visitor(request: gr.Request) -> str:
+    """Who asks, for as long as their page is open."""
+    return str(request.session_hash or id(request))
+
+
+def _takes_folders(handle: ModelHandle[Any]) -> bool:
+    """A stranger must not read the server's folders; a demo without checkpoints reads none."""
+    return bool(handle.demo.checkpoints) and not handle.settings.public
+
+
+def _choices(handle: ModelHandle[Any], visitor: str | None) -> list[tuple[str, str]]:
+    return [*handle.choices(visitor), *([("A folder of your own …", FOLDER)] if _takes_folders(handle) else [])]
+
+
+def _said(handle: ModelHandle[Any], visitor: str | None) -> list[tuple[str, str]]:
+    return [(say(label), name) for label, name in _choices(handle, visitor)]
 
 
 @dataclass
@@ -72,22 +106,22 @@ class _Panel:
 
     def open(self, name: str, look: _Look, request: gr.Request) -> tuple[Any, ...]:
         """At a page's start: others may have fetched something since the host started."""
-        return self.relabel(), *self.show(name, look, request)
+        return self.relabel(request), *self.show(name, look, request)
 
-    def relabel(self) -> Any:
+    def relabel(self, request: gr.Request) -> Any:
         """The labels say where each checkpoint is now."""
-        return gr.update(choices=[(say(label), name) for label, name in self.handle.choices()])
+        return gr.update(choices=_said(self.handle, visitor(request)))
 
     def show(self, name: str, look: _Look, request: gr.Request) -> Updates:
         """The panel for the checkpoint that was chosen."""
         look.name = name
-        checkpoint = self.handle.demo.checkpoint(name)
+        checkpoint = self.models.checkpoint(self.handle.demo, name) if name != FOLDER else None
         if checkpoint is None or not _away(checkpoint):
             return gr.update(visible=False), gr.skip(), gr.skip(), gr.skip()
         progress = self.models.fetches.progress(checkpoint)
         if progress is None:
             return _panel(offer(checkpoint), _label(checkpoint))
-        if self.models.fetches.awaited_by(checkpoint, _visitor(request)):
+        if self.models.fetches.awaited_by(checkpoint, visitor(request)):
             return _panel(meter(checkpoint, progress))
         under_way = say(f"It is being fetched already: {progress.fraction:.0%} so far.")
         return _panel(f'{offer(checkpoint)}<p role="status">{html.escape(under_way)}</p>', "Wait for it")
@@ -103,11 +137,11 @@ class _Panel:
             How far it is, as HTML, until it is on this disk; an error says what to do.
         """
         look.name = checkpoint
-        wanted = self.handle.demo.checkpoint(checkpoint)
+        wanted = self.models.checkpoint(self.handle.demo, checkpoint)
         assert wanted is not None
         unseen: Updates = (gr.skip(),) * 4
         try:
-            for progress in self.models.fetch(self.handle.demo, checkpoint, _visitor(request)):
+            for progress in self.models.fetch(self.handle.demo, checkpoint, visitor(request)):
                 yield _panel(meter(wanted, progress)) if look.name == checkpoint else unseen
         except hub.Cancelled as cancelled:
             said = _panel(_told(cancelled, "status") + offer(wanted), _label(wanted))
@@ -127,15 +161,103 @@ class _Panel:
         Args:
             checkpoint: its name.
         """
-        self.models.cancel(self.handle.demo, checkpoint, _visitor(request))
+        self.models.cancel(self.handle.demo, checkpoint, visitor(request))
+
+
+class _Folder:
+    """What stands below the dropdown while its last choice is chosen: where the folder is, and a button."""
+
+    def __init__(self, handle: ModelHandle[Any], dropdown: gr.Dropdown) -> None:
+        self.handle, self.models = handle, handle.models
+        first = next((c for c in handle.demo.checkpoints if not c.on_hub), handle.demo.checkpoints[0])
+        with gr.Column(visible=False, elem_classes="demo-fetch") as column:
+            path = gr.Textbox(
+                label="Path of the folder",
+                info=f"It holds {', '.join(first.files)}, as a training writes them.",
+                placeholder="/home/me/my_model",
+                max_lines=1,
+            )
+            with gr.Row():
+                button = gr.Button("Use it", variant="primary", size="sm", scale=0, min_width=160)
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        dropdown.change(self.show, dropdown, column, **quiet)
+        gr.on(
+            [button.click, path.submit],
+            self.use,
+            path,
+            dropdown,
+            api_name="use_folder",
+            show_progress="minimal",
+            concurrency_id="use_folder",
+        )
+
+    def show(self, name: str) -> Any:
+        """The panel, while a folder is asked for."""
+        return gr.update(visible=name == FOLDER)
+
+    def use(self, path: str, request: gr.Request) -> Any:
+        """Offer a folder on this computer in the checkpoint picker, for this session alone, and choose it.
+
+        Args:
+            path: of a folder that a training wrote.
+
+        Returns:
+            The picker's choices, and as its value the name by which the other actions know the checkpoint.
+        """
+        folder = _folder_at(path)
+        demo, owner = self.handle.demo, visitor(request)
+        title = folder.name or str(folder)
+        own = self.models.adopt(demo, folder, title=title, visitor=owner)
+        try:
+            _try(self.handle, own)
+        except BaseException:
+            self.models.disown(demo, own.name)
+            raise
+        for earlier in self.models.own(demo, owner):  # the same folder, which may have been trained anew
+            if earlier.folder == own.folder and earlier.name != own.name:
+                self.models.disown(demo, earlier.name)
+        return with_own(self.handle, own)
+
+
+def _folder_at(text: str) -> Path:
+    """The folder that a visitor names. Raises `InputError`."""
+    text = text.strip().strip("\"'")  # as some systems copy a path
+    if not text:
+        raise InputError("No path is written yet; write that of a folder which a training wrote.")
+    try:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            next(path.iterdir(), None)
+            return path.resolve()
+        found = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # no right to look, ~nobody, a path that cannot be
+        raise InputError(
+            f"The path {text} cannot be read ({type(error).__name__}); check it, and whose it is."
+        ) from error
+    if found:
+        raise InputError(f"{text} is a file; write the path of the folder that it lies in.")
+    raise InputError(f"There is no folder {text} on the computer that runs this page; check the path.")
+
+
+def _try(handle: ModelHandle[Any], own: Checkpoint) -> None:
+    """Load it once: whoever brings a folder wants to know now whether it fits. Raises `DemoError`."""
+    try:
+        with handle.use(own.name):
+            pass
+    except DemoError as error:
+        unfit = not isinstance(error, LoadError)  # said by the demo itself
+        broke = error.__cause__ is not None and not isinstance(error.__cause__, MemoryError)  # in the demo's hands
+        if not unfit and not broke:
+            raise
+        reason = f": {str(error).split(';')[0]}" if unfit else ""
+        raise InputError(
+            f"The folder {own.title} does not fit {handle.demo.title}{reason}; choose one that a training of this demo "
+            "wrote."
+        ) from error
 
 
 def _away(checkpoint: Checkpoint | None) -> bool:
     return checkpoint is not None and checkpoint.on_hub and hub.locate(checkpoint) is None
-
-
-def _visitor(request: gr.Request) -> str:
-    return str(request.session_hash or id(request))
 
 
 def _label(checkpoint: Checkpoint | None) -> str:

@@ -277,8 +277,7 @@ class _Gauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         app, models = self.app, self.app.models
-        loaded = sum(state.status == "ready" for _, _, state in models.states())
-        yield GaugeMetricFamily("demo_app_models_loaded", "Models in memory", value=loaded)
+        yield GaugeMetricFamily("demo_app_models_loaded", "Models in memory", value=models.loaded)
         yield GaugeMetricFamily("demo_app_model_bytes", "Bytes of models in memory", value=models.bytes)
         yield GaugeMetricFamily("demo_app_model_budget_bytes", "Bytes that models may take", value=models.budget)
         yield CounterMetricFamily("demo_app_model_loads", "Models loaded so far", value=models.loads)

@@ -73,7 +73,10 @@ def render(plugins: Sequence[Plugin], models: Models) -> str:
         f"<h3>{say('Checkpoints')}</h3>"
         + _table(
             ["demo", "checkpoint", "where", "files", "state", "memory", "loaded in", "last use"],
-            (_checkpoint_row(demo.title, checkpoint, state) for demo, checkpoint, state in models.states()),
+            [
+                *(_checkpoint_row(demo.title, checkpoint, state) for demo, checkpoint, state in models.states()),
+                *(_own_row(demo.title, states) for demo, states in models.own_states()),
+            ],
         )
         + f"<h3>{say('Plugins')}</h3>"
         + _table(["plugin", "version", "from", "state", "import", "demos"], map(_plugin_row, plugins))
@@ -109,6 +112,21 @@ def _checkpoint_row(title: str, checkpoint: Checkpoint | None, state: State) -> 
         _cell(size_text(state.bytes) if state.bytes else ""),
         _cell(f"{state.seconds:.2f} s" if state.bytes else ""),
         _cell(time.strftime("%H:%M:%S", time.localtime(state.last_used)) if state.last_used else ""),
+    ]
+
+
+def _own_row(title: str, states: Sequence[State]) -> list[str]:
+    """Visitors' own checkpoints of one demo; whoever knows the name of one can use it, so none is told."""
+    taken, used = sum(state.bytes for state in states), max(state.last_used for state in states)
+    return [
+        _cell(say(title)),
+        _cell(say(f"{len(states)} of visitors' own")),
+        _cell(""),
+        _cell(""),
+        _state("ready" if taken else "absent", ""),
+        _cell(size_text(taken) if taken else ""),
+        _cell(""),
+        _cell(time.strftime("%H:%M:%S", time.localtime(used)) if used else ""),
     ]
 
 

@@ -28,6 +28,7 @@ from demo_app import i18n, status, zerogpu
 from demo_app.api import Demo
 from demo_app.handlers import Handlers
 from demo_app.models import ModelHandle, Models
+from demo_app.picker import visitor
 from demo_app.plugins import Plugin, PluginError, load_plugins
 from demo_app.settings import Settings
 from demo_app.zh_cn import ZH_CN
@@ -266,6 +267,11 @@ def _compose(
             show_progress="hidden",
             api_visibility="private",
         )
+
+        def close_tab(request: gr.Request) -> None:
+            models.leave(visitor(request))
+
+        page.unload(close_tab)
     return page
 
 

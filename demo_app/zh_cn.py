@@ -33,6 +33,43 @@ ZH_CN = {
     "{title} ({size}, embedded)": "{title}（{size}，内置）",
     "{title} ({license}, missing)": "{title}（{license}，缺失）",
     "{title} (embedded)": "{title}（内置）",
+    "{title} ({size}, your own)": "{title}（{size}，你自己的）",
+    "A folder of your own …": "自己的文件夹……",
+    "Path of the folder": "文件夹路径",
+    "It holds {files}, as a training writes them.": "其中有 {files}，即训练写出的文件。",
+    "Use it": "使用",
+    "No folder is chosen yet; write its path below the picker and press Use it.": (
+        "还没有选定文件夹；请在选择框下方写出路径，再按“使用”。"
+    ),
+    "No path is written yet; write that of a folder which a training wrote.": (
+        "还没有写路径；请写出训练所得文件夹的路径。"
+    ),
+    "The path {path} cannot be read ({reason}); check it, and whose it is.": (
+        "路径 {path} 无法读取（{reason}）；请检查路径和权限。"
+    ),
+    "{path} is a file; write the path of the folder that it lies in.": "{path} 是一个文件；请写它所在文件夹的路径。",
+    "There is no folder {path} on the computer that runs this page; check the path.": (
+        "运行本页面的计算机上没有文件夹 {path}；请检查路径。"
+    ),
+    "The folder {name} lacks {files}; choose one that a training wrote.": (
+        "文件夹 {name} 缺少 {files}；请选择由训练写出的文件夹。"
+    ),
+    "The folder {name} does not fit {demo}: {reason}; choose one that a training of this demo wrote.": (
+        "文件夹 {name} 不适合“{demo}”：{reason}；请选择由本演示的训练写出的文件夹。"
+    ),
+    "The folder {name} does not fit {demo}; choose one that a training of this demo wrote.": (
+        "文件夹 {name} 不适合“{demo}”；请选择由本演示的训练写出的文件夹。"
+    ),
+    "{demo} has no checkpoint of your own of that name, or not any more; choose another, or add it again.": (
+        "{demo} 没有这个名字的自有权重，或已不再有；请另选一个，或重新添加。"
+    ),
+    "On the GPU of this Space a checkpoint of your own cannot answer; choose another one for this.": (
+        "自有权重不能在这个 Space 的 GPU 上作答；请为此另选一个。"
+    ),
+    "{name} lacks files by now, for its folder was changed or removed; choose another checkpoint.": (
+        "{name} 的文件已不全：文件夹被改动或删除；请另选一个权重。"
+    ),
+    "{name} was given up meanwhile; choose another checkpoint.": "{name} 在此期间已被移除；请另选一个权重。",
     "Progress": "进度",
     "Cancel": "取消",
     "Fetch": "下载",
@@ -183,6 +220,7 @@ ZH_CN = {
     "on disk": "已下载",
     "to be fetched": "待下载",
     "missing": "缺失",
+    "{count} of visitors' own": "访客自有 {count} 个",
     "absent": "未加载",
     "loading": "加载中",
     "ready": "就绪",

@@ -255,7 +255,7 @@ class Actions:
         if not isinstance(checkpoint, str) or method not in CAVEATS:
             raise InputError(f"Choose a checkpoint, and a method from: {', '.join(CAVEATS)}.")
         with self.handle.use(checkpoint) as classifier:
-            seen = self._looks[checkpoint]((classifier, usable(str(text or ""))))
+            seen = self._look(checkpoint, classifier, usable(str(text or "")))
         check(seen)
         scores, *pictures = self._answer(seen, method, str(layer), str(head))
         return label_data(scores), *pictures
@@ -276,9 +276,15 @@ class Actions:
             raise InputError(f"There is no example {number}; choose one from 0 to {len(LESSONS) - 1}.")
         lesson = LESSONS[number]
         with self.handle.use(lesson.checkpoint) as classifier:
-            seen = self._looks[lesson.checkpoint]((classifier, lesson.text))
+            seen = self._look(lesson.checkpoint, classifier, lesson.text)
         scores, words, *rest = self._answer(seen, method, layer, head)
         return lesson.text, lesson.checkpoint, scores, viz.note(lesson.lesson, kind="lesson") + words, *rest
+
+    def _look(self, checkpoint: str, classifier: Classifier, text: str) -> Seen:
+        """Together with whoever else asks that checkpoint just now; a visitor's own is asked by its visitor alone."""
+        example = classifier, text
+        together = self._looks.get(checkpoint)
+        return together(example) if together is not None else look_at(checkpoint, [example])[0]
 
     def _answer(self, seen: Seen, method: str, layer: str, head: str) -> tuple[Any, ...]:
         chosen = index(layer, seen.attention.shape[0]), index(head, seen.attention.shape[1])
