@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import logging
 import math
 import os
@@ -30,9 +31,9 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from demo_app.api import DemoError
-from demo_app.nn import training
 
 log = logging.getLogger(__name__)
 B = TypeVar("B")
@@ -122,6 +123,8 @@ def processes(device: str | None = None) -> Iterator[Process]:
     if count == 1:
         yield Process(device=chosen)
         return
+    if cuda:
+        torch.cuda.set_device(chosen)
     torch.distributed.init_process_group("nccl" if cuda else "gloo")
     try:
         yield Process(rank=rank, count=count, device=chosen)
@@ -151,12 +154,32 @@ def faster_in_half(network: nn.Module, device: torch.device) -> bool:
     return seconds[torch.bfloat16] < CLEARLY * seconds[torch.float32]
 
 
-def rate(step: int, steps: int, warmup: float, fall: str) -> float:
+def rate(step: int, steps: int, warmup: float, fall: Literal["cosine", "linear"]) -> float:
     """The factor of the learning rates at a step, from 0: up to 1 in a share of all steps, then down to 0."""
-    linear = training.rise_and_fall(step, steps, warmup)
-    if fall == "linear" or step + 1 <= warmup * steps:
-        return linear
-    return 0.5 * (1 - math.cos(math.pi * linear))
+    rising = (step + 1) / max(1.0, warmup * steps)
+    falling = (steps - step) / max(1.0, (1 - warmup) * steps)
+    linear = max(0.0, min(1.0, rising, falling))
+    return linear if fall == "linear" or rising <= 1 else 0.5 * (1 - math.cos(math.pi * linear))
+
+
+def set_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
+    """Learning rates as a share of what they were given at first."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("highest_lr", group["lr"]) * factor
+
+
+@torch.no_grad()
+def average(mean: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move a running mean of the weights, and of BatchNorm's statistics, towards the network after a step.
+
+    Counted from 1; in the first steps the mean moves faster, so that the weights of the start are soon forgotten.
+    """
+    decay = min(decay, step / (step + 10))
+    now = (*network.parameters(), *network.buffers())  # tied weights once
+    for tensor, other in zip((*mean.parameters(), *mean.buffers()), now, strict=True):
+        if tensor.is_floating_point():
+            tensor.lerp_(other, 1 - decay)
 
 
 def learn(network: nn.Module) -> None:
@@ -192,26 +215,24 @@ def train(
         batches: those of an epoch, from 0; chance is seeded before each epoch, so that one can be repeated.
         loss: of what is to be called (`model`, in a group of processes its wrapper) and a batch: a scalar.
         course: see there.
-        evaluate: what the weights so far (their mean, where there is one) are worth, on data held out. It is put into
-            evaluation mode first; nothing keeps gradients.
+        evaluate: what the weights so far (their mean, where there is one) are worth, on data held out. They are put
+            into evaluation mode first; nothing keeps gradients. Only the first process asks.
         model: what the loss calls, if it is not the network; or what makes it at the start of an epoch, where that
             changes who learns.
         clipped: whose gradients count for `Course.clip`; all, where none are named.
         state: a file to go on from and to write after each measured epoch; it is removed when the training is over.
-        settings: the text that a state must have been written with.
+        settings: the text that a state must have been written with, as it must with this `course`.
         progress: called after every step, in the first process.
-        stop: asked before every step whether to end now.
+        stop: asked before every step whether to end now; given in all processes, or in none.
         process: of `processes()`; one alone, where none is given.
 
     Raises `TrainingError` when the loss is no finite number any more.
     """
     run = _Run(network, optimizers, course, process or Process())
     run.resume(state, settings)
-    started = time.perf_counter()
-    first = run.step
+    started, first = time.perf_counter(), run.step
     limited = list(network.parameters() if clipped is None else clipped)
-    ended: Literal["finished", "early", "stopped"] = "finished"
-    measured: list[Mapping[str, float]] = []
+    stopped = False
 
     def tell(value: float, found: Mapping[str, float] | None = None) -> None:
         if progress is not None and run.process.first:
@@ -230,34 +251,36 @@ def train(
                 )
             )
 
-    while run.epoch < course.epochs and ended == "finished":
-        torch.manual_seed(course.seed * 100_003 + run.epoch)
+    while run.epoch < course.epochs and not run.given_up:
+        torch.manual_seed((course.seed * 100_003 + run.epoch) % 2**63)
         called = run.called(model)
         learn(network)
         value = math.nan
         for batch in batches(run.epoch):
             if stop is not None and run.process.agreed(stop()):
-                ended = "stopped"
+                stopped = True
                 break
             value = run.advance(called, batch, loss, limited)
             tell(value)
-        if ended == "stopped":
+        if stopped:
             break
         run.epoch += 1
         if run.epoch % course.evaluate_every == 0 or run.epoch == course.epochs:
             if evaluate is not None:
-                found = run.measure(evaluate)
-                measured.append(found)
-                tell(value, found)
-                if course.patience is not None and run.since >= course.patience:
-                    ended = "early"
+                tell(value, run.measure(evaluate))
             if state is not None and run.process.first:
                 run.save(state, settings)
     run.finish()
-    if state is not None and run.process.first and ended != "stopped":
+    if state is not None and run.process.first and not stopped:
         state.unlink(missing_ok=True)
-    seconds = time.perf_counter() - started
-    return Outcome(ended=ended, epochs=run.epoch, steps=run.step, best=run.best, seconds=seconds, measured=measured)
+    return Outcome(
+        ended="stopped" if stopped else "finished" if run.epoch == course.epochs else "early",
+        epochs=run.epoch,
+        steps=run.step,
+        best=run.best,
+        seconds=time.perf_counter() - started,
+        measured=run.measured,
+    )
 
 
 class _Run:
@@ -270,25 +293,43 @@ class _Run:
         self.kept = network  # what is measured and kept
         if course.average is not None:
             self.kept = copy.deepcopy(network).eval().requires_grad_(False)
+        self.wrapper: nn.parallel.DistributedDataParallel | None = None
+        self.wrapped: list[int] = []  # parameters whose gradients the wrapper shares
         self.epoch = self.step = self.since = 0
         self.best: float | None = None
         self.best_state: dict[str, Tensor] = {}
+        self.measured: list[Mapping[str, float]] = []
+
+    @property
+    def given_up(self) -> bool:
+        return self.course.patience is not None and self.since >= self.course.patience
 
     def called(self, model: nn.Module | Callable[[int], nn.Module] | None) -> nn.Module:
         """What the loss is given in this epoch."""
         if not isinstance(model, nn.Module):
             model = self.network if model is None else model(self.epoch)
-        return nn.parallel.DistributedDataParallel(model) if self.process.count > 1 else model
+        if self.process.count == 1:
+            return model
+        learning = [id(parameter) for parameter in model.parameters() if parameter.requires_grad]
+        if self.wrapper is None or self.wrapper.module is not model or self.wrapped != learning:
+            self.wrapper = None
+            gc.collect()  # or else the gradients would go to the old one as well
+            self.wrapper, self.wrapped = nn.parallel.DistributedDataParallel(model), learning
+        return self.wrapper
 
     def advance(
         self, model: nn.Module, batch: B, loss: Callable[[nn.Module, B], Tensor], clipped: Sequence[nn.Parameter]
     ) -> float:
         """One step; returns its loss."""
         course = self.course
-        factor = rate(self.step, course.steps, course.warmup, course.fall)
-        training.set_rates(self.optimizers, factor)
+        set_rates(self.optimizers, rate(self.step, course.steps, course.warmup, course.fall))
         with torch.autocast(self.process.device.type, torch.bfloat16, enabled=course.half):
             found = loss(model, batch)
+        value = found.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The loss is {value} after {self.step} steps: the training came apart; lower the learning rate."
+            )
         self.network.zero_grad(set_to_none=True)
         found.backward()  # type: ignore[no-untyped-call]
         if course.clip is not None:
@@ -297,12 +338,7 @@ class _Run:
             optimizer.step()
         self.step += 1
         if course.average is not None:
-            training.average(self.kept, self.network, course.average, self.step)
-        value = found.item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss is {value} after {self.step} steps: the training came apart; lower the learning rate."
-            )
+            average(self.kept, self.network, course.average, self.step)
         return value
 
     @torch.no_grad()
@@ -313,13 +349,17 @@ class _Run:
             self.kept.eval()
             found = dict(evaluate(self.kept))
         found = self.process.agreed(found)
+        self.measured.append(found)
         value = found[self.course.watch]
-        if self.best is None or (value > self.best if self.course.higher else value < self.best):
+        best = self.best
+        if not math.isnan(value) and (best is None or (value > best if self.course.higher else value < best)):
             self.best, self.since = value, 0
             if self.course.keep == "best":
                 self.best_state = {name: tensor.detach().cpu().clone() for name, tensor in self._changing()}
         else:
             self.since += 1
+        said = ", ".join(f"{name} {number:.5g}" for name, number in found.items())
+        log.info("epoch %d, step %d: %s", self.epoch, self.step, said)
         return found
 
     def _changing(self) -> Iterator[tuple[str, Tensor]]:
@@ -340,36 +380,52 @@ class _Run:
         self.network.zero_grad(set_to_none=True)
 
     @property
-    def parts(self) -> dict[str, training.Stateful]:
-        found: dict[str, training.Stateful] = {"network": self.network}
+    def parts(self) -> dict[str, Any]:
+        """All that has a `state_dict`."""
+        found: dict[str, Any] = {"network": self.network}
         if self.kept is not self.network:
             found["mean"] = self.kept
         return found | {f"optimizer {place}": optimizer for place, optimizer in enumerate(self.optimizers)}
 
     def save(self, path: Path, settings: str) -> None:
-        counters = {"epoch": self.epoch, "step": self.step, "since": self.since, "best": self.best}
-        training.save(path, settings, self.parts, best_state=self.best_state, **counters)
+        """Write all that is needed to go on; killed at any moment, the file is whole."""
+        names = ("epoch", "step", "since", "best", "best_state", "measured")
+        state = {"settings": f"{self.course} {settings}", "counters": {name: getattr(self, name) for name in names}}
+        state["parts"] = {name: part.state_dict() for name, part in self.parts.items()}
+        unfinished = path.with_suffix(".tmp")
+        torch.save(state, unfinished)
+        unfinished.replace(path)
 
     def resume(self, path: Path | None, settings: str) -> None:
-        if path is not None:
-            for name, value in training.resume(path, settings, self.parts, str(self.process.device)).items():
-                setattr(self, name, value)
+        """Take up what `save` wrote, if its settings were the same."""
+        if path is None or not path.is_file():
+            return
+        saved = torch.load(path, weights_only=True, map_location=self.process.device)
+        if saved["settings"] != f"{self.course} {settings}":
+            log.warning("%s is of other settings; training starts anew.", path)
+            return
+        for name, part in self.parts.items():
+            part.load_state_dict(saved["parts"][name])
+        for name, value in saved["counters"].items():
+            setattr(self, name, value)
+        log.info("going on after step %d of %s", self.step, path)
 
 
 @contextlib.contextmanager
 def bar(what: str = "", *, every: float = 2.0, shown: bool = True) -> Iterator[Callable[[Progress], None]]:
     """A progress bar on standard error, for the time of a training: what to give `train` as `progress`."""
-    with tqdm(desc=what or None, file=sys.stderr, mininterval=every, unit="step", disable=not shown) as shown_bar:
-        facts = {"loss": ""}
+    facts: dict[str, str] = {}
+    with (
+        tqdm(desc=what or None, file=sys.stderr, mininterval=every, unit="step", disable=not shown) as drawn,
+        logging_redirect_tqdm(),  # what is logged meanwhile has lines of its own
+    ):
 
         def tell(progress: Progress) -> None:
-            if shown_bar.total is None:
-                shown_bar.total, shown_bar.initial = progress.steps, progress.step - 1
-                shown_bar.n = progress.step - 1
-            if progress.measured is not None:
-                facts.update({f"held out {name}": f"{value:.4g}" for name, value in progress.measured.items()})
+            if drawn.total is None:
+                drawn.total, drawn.initial, drawn.n = progress.steps, progress.step - 1, progress.step - 1
             facts["loss"] = f"{progress.loss:.3f}"
-            shown_bar.set_postfix(facts, refresh=False)
-            shown_bar.update(progress.step - shown_bar.n)
+            facts.update({f"held out {name}": f"{value:.4g}" for name, value in (progress.measured or {}).items()})
+            drawn.set_postfix(facts, refresh=False)
+            drawn.update(progress.step - drawn.n)
 
         yield tell
