@@ -123,7 +123,7 @@ def _own_row(title: str, states: Sequence[State]) -> list[str]:
         _cell(say(f"{len(states)} of visitors' own")),
         _cell(""),
         _cell(""),
-        _state("ready" if taken else "absent", ""),
+        _state("ready" if any(state.status == "ready" for state in states) else "absent", ""),
         _cell(size_text(taken) if taken else ""),
         _cell(""),
         _cell(time.strftime("%H:%M:%S", time.localtime(used)) if used else ""),

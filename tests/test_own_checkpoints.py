@@ -1,4 +1,7 @@
-"""A folder that a visitor trained, in its demo's picker: `demo-app run --checkpoint DEMO=FOLDER`."""
+"""A folder that somebody trained, in its demo's picker.
+
+For all by `demo-app run --checkpoint DEMO=FOLDER`; for one visitor by the picker's last choice, or by an event.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from test_cli import demo_app
 
@@ -16,14 +20,21 @@ from demo_app.testing import wire
 READER = """
 from pathlib import Path
 import gradio as gr
-from demo_app import Checkpoint, Demo, hookimpl
+from demo_app import Checkpoint, Demo, DemoError, hookimpl
 
 FOLDER = Path(__file__).parent / "weights" / "theirs"
 
 def load(folder, device):
-    return (folder / "words.txt").read_text()
+    words = (folder / "words.txt").read_text()
+    if words.startswith("{"):
+        raise KeyError("layers")
+    if words.startswith("["):
+        raise DemoError("words.txt is a list; fetch it again.")
+    return words
 
 def build(handle):
+    from demo_app import picker
+
     out = gr.Textbox(label="words")
     checkpoint = handle.picker()
 
@@ -31,7 +42,13 @@ def build(handle):
         with handle.use(name) as words:
             return words
 
+    def train(folder, request: gr.Request):
+        own = handle.models.adopt(handle.demo, Path(folder), title="Mine", visitor=picker.visitor(request))
+        return picker.with_own(handle, own)
+
     gr.Button("say").click(say, checkpoint, out, api_name="say")
+    gr.Button("raw").click(say, checkpoint, out, api_name="raw", preprocess=False, queue=False)
+    gr.Button("train").click(train, out, checkpoint, api_name="train", queue=False)
 
 @hookimpl
 def register_demos():
@@ -92,3 +109,140 @@ def test_what_cannot_be_offered_stops_the_start(
 def test_the_command_line_refuses_what_is_no_pair() -> None:
     done = demo_app("run", "--checkpoint", "reader")
     assert (done.returncode, "DEMO=FOLDER" in done.stderr) == (2, True)
+
+
+def ask(url: str, action: str, *data: Any, session: str = "me") -> Any:
+    """The first thing that an action returns, or the sentence by which it refuses."""
+    answer = wire.run(url, f"reader_{action}", *data, session=session)
+    return answer.json()["data"][0] if answer.status_code == 200 else answer.json()["error"]
+
+
+def labels(update: dict[str, Any]) -> list[str]:
+    return [label for label, _ in update["choices"]]
+
+
+def test_a_folder_becomes_a_choice_of_that_visitor_alone(reader: Path, host: Callable[..., Any]) -> None:
+    url = host(public=False).url
+    chosen = ask(url, "use_folder", f' "{reader}" ')
+    assert labels(chosen) == [
+        "Theirs (12 bytes, embedded)",
+        "mine (14 bytes, your own)",
+        "A folder of your own …",
+    ]
+    name = chosen["value"]
+    assert [value for _, value in chosen["choices"]] == ["theirs", name, "+folder"]
+    assert ask(url, "raw", name) == "as I taught it"
+    assert ask(url, "say", name) == "as I taught it"
+    assert "not in the list of choices" in ask(url, "say", name, session="a stranger")
+    assert labels(ask(url, "use_folder", str(reader), session="a stranger")) == labels(chosen)
+    other = name[:-1] + ("0" if name[-1] != "0" else "1")
+    assert ask(url, "raw", other).startswith("Reader has no checkpoint of your own of that name")
+
+
+def test_the_same_folder_again_is_read_anew(reader: Path, host: Callable[..., Any]) -> None:
+    server = host(public=False)
+    first = ask(server.url, "use_folder", str(reader))["value"]
+    (reader / "words.txt").write_text("as I taught it later")
+    again = ask(server.url, "use_folder", str(reader))
+    assert len(again["choices"]) == 3
+    assert ask(server.url, "raw", again["value"]) == "as I taught it later"
+    assert "has no checkpoint" in ask(server.url, "raw", first)
+
+
+def test_until_a_folder_is_named_the_last_choice_only_asks_for_one(reader: Path, host: Callable[..., Any]) -> None:
+    assert "write its path below the picker" in ask(host(public=False).url, "raw", "+folder")
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "reason"),
+    [
+        ("", None, "No path is written yet; write that of a folder which a training wrote."),
+        ("nowhere", None, "There is no folder {path} on the computer that runs this page; check the path."),
+        ("mine/words.txt", None, "{path} is a file; write the path of the folder that it lies in."),
+        (
+            "~nobody-of-that-name/mine",
+            None,
+            "The path {path} cannot be read (RuntimeError); check it, and whose it is.",
+        ),
+        ("x" * 300, None, "The path {path} cannot be read (OSError); check it, and whose it is."),
+        (".", None, "The folder {name} lacks words.txt; choose one that a training wrote."),
+        ("mine", "{}", "The folder mine does not fit Reader; choose one that a training of this demo wrote."),
+        (
+            "mine",
+            "[]",
+            "The folder mine does not fit Reader: words.txt is a list; choose one that a training of this demo wrote.",
+        ),
+    ],
+)
+def test_what_is_no_checkpoint_of_the_demo_says_what_to_do_and_leaves_nothing(
+    reader: Path, host: Callable[..., Any], path: str, words: str | None, reason: str
+) -> None:
+    server = host(public=False)
+    if words is not None:
+        (reader / "words.txt").write_text(words)
+    whole = str(reader.parent / path) if path and not path.startswith("~") else path
+    expected = reason.replace("{path}", whole).replace("{name}", reader.parent.name)
+    assert ask(server.url, "use_folder", whole) == expected
+    assert server.app.models.own_states() == []
+
+
+def test_where_visitors_are_strangers_no_folder_is_read(reader: Path, host: Callable[..., Any]) -> None:
+    server = host(public=True)
+    assert not [
+        action for action in httpx.get(f"{server.url}gradio_api/info").json()["named_endpoints"] if "folder" in action
+    ]
+    assert wire.run(server.url, "reader_use_folder", str(reader)).status_code >= 400  # there is no such action
+    assert server.app.models.own_states() == []
+    assert "A folder of your own" not in wire.text_of(server.url)
+    for action in ("raw", "say"):
+        for name in (str(reader), "+folder", "own-mine-0123456789abcdef"):
+            assert "as I taught it" not in ask(server.url, action, name)
+    assert f"Reader has no checkpoint {str(reader)!r}" in ask(server.url, "raw", str(reader))
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_an_event_of_the_tab_adds_a_choice_for_its_visitor(
+    reader: Path, host: Callable[..., Any], public: bool
+) -> None:
+    url = host(public=public).url
+    first, second = (ask(url, "train", str(reader)) for _ in range(2))
+    last = [] if public else ["A folder of your own …"]
+    assert labels(second) == ["Theirs (12 bytes, embedded)", *["Mine (14 bytes, your own)"] * 2, *last]
+    assert len({first["value"], second["value"]}) == 2
+    for name in (first["value"], second["value"], "theirs"):
+        assert "as " in ask(url, "say", name)
+        if name != "theirs":
+            assert "not in the list of choices" in ask(url, "say", name, session="a stranger")
+
+
+def test_the_status_page_counts_what_is_visitors_own_and_names_nothing(reader: Path, host: Callable[..., Any]) -> None:
+    server = host(public=True)
+    name = ask(server.url, "train", str(reader))["value"]
+    before = wire.run(server.url, "status").json()["data"][0]
+    ask(server.url, "raw", name)
+    after = wire.run(server.url, "status").json()["data"][0]
+    for page, loaded in ((before, False), (after, True)):
+        assert "1 of visitors&#x27; own" in page
+        assert not [secret for secret in (name, name[-16:], "Mine", str(reader)) if secret in page]
+        assert ('class="state ready"' in page) is loaded
+    assert "demo_app_models_loaded 1.0" in httpx.get(f"{server.url}metrics").text
+
+
+def test_what_is_ones_own_is_forgotten_when_the_page_is_closed(reader: Path, host: Callable[..., Any]) -> None:
+    """The page keeps a stream open, the heartbeat, for as long as it is there."""
+    server = host(public=False)
+    models = server.app.models
+    with httpx.stream("GET", f"{server.url}gradio_api/heartbeat/me") as page:
+        alive = page.iter_lines()
+        assert next(alive) == "data: ALIVE"
+        mine, theirs = (ask(server.url, "use_folder", str(reader), session=who)["value"] for who in ("me", "another"))
+        assert ask(server.url, "raw", mine) == "as I taught it"
+    with models._changed:
+        assert models._changed.wait_for(lambda: len(models._own) < 2, timeout=30)
+    assert "has no checkpoint" in ask(server.url, "raw", mine)
+    assert ask(server.url, "raw", theirs) == "as I taught it"
+    assert models.loaded == 1
+
+
+def test_the_page_keeps_its_heartbeat_though_the_demo_keeps_no_state(reader: Path, host: Callable[..., Any]) -> None:
+    assert wire.config(host(public=True).url)["connect_heartbeat"]

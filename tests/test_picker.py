@@ -6,6 +6,7 @@ import html
 import random
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -205,6 +206,44 @@ def test_who_comes_later_sees_that_it_is_fetched_and_finds_it_there(
     choose(late, f"{FAR} (6.0 MB, apache-2.0, on disk)")
     expect(late.page.locator(".demo-fetch")).to_be_hidden()
     measure(late, 6 * MB)
+
+
+@pytest.mark.browser
+def test_a_folder_of_ones_own_is_chosen_and_kept_until_the_page_is_closed(
+    host: Callable[..., Any], start: Callable[[], str], visit: Visits, tmp_path: Path
+) -> None:
+    server = host(public=False)
+    one, other = (visit(server.url, query="demo=reader", width=width) for width in (1280, 390))
+    page = one.page
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    choose(one, "A folder of your own …")
+    path = page.get_by_label("Path of the folder")
+    path.fill(str(folder))
+    page.get_by_role("button", name="Use it").click()
+    expect(page.get_by_text("The folder mine lacks config.json, model.safetensors")).to_be_visible()
+    expect(page.get_by_label("Weights")).to_have_value("A folder of your own …")
+    for name in FILES:
+        (folder / name).write_bytes(b"1234")
+    path.press("Enter")
+    expect(page.get_by_label("Weights")).to_have_value("mine (8 bytes, your own)")
+    expect(path).to_be_hidden()
+    measure(one, 4)
+    choose(one, "Far")
+    page.get_by_role("button", name="Fetch 6.0 MB").click()
+    expect(page.get_by_label("Weights")).to_have_value(ON_DISK)
+    choose(one, "mine (8 bytes, your own)")
+    measure(one, 4)
+    choose(other, "A folder of your own …")
+    expect(other.page.get_by_label("Path of the folder")).to_be_visible()
+    assert other.overflow() <= 0
+    other.page.get_by_label("Weights").click()
+    expect(other.page.get_by_role("option", name="your own")).to_have_count(1)
+    models = server.app.models
+    page.close()
+    with models._changed:
+        assert models._changed.wait_for(lambda: not models._own, timeout=30)
+    assert not other.complaints
 
 
 @pytest.mark.browser
