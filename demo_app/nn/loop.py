@@ -415,14 +415,17 @@ class _Run:
 def bar(what: str = "", *, every: float = 2.0, shown: bool = True) -> Iterator[Callable[[Progress], None]]:
     """A progress bar on standard error, for the time of a training: what to give `train` as `progress`."""
     facts: dict[str, str] = {}
-    with (
-        tqdm(desc=what or None, file=sys.stderr, mininterval=every, unit="step", disable=not shown) as drawn,
-        logging_redirect_tqdm(),  # what is logged meanwhile has lines of its own
-    ):
+    drawn: tqdm[Any] | None = None
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(logging_redirect_tqdm())  # what is logged meanwhile has lines of its own
 
         def tell(progress: Progress) -> None:
-            if drawn.total is None:
-                drawn.total, drawn.initial, drawn.n = progress.steps, progress.step - 1, progress.step - 1
+            nonlocal drawn
+            if drawn is None:
+                steps: dict[str, Any] = {"total": progress.steps, "initial": progress.step - 1, "unit": "step"}
+                drawn = opened.enter_context(
+                    tqdm(desc=what or None, file=sys.stderr, mininterval=every, disable=not shown, **steps)
+                )
             facts["loss"] = f"{progress.loss:.3f}"
             facts.update({f"held out {name}": f"{value:.4g}" for name, value in (progress.measured or {}).items()})
             drawn.set_postfix(facts, refresh=False)
