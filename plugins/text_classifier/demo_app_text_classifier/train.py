@@ -10,13 +10,11 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,14 +25,13 @@ from tqdm import tqdm
 
 from demo_app import InputError
 from demo_app.commands import add_options, chosen, option, report
-from demo_app.nn import EncoderLayer, training
+from demo_app.nn import EncoderLayer, loop, training
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import TOKENIZERS, class_ids, label_names, read_csv, train_tokenizer
 from demo_app_text_classifier.evaluate import scores
 from demo_app_text_classifier.model import Config, TextClassifier
 from demo_app_text_classifier.teachers import TEACHERS
 
-logger = logging.getLogger(__name__)
 SHELF = 50  # batches that are drawn together and sorted by length, so that little is padding
 
 
@@ -124,59 +121,6 @@ def quieten(network: nn.Module) -> None:
             module.feed_forward.fc_out.weight.zero_()
 
 
-class Trainer:
-    """Network, running mean of its weights, optimiser: all that an epoch changes and a restart needs."""
-
-    def __init__(self, build: Callable[[Config], nn.Module], config: Config, recipe: Recipe, steps: int) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe = recipe
-        self.network = build(config)
-        if recipe.quiet_start:
-            quieten(self.network)
-        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
-        training.use_byte_dropout(self.network)
-        groups = training.decayed(self.network.parameters(), recipe.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
-        rise = max(1, int(recipe.warmup * steps))
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))
-        )
-        self.epoch = 0
-        self.step = 0
-
-    def run_epoch(self, examples: Examples, bar: tqdm[Any]) -> None:
-        """One pass over the data. All chance comes from the seed and the epoch's number, so it can be repeated."""
-        torch.manual_seed(self.recipe.seed * 100_003 + self.epoch)
-        self.network.train()
-        for rows in batches(examples, self.recipe.batch_size):
-            loss = loss_of(self.network, examples.batch(rows), self.recipe)
-            self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimizer.step()
-            self.schedule.step()
-            self.step += 1
-            training.average(self.mean, self.network, self.recipe.average, self.step)
-            bar.update()
-            if self.step % 20 == 0:
-                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-        self.epoch += 1
-
-    @property
-    def parts(self) -> dict[str, training.Stateful]:
-        """All that a restart needs, beside the counters."""
-        names = ("network", "mean", "optimizer", "schedule")
-        return {name: getattr(self, name) for name in names}
-
-    def save(self, path: Path, settings: str) -> None:
-        training.save(path, settings, self.parts, epoch=self.epoch, step=self.step)
-
-    def resume(self, path: Path, settings: str) -> None:
-        """Go on after the last whole epoch of a training that was killed, when its settings were the same."""
-        counters = training.resume(path, settings, self.parts)
-        self.epoch, self.step = counters.get("epoch", 0), counters.get("step", 0)
-
-
 @torch.inference_mode()
 def opinions(teachers: Sequence[Classifier], texts: Sequence[str]) -> Tensor:
     """The teachers' mean probabilities, (N, C)."""
@@ -254,19 +198,34 @@ def fit(
     build: Callable[[Config], nn.Module], config: Config, examples: Examples, recipe: Recipe, state: Path
 ) -> nn.Module:
     """The trained network (its mean weights). Goes on with what the file `state` holds, and removes it at last."""
-    steps = len(batches(examples, recipe.batch_size))
-    trainer = Trainer(build, config, recipe, steps * recipe.epochs)
-    settings = json.dumps([asdict(config), asdict(recipe), len(examples.ids), examples.targets.sum(0).tolist()])
+    torch.manual_seed(recipe.seed)
+    network = build(config)
+    if recipe.quiet_start:
+        quieten(network)
+    training.use_byte_dropout(network)
+    groups = training.decayed(network.parameters(), recipe.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+    course = loop.Course(
+        epochs=recipe.epochs,
+        steps=recipe.epochs * -(-len(examples.ids) // recipe.batch_size),
+        warmup=recipe.warmup,
+        fall="linear",
+        average=recipe.average,
+        seed=recipe.seed,
+    )
     state.parent.mkdir(parents=True, exist_ok=True)
-    trainer.resume(state, settings)
-    with tqdm(
-        total=steps * recipe.epochs, initial=trainer.step, desc=state.stem, file=sys.stderr, mininterval=1
-    ) as bar:
-        while trainer.epoch < recipe.epochs:
-            trainer.run_epoch(examples, bar)
-            trainer.save(state, settings)
-    state.unlink(missing_ok=True)
-    return trainer.mean
+    with loop.bar(state.stem) as progress:
+        loop.train(
+            network,
+            [optimizer],
+            lambda epoch: map(examples.batch, batches(examples, recipe.batch_size)),
+            lambda network, batch: loss_of(network, batch, recipe),
+            course,
+            state=state,
+            settings=json.dumps([asdict(config), asdict(recipe), len(examples.ids), examples.targets.sum(0).tolist()]),
+            progress=progress,
+        )
+    return network.requires_grad_(False)
 
 
 def train_teachers(
