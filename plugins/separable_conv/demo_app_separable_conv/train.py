@@ -8,33 +8,27 @@ python -m demo_app_separable_conv.train --data FOLDER_OR_TAR --out FOLDER
 from __future__ import annotations
 
 import argparse
-import copy
 import json
-import logging
 import re
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms import v2
-from tqdm import tqdm
 
 from demo_app import InputError
 from demo_app.commands import add_options, chosen, option, report
-from demo_app.nn import training
+from demo_app.nn import loop, training
 from demo_app.nn.muon import Muon
 from demo_app_separable_conv.classifier import Classifier, normalised
 from demo_app_separable_conv.data import Examples, read_examples, split
 from demo_app_separable_conv.evaluate import scores
 from demo_app_separable_conv.model import BLOCKS, Config, ConvNet, Stage
 
-logger = logging.getLogger(__name__)
 GROUP = 4  # pictures that share one draw of the augmentation: a call of torchvision's costs as much as a small picture
 STAGE = re.compile(r"(\d+)x(\d+)(?:/(\d+))?")
 
@@ -103,65 +97,24 @@ def optimizers(network: ConvNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
     return [Muon(mixing, lr=recipe.learning_rate, momentum=0.9, fixed_norm=True), adam]
 
 
-class Trainer:
-    """Network, running mean of its weights, optimisers: all that an epoch changes and a restart needs."""
+def batches(examples: Examples, config: Config, recipe: Recipe, device: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Of one epoch, in random order: prepared pictures (B, 3, S, S) and their classes, (B,) or (B, L) where mixed."""
+    augment = augmentation(examples.pictures.shape[-1], recipe)
+    cutmix = v2.CutMix(num_classes=len(config.labels))  # Yun et al. 2019, https://arxiv.org/abs/1905.04899
+    for rows in torch.randperm(len(examples)).split(recipe.batch_size):
+        if len(rows) == 1 and len(examples) > 1:
+            continue  # BatchNorm has no variance of one picture
+        some = examples[rows]
+        pixels = torch.cat([augment(group) for group in some.pictures.split(GROUP)])  # (B, 3, S, S)
+        x, classes = normalised(pixels.to(device), config), some.classes.to(device)
+        if recipe.cutmix and torch.rand(()) < recipe.cutmix:
+            x, classes = cutmix(x, classes)
+        yield x.contiguous(memory_format=torch.channels_last), classes
 
-    def __init__(self, config: Config, recipe: Recipe, steps: int, device: str) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.steps, self.device = recipe, steps, device
-        self.network = ConvNet(config).to(device, memory_format=torch.channels_last)
-        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)  # its start is soon forgotten
-        self.optimizers = optimizers(self.network, recipe)
-        self.cutmix = v2.CutMix(num_classes=len(config.labels))  # Yun et al. 2019, https://arxiv.org/abs/1905.04899
-        self.epoch = 0
-        self.step = 0
 
-    def run_epoch(self, examples: Examples, bar: tqdm[Any]) -> None:
-        """One pass over the data. All chance comes from the seed and the epoch's number, so it can be repeated."""
-        torch.manual_seed(self.recipe.seed * 100_003 + self.epoch)
-        self.network.train()
-        augment = augmentation(examples.pictures.shape[-1], self.recipe)
-        for rows in torch.randperm(len(examples)).split(self.recipe.batch_size):
-            if len(rows) == 1 and len(examples) > 1:
-                continue  # BatchNorm has no variance of one picture
-            chosen = examples[rows]
-            pixels = torch.cat([augment(group) for group in chosen.pictures.split(GROUP)])  # (B, 3, S, S)
-            loss = self.train(pixels.to(self.device), chosen.classes.to(self.device))
-            bar.update()
-            if self.step % 20 == 0:
-                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-        self.epoch += 1
-
-    def train(self, pixels: Tensor, classes: Tensor) -> Tensor:
-        """One step; returns the loss."""
-        training.set_rates(self.optimizers, training.rise_and_fall(self.step, self.steps, self.recipe.warmup))
-        x = normalised(pixels, self.network.config)
-        if self.recipe.cutmix and torch.rand(()) < self.recipe.cutmix:
-            x, classes = self.cutmix(x, classes)  # (B, 3, S, S), (B, L)
-        x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cuda", torch.bfloat16, enabled=x.is_cuda):
-            logits = self.network(x).logits  # (B, L)
-        loss = F.cross_entropy(logits.float(), classes, label_smoothing=self.recipe.label_smoothing)
-        self.network.zero_grad(set_to_none=True)
-        loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
-        self.step += 1
-        training.average(self.mean, self.network, self.recipe.average, self.step)
-        return loss.detach()
-
-    @property
-    def parts(self) -> dict[str, training.Stateful]:
-        """All that a restart needs, beside the counters."""
-        return training.parts(self.network, self.mean, self.optimizers)
-
-    def save(self, path: Path, settings: str) -> None:
-        training.save(path, settings, self.parts, epoch=self.epoch, step=self.step)
-
-    def resume(self, path: Path, settings: str) -> None:
-        """Go on after the last whole epoch of a training that was killed, when its settings were the same."""
-        counters = training.resume(path, settings, self.parts, self.device)
-        self.epoch, self.step = counters.get("epoch", 0), counters.get("step", 0)
+def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor], recipe: Recipe) -> Tensor:
+    x, classes = batch
+    return F.cross_entropy(network(x).logits.float(), classes, label_smoothing=recipe.label_smoothing)
 
 
 @torch.inference_mode()
@@ -180,24 +133,41 @@ def measured(
 
 def fit(config: Config, examples: Examples, held_out: Examples, recipe: Recipe, out: Path, device: str) -> ConvNet:
     """The mean weights after the last epoch. Goes on with `training.pt`, and removes it at last."""
+    torch.manual_seed(recipe.seed)
+    network = ConvNet(config).to(device, memory_format=torch.channels_last)
+    whiten(network.conv_stem, normalised(examples.pictures[::20][:2000].to(device), config))
+    course = loop.Course(
+        epochs=recipe.epochs,
+        steps=recipe.epochs * -(-len(examples) // recipe.batch_size),
+        warmup=recipe.warmup,
+        fall="linear",
+        clip=None,
+        average=recipe.average,
+        half=torch.device(device).type == "cuda",
+        watch="accuracy",
+        higher=True,
+        keep="last",
+        seed=recipe.seed,
+    )
+
+    def evaluate(mean: nn.Module) -> dict[str, float]:
+        return measured(lambda x: mean(x).logits, config, held_out, device)
+
     out.mkdir(parents=True, exist_ok=True)
-    steps_an_epoch = -(-len(examples) // recipe.batch_size)
-    trainer = Trainer(config, recipe, steps_an_epoch * recipe.epochs, device)
-    whiten(trainer.network.conv_stem, normalised(examples.pictures[::20][:2000].to(device), config))
-    state, settings = out / "training.pt", json.dumps([asdict(config), asdict(recipe)])
-    trainer.resume(state, settings)
-    bar = tqdm(total=trainer.steps, initial=trainer.step, file=sys.stderr, mininterval=5)
-
-    def seen(x: Tensor) -> Tensor:
-        return trainer.mean(x).logits  # type: ignore[no-any-return]
-
-    with bar:
-        while trainer.epoch < recipe.epochs:
-            trainer.run_epoch(examples, bar)
-            trainer.save(state, settings)
-            logger.info("epoch %d: %s held out", trainer.epoch, measured(seen, config, held_out, device))
-    state.unlink(missing_ok=True)
-    return trainer.mean.cpu()
+    with loop.bar() as progress:
+        loop.train(
+            network,
+            optimizers(network, recipe),
+            lambda epoch: batches(examples, config, recipe, device),
+            lambda network, batch: loss_of(network, batch, recipe),
+            course,
+            evaluate=evaluate,
+            state=out / "training.pt",
+            settings=json.dumps([asdict(config), asdict(recipe)]),
+            progress=progress,
+            process=loop.Process(device=torch.device(device)),
+        )
+    return network.requires_grad_(False).cpu()
 
 
 def stages_of(text: str, block: str) -> tuple[Stage, ...]:
