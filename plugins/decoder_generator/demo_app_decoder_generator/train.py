@@ -9,13 +9,8 @@ torchrun --nproc-per-node N -m demo_app_decoder_generator.train ...   (several G
 from __future__ import annotations
 
 import argparse
-import contextlib
-import copy
 import json
-import logging
 import math
-import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,11 +20,10 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from demo_app import InputError
 from demo_app.commands import add_options, chosen, option, report
-from demo_app.nn import training
+from demo_app.nn import loop, training
 from demo_app.nn.muon import Muon
 from demo_app_decoder_generator.model import Config, Decoder
 from demo_app_decoder_generator.texts import (
@@ -43,8 +37,6 @@ from demo_app_decoder_generator.texts import (
     read_text,
 )
 from demo_app_decoder_generator.writer import Writer
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,51 +63,6 @@ class Recipe:
             raise ValueError(f"precision {self.precision!r} is unknown; choose one of: auto, fp32, bf16.")
 
 
-@dataclass(frozen=True)
-class Process:
-    """This process among those that train together (`torchrun`), and the device it has."""
-
-    rank: int
-    count: int
-    device: torch.device
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
-
-
-@contextlib.contextmanager
-def processes(device: str | None) -> Iterator[Process]:
-    """The group that `torchrun` started, or one process alone."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
-    cuda = torch.cuda.is_available() and device in (None, "cuda")
-    chosen = torch.device(f"cuda:{local}" if cuda else device or "cpu")
-    if count == 1:
-        yield Process(0, 1, chosen)
-        return
-    torch.distributed.init_process_group("nccl" if cuda else "gloo")
-    try:
-        yield Process(rank, count, chosen)
-    finally:
-        torch.distributed.destroy_process_group()
-
-
-def faster_in_bfloat16(device: torch.device) -> bool:
-    """Whether a product of matrices takes less time in bfloat16 here: so on GPUs, and on CPUs with AMX."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a = torch.ones(512, 512, dtype=dtype, device=device)
-        for _ in range(2):  # the first time is for warming up
-            started = time.perf_counter()
-            for _ in range(5):
-                a @ a
-            seconds[dtype] = time.perf_counter() - started
-    return seconds[torch.bfloat16] < 0.8 * seconds[torch.float32]
-
-
 class Windows:
     """Random windows of one long row of ids, or of poems that are drawn at random and put end to end."""
 
@@ -124,6 +71,15 @@ class Windows:
         self.recipe = recipe
         self.poems = [torch.tensor(poem_ids(tokenizer, poem)) for poem in poems]
         self.untitled = [torch.tensor(poem_ids(tokenizer, poem, title=False)) for poem in poems]
+
+    def batches(self, part: int, length: int, process: loop.Process) -> Iterator[Tensor]:
+        """(B, T + 1) of the steps from one evaluation to the next; each process has its own, and its own dropout."""
+        recipe = self.recipe
+        torch.manual_seed((recipe.seed * 1_000_003 + part) * 64 + process.rank)
+        first = part * recipe.evaluate_every
+        for step in range(first, min(first + recipe.evaluate_every, recipe.steps)):
+            generator = torch.Generator().manual_seed((recipe.seed * 1_000_003 + step) * 64 + process.rank)
+            yield self.draw(recipe.batch_size, length, generator).to(process.device)
 
     def draw(self, count: int, length: int, generator: torch.Generator) -> Tensor:
         """(B, T + 1)."""
@@ -153,62 +109,10 @@ def optimizers(network: Decoder, recipe: Recipe) -> list[torch.optim.Optimizer]:
     return [muon, torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.98))]
 
 
-class Trainer:
-    """Network, running mean of its weights, optimisers: all that a step changes and a restart needs."""
-
-    def __init__(self, config: Config, recipe: Recipe, process: Process) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.process = recipe, process
-        self.network = Decoder(config)
-        self.network.initialise()
-        self.network.to(process.device)
-        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimizers = optimizers(self.network, recipe)
-        self.model: nn.Module = self.network
-        if process.count > 1:
-            self.model = nn.parallel.DistributedDataParallel(self.network)
-        trial = recipe.precision == "auto" and faster_in_bfloat16(process.device)
-        self.half = trial or recipe.precision == "bf16"
-        self.step = 0
-        self.best = math.inf
-        self.best_state: dict[str, Tensor] = {}
-
-    def train(self, windows: Windows, generator: torch.Generator) -> Tensor:
-        """One step; returns the loss, in nats a token."""
-        share = self.step / self.recipe.steps
-        scale = min((share + 1e-9) / self.recipe.warmup, 1.0, (1 - share) / (1 - self.recipe.warmup))
-        training.set_rates(self.optimizers, max(scale, 1e-3))
-        rows = windows.draw(self.recipe.batch_size, self.network.config.context, generator).to(self.process.device)
-        self.model.train()
-        with torch.autocast(self.process.device.type, torch.bfloat16, enabled=self.half):
-            logits = self.model(rows[:, :-1]).logits
-        loss = F.cross_entropy(logits.float().flatten(0, 1), rows[:, 1:].flatten())
-        self.network.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        self.step += 1
-        training.average(self.mean, self.network, self.recipe.average, self.step)
-        return loss.detach()
-
-    def keep_best(self, nats: float) -> None:
-        if nats < self.best:
-            self.best, self.best_state = nats, {k: v.cpu().clone() for k, v in self.mean.state_dict().items()}
-
-    @property
-    def parts(self) -> dict[str, training.Stateful]:
-        """All that a restart needs, beside the counters."""
-        return training.parts(self.network, self.mean, self.optimizers)
-
-    def save(self, path: Path, settings: str) -> None:
-        counters = {"step": self.step, "best": self.best, "best_state": self.best_state}
-        training.save(path, settings, self.parts, **counters)
-
-    def resume(self, path: Path, settings: str) -> None:
-        """Go on after the last save of a training that was killed, when its settings were the same."""
-        if counters := training.resume(path, settings, self.parts, str(self.process.device)):
-            self.step, self.best, self.best_state = counters["step"], counters["best"], counters["best_state"]
+def loss_of(model: nn.Module, rows: Tensor) -> Tensor:
+    """Nats a token; rows (B, T + 1)."""
+    logits = model(rows[:, :-1]).logits  # (B, T, V)
+    return F.cross_entropy(logits.float().flatten(0, 1), rows[:, 1:].flatten())
 
 
 @dataclass(frozen=True)
@@ -241,35 +145,44 @@ def nats_per_token(writer: Writer, rows: Sequence[Sequence[int]], stride: int | 
     return float(scores.double().mean())
 
 
-def fit(corpus: Corpus, config: Config, recipe: Recipe, out: Path, process: Process) -> Writer:
+def fit(corpus: Corpus, config: Config, recipe: Recipe, out: Path, process: loop.Process) -> Writer:
     """The mean weights that were best on the held-out part. Goes on with `training.pt`, and removes it at last."""
-    trainer = Trainer(config, recipe, process)
+    torch.manual_seed(recipe.seed)
+    network = Decoder(config)
+    network.initialise()
+    network.to(process.device)
     windows = Windows(corpus.ids, corpus.poems, corpus.tokenizer, recipe)
-    state = out / "training.pt"
-    out.mkdir(parents=True, exist_ok=True)
-    settings = json.dumps([asdict(config), asdict(recipe)])
-    trainer.resume(state, settings)
-    bar = tqdm(total=recipe.steps, initial=trainer.step, file=sys.stderr, mininterval=5, disable=not process.first)
-    tokens = recipe.batch_size * config.context * process.count
     held_out = corpus.held_out[:: max(1, len(corpus.held_out) // 500)]  # on the way; all of them at the end
-    with bar:
-        while trainer.step < recipe.steps:
-            generator = torch.Generator().manual_seed((recipe.seed * 1_000_003 + trainer.step) * 64 + process.rank)
-            torch.manual_seed(generator.initial_seed())  # dropout's, after a restart too
-            started = time.perf_counter()
-            loss = trainer.train(windows, generator)
-            bar.update()
-            if trainer.step % 10 == 0:
-                rate = tokens / (time.perf_counter() - started)
-                bar.set_postfix_str(f"loss {loss.item():.3f}, {rate:,.0f} tokens/s, best {trainer.best:.4f}")
-            if process.first and (trainer.step % recipe.evaluate_every == 0 or trainer.step == recipe.steps):
-                nats = nats_per_token(Writer(trainer.mean, corpus.tokenizer), held_out, config.context // 2)
-                trainer.keep_best(nats)
-                logger.info("step %d: %.4f nats a token held out, best %.4f", trainer.step, nats, trainer.best)
-                trainer.save(state, settings)
-    trainer.mean.load_state_dict(trainer.best_state or trainer.mean.state_dict())
-    state.unlink(missing_ok=True)
-    return Writer(trainer.mean.cpu(), corpus.tokenizer)
+    trial = recipe.precision == "auto" and process.agreed(loop.faster_in_half(network, process.device))
+    course = loop.Course(
+        epochs=-(-recipe.steps // recipe.evaluate_every),
+        steps=recipe.steps,
+        warmup=recipe.warmup,
+        fall="linear",
+        average=recipe.average,
+        half=trial or recipe.precision == "bf16",
+        watch="nats",
+        seed=recipe.seed,
+    )
+
+    def evaluate(mean: Decoder) -> dict[str, float]:
+        return {"nats": nats_per_token(Writer(mean, corpus.tokenizer), held_out, config.context // 2)}
+
+    out.mkdir(parents=True, exist_ok=True)
+    with loop.bar(every=5, shown=process.first) as progress:
+        loop.train(
+            network,
+            optimizers(network, recipe),
+            lambda part: windows.batches(part, config.context, process),
+            loss_of,
+            course,
+            evaluate=evaluate,
+            state=out / "training.pt",
+            settings=json.dumps([asdict(config), asdict(recipe)]),
+            progress=progress,
+            process=process,
+        )
+    return Writer(network.requires_grad_(False).cpu(), corpus.tokenizer)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -296,7 +209,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
             f"{len(corpus.ids)} tokens are no window of the context, {config.context}; choose a smaller one."
         )
     recipe = chosen(Recipe, options)
-    with processes(options.device) as process:
+    with loop.processes(options.device) as process:
         writer = fit(corpus, config, recipe, options.out, process)
         if not process.first:
             return {}
