@@ -10,12 +10,9 @@ python -m demo_app_translator.train --languages en zh --data CSV --validation CS
 from __future__ import annotations
 
 import argparse
-import copy
 import json
-import logging
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,10 +20,9 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from demo_app.commands import add_options, chosen, option, report
-from demo_app.nn import training
+from demo_app.nn import loop, training
 from demo_app.nn.muon import Muon
 from demo_app_translator.data import Pairs, read_pairs
 from demo_app_translator.evaluate import scores
@@ -35,7 +31,6 @@ from demo_app_translator.search import Beam
 from demo_app_translator.tokens import Pieces, train_tokenizer
 from demo_app_translator.translator import Translator
 
-logger = logging.getLogger(__name__)
 SHELF = 30  # batches that are drawn together and sorted by length, so that little is padding
 
 
@@ -79,48 +74,26 @@ def optimizers(network: EncoderDecoder, recipe: Recipe) -> list[torch.optim.Opti
     return [muon, torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.98), fused=True)]
 
 
-class Trainer:
-    """Network, running mean of its weights, optimisers: all that a step changes and a restart needs."""
+class Examples:
+    """Pairs as batches of tokens."""
 
-    def __init__(self, config: Config, recipe: Recipe, tokenizers: tuple[Tokenizer, Tokenizer], steps: int) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.config, self.steps = recipe, config, steps
+    def __init__(self, pairs: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], config: Config, recipe: Recipe) -> None:
+        self.pairs, self.config, self.recipe = pairs, config, recipe
         self.source, self.target = tokenizers
-        self.network = EncoderDecoder(config)
-        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
-        training.use_byte_dropout(self.network)
-        self.optimizers = optimizers(self.network, recipe)
-        self.epoch, self.step = 0, 0
-        self.best, self.best_state = -1.0, {}
 
-    def run_epoch(self, pairs: Pairs, bar: tqdm) -> None:
-        """One pass over the data.
+    def batches(self) -> Iterator[Batch]:
+        """Of one epoch, in random order, with other merges left out every time.
 
-        All chance comes from the seed and the epoch's number, but for which merges are left out: the tokenizer draws
-        them itself and takes no seed. Without `merge_dropout` a training can be repeated to the bit.
+        Which ones, the tokenizer draws itself, and takes no seed. Without `merge_dropout` it is the same every time.
         """
-        torch.manual_seed(self.recipe.seed * 100_003 + self.epoch)
-        self.network.train()
-        rows = [self._tokenise(self.source, pairs.source), self._tokenise(self.target, pairs.target)]
-        lengths = [(len(target), len(source)) for source, target in zip(*rows, strict=True)]
+        sources = self._tokenise(self.source, self.pairs.source)
+        targets = self._tokenise(self.target, self.pairs.target)
+        lengths = [(len(target), len(source)) for source, target in zip(sources, targets, strict=True)]
         for numbers in batches(lengths, self.recipe.batch_size):
-            batch = self._batch([rows[0][n] for n in numbers], [rows[1][n] for n in numbers])
-            training.set_rates(self.optimizers, training.rise_and_fall(self.step, self.steps, self.recipe.warmup))
-            loss = loss_of(self.network, batch, self.recipe.label_smoothing)
-            self.network.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            for optimizer in self.optimizers:
-                optimizer.step()
-            self.step += 1
-            training.average(self.mean, self.network, self.recipe.average, self.step)
-            bar.update()
-            if self.step % 20 == 0:
-                bar.set_postfix_str(f"loss {loss.item():.3f}, best {self.best:.2f}", refresh=False)
-        self.epoch += 1
+            yield self._batch([sources[n] for n in numbers], [targets[n] for n in numbers])
 
     def _tokenise(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text with other merges left out every time; the tokenizer is left as it was."""
+        """Ids of each text; the tokenizer is left as it was."""
         tokenizer.model.dropout = self.recipe.merge_dropout or None
         try:
             return [one.ids[: self.config.max_tokens - 1] for one in tokenizer.encode_batch(list(texts))]
@@ -133,27 +106,6 @@ class Trainer:
         source = nn.utils.rnn.pad_sequence([torch.tensor([*row, config.end_id]) for row in sources], **pad)
         whole = [torch.tensor([config.start_id, *row, config.end_id]) for row in targets]
         return Batch(source, source != config.pad_id, nn.utils.rnn.pad_sequence(whole, **pad))
-
-    def translator(self) -> Translator:
-        """The running mean of the weights, ready to translate."""
-        return Translator(self.mean, Pieces(self.source), Pieces(self.target))
-
-    def keep_best(self, bleu: float) -> None:
-        if bleu > self.best:
-            self.best, self.best_state = bleu, {k: v.clone() for k, v in self.mean.state_dict().items()}
-
-    @property
-    def parts(self) -> dict[str, training.Stateful]:
-        return training.parts(self.network, self.mean, self.optimizers)
-
-    def save(self, path: Path, settings: str) -> None:
-        counters = {"epoch": self.epoch, "step": self.step, "best": self.best, "best_state": self.best_state}
-        training.save(path, settings, self.parts, **counters)
-
-    def resume(self, path: Path, settings: str) -> None:
-        """Go on after the last evaluation of a training that was killed, when its settings were the same."""
-        for name, value in training.resume(path, settings, self.parts).items():
-            setattr(self, name, value)
 
 
 def batches(lengths: Sequence[tuple[int, int]], size: int) -> list[list[int]]:
@@ -185,22 +137,40 @@ def fit(
 
     Goes on with `training.pt`, and removes it at last.
     """
-    steps = recipe.epochs * len(batches([(0, 0)] * len(pairs), recipe.batch_size))
-    trainer = Trainer(config, recipe, tokenizers, steps)
+    torch.manual_seed(recipe.seed)
+    network = EncoderDecoder(config)
+    training.use_byte_dropout(network)
+    examples = Examples(pairs, tokenizers, config, recipe)
+    source, target = (Pieces(tokenizer) for tokenizer in tokenizers)
+    course = loop.Course(
+        epochs=recipe.epochs,
+        steps=recipe.epochs * -(-len(pairs) // recipe.batch_size),
+        warmup=recipe.warmup,
+        fall="linear",
+        average=recipe.average,
+        evaluate_every=recipe.evaluate_every,
+        watch="bleu",
+        higher=True,
+        seed=recipe.seed,
+    )
+
+    def evaluate(mean: EncoderDecoder) -> dict[str, float]:
+        return {"bleu": scores(Translator(mean, source, target), validation, Beam(beams=1))["bleu"]}
+
     out.mkdir(parents=True, exist_ok=True)
-    state, settings = out / "training.pt", json.dumps([asdict(config), asdict(recipe), len(pairs)])
-    trainer.resume(state, settings)
-    with tqdm(total=steps, initial=trainer.step, file=sys.stderr, mininterval=5) as bar:
-        while trainer.epoch < recipe.epochs:
-            trainer.run_epoch(pairs, bar)
-            if trainer.epoch % recipe.evaluate_every == 0 or trainer.epoch == recipe.epochs:
-                found = scores(trainer.translator(), validation, Beam(beams=1))
-                trainer.keep_best(found["bleu"])
-                logger.info("epoch %d: greedy BLEU %.2f, best %.2f", trainer.epoch, found["bleu"], trainer.best)
-                trainer.save(state, settings)
-    trainer.mean.load_state_dict(trainer.best_state)
-    state.unlink()
-    return trainer.translator()
+    with loop.bar() as progress:
+        loop.train(
+            network,
+            optimizers(network, recipe),
+            lambda epoch: examples.batches(),
+            lambda network, batch: loss_of(network, batch, recipe.label_smoothing),
+            course,
+            evaluate=evaluate,
+            state=out / "training.pt",
+            settings=json.dumps([asdict(config), asdict(recipe), len(pairs)]),
+            progress=progress,
+        )
+    return Translator(network.requires_grad_(False), source, target)
 
 
 def _parser() -> argparse.ArgumentParser:
