@@ -14,7 +14,6 @@ import argparse
 import copy
 import json
 import logging
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -25,12 +24,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor
 
 from demo_app import InputError
 from demo_app.commands import add_options, chosen, find_checkpoint, option, report
-from demo_app.nn import training
+from demo_app.nn import loop, training
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
 from demo_app_image_text_fusion.model import Config, Fusion, Modality
@@ -109,49 +107,48 @@ def logits(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: st
 
 
 @torch.inference_mode()
-def measured(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: str) -> tuple[float, Tensor]:
-    """Mean loss, and the predicted class of each, (N,)."""
-    network.eval()
+def predict(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: str) -> Tensor:
+    """(N, C), batch by batch."""
     rows = torch.arange(len(examples)).split(64)
-    found = torch.cat([logits(network, tokenizer, examples[part], senses) for part in rows])
-    return F.cross_entropy(found, examples.classes).item(), found.argmax(1)
+    return torch.cat([logits(network, tokenizer, examples[part], senses) for part in rows])
+
+
+def scores(found: Tensor, classes: Tensor) -> dict[str, float]:
+    """Mean loss and accuracy of logits (N, C)."""
+    return {
+        "loss": F.cross_entropy(found, classes).item(),
+        "accuracy": (found.argmax(1) == classes).double().mean().item(),
+    }
 
 
 def fit(
     network: Fusion, tokenizer: Tokenizer, examples: Examples, held_out: Examples, recipe: Recipe, senses: str
 ) -> Fusion:
     """The network with the weights whose loss on the held-out part was lowest."""
-    torch.manual_seed(recipe.seed)
     network = copy.deepcopy(network).requires_grad_(True)
     groups = training.decayed(network.parameters(), recipe.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
-    steps = -(-len(examples) // recipe.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=steps * recipe.epochs + 1, pct_start=1 / max(2, recipe.epochs)
+    course = loop.Course(
+        epochs=recipe.epochs,
+        steps=recipe.epochs * -(-len(examples) // recipe.batch_size),
+        warmup=1 / max(2, recipe.epochs),
+        patience=recipe.patience,
+        seed=recipe.seed,
     )
-    best, best_loss, since = copy.deepcopy(network.state_dict()), float("inf"), 0
-    bar = tqdm(range(recipe.epochs), desc=senses, file=sys.stderr, unit="epoch", mininterval=2)
-    for _ in bar:
-        network.train()
-        for rows in torch.randperm(len(examples)).split(recipe.batch_size):
-            batch = examples[rows]
-            loss = F.cross_entropy(logits(network, tokenizer, batch, senses), batch.classes)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-        found, predicted = measured(network, tokenizer, held_out, senses)
-        accuracy = (predicted == held_out.classes).double().mean().item()
-        bar.set_postfix(loss=f"{found:.3f}", accuracy=f"{accuracy:.1%}")
-        if found < best_loss:
-            best, best_loss, since = copy.deepcopy(network.state_dict()), found, 0
-        else:
-            since += 1
-            if since >= recipe.patience:
-                break
-    network.load_state_dict(best)
-    return network.eval().requires_grad_(False)
+
+    def loss_of(network: Fusion, batch: Examples) -> Tensor:
+        return F.cross_entropy(logits(network, tokenizer, batch, senses), batch.classes)
+
+    with loop.bar(senses) as progress:
+        loop.train(
+            network,
+            [torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))],
+            lambda epoch: (examples[rows] for rows in torch.randperm(len(examples)).split(recipe.batch_size)),
+            loss_of,
+            course,
+            evaluate=lambda network: scores(predict(network, tokenizer, held_out, senses), held_out.classes),
+            progress=progress,
+        )
+    return network.requires_grad_(False)
 
 
 def by_class(predicted: Tensor, wanted: Tensor, labels: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -230,10 +227,10 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         if senses == "both":
             Answerer(copy.deepcopy(network), tokenizer).save(options.out)
             network = Answerer.load(options.out, "cpu", exact=True).network  # as it is on disk, in half precision
-        _, predicted = measured(network, tokenizer, held_out, senses)
-        accuracy[senses] = round((predicted == held_out.classes).double().mean().item(), 4)
+        found = predict(network, tokenizer, held_out, senses)
+        accuracy[senses] = round(scores(found, held_out.classes)["accuracy"], 4)
         if senses == "both":
-            table = by_class(predicted, held_out.classes, labels)
+            table = by_class(found.argmax(1), held_out.classes, labels)
     most = int(held_out.classes.bincount().max())
     result: dict[str, object] = {**accuracy, "always_the_same": round(most / len(held_out), 4), "by_class": table}
     result |= {"trained_on": len(examples), "examples": len(held_out), "failed": len(problems)}

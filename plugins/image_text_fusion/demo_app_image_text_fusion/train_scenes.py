@@ -8,13 +8,9 @@ python -m demo_app_image_text_fusion.train_scenes --out FOLDER
 from __future__ import annotations
 
 import argparse
-import copy
-import itertools
 import json
-import logging
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,10 +18,9 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
-from tqdm import tqdm
 
 from demo_app.commands import add_options, chosen, option, report
-from demo_app.nn import training
+from demo_app.nn import loop
 from demo_app.nn.muon import Muon
 from demo_app_image_text_fusion import scenes
 from demo_app_image_text_fusion.answerer import Answerer
@@ -34,7 +29,6 @@ from demo_app_image_text_fusion.model import Config, Fusion, Modality
 from demo_app_image_text_fusion.scene_data import MOST, POINTING, WEIGHTS, Batch, batches
 from demo_app_image_text_fusion.texts import word_tokenizer
 
-logger = logging.getLogger(__name__)
 VOCABULARY_SEED, HELD_OUT_SEED = 1_000_001, 1_000_002  # training begins with 0 and never comes there
 RARE = 5.0  # weight of the patches that are meant: most are not
 
@@ -58,66 +52,53 @@ class Recipe:
     threads: int = option(2, "of torch")
 
 
-class Trainer:
-    """Network, running mean of its weights, optimisers: all that a step changes and a restart needs."""
+def begin(config: Config, seed: int, start: Fusion | None) -> Fusion:
+    """A new network, or one with the weights of a smaller one; layers beyond its last add nothing at first."""
+    torch.manual_seed(seed)
+    network = Fusion(config)
+    if start is None:
+        return network
+    given = start.state_dict()
+    for name, own in network.state_dict().items():
+        if name in given:  # what patches are asked may have become more
+            common = tuple(slice(0, min(a, b)) for a, b in zip(own.shape, given[name].shape, strict=True))
+            own[common] = given[name][common]
+    for layer in list(network.layers)[len(start.layers) :]:
+        for linear in (layer.attention.out_proj, layer.feed_forward.fc_out):
+            torch.nn.init.zeros_(linear.weight)
+            torch.nn.init.zeros_(linear.bias)
+    return network
 
-    def __init__(self, config: Config, recipe: Recipe, device: str) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.device, self.step = recipe, device, 0
-        self.network = Fusion(config).to(device)
-        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
-        matrices = [p for p in self.network.layers.parameters() if p.ndim == 2]
-        known = {id(p) for p in matrices}
-        self.others = [p for p in self.network.parameters() if id(p) not in known]
-        self.optimizers: list[torch.optim.Optimizer] = [
-            Muon(matrices, lr=recipe.learning_rate),
-            torch.optim.AdamW(
-                self.others, lr=recipe.adam_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
-            ),
-        ]
 
-    def begin_with(self, other: Fusion) -> None:
-        """The weights of a smaller network; layers beyond its last add nothing at first."""
-        given = other.state_dict()
-        for name, own in self.network.state_dict().items():
-            if name in given:  # what patches are asked may have become more
-                common = tuple(slice(0, min(a, b)) for a, b in zip(own.shape, given[name].shape, strict=True))
-                own[common] = given[name][common]
-        for layer in list(self.network.layers)[len(other.layers) :]:
-            for linear in (layer.attention.out_proj, layer.feed_forward.fc_out):
-                torch.nn.init.zeros_(linear.weight)
-                torch.nn.init.zeros_(linear.bias)
-        self.mean.load_state_dict(self.network.state_dict())
+@dataclass(frozen=True)
+class Asked:
+    """Questions, and what the network gets of them."""
 
-    def train(self, batch: Batch) -> dict[str, float]:
-        """One step; returns the losses."""
-        factor = training.rise_and_fall(self.step, self.recipe.steps, self.recipe.warmup)
-        training.set_rates(self.optimizers, factor)
-        chance = torch.rand((), generator=torch.Generator().manual_seed(self.step)).item()
-        blind, deaf = chance < self.recipe.missing, chance > 1 - self.recipe.missing
-        output = answer(self.network, batch, blind=blind, deaf=deaf)
-        loss = F.cross_entropy(output.logits, batch.answers.to(self.device))
-        losses = {"answer": loss.item()}
-        if not (blind or deaf):
-            weight = torch.tensor(RARE, device=self.device)
-            points = batch.points.to(self.device)
-            pointing = F.binary_cross_entropy_with_logits(output.points["image"], points, pos_weight=weight)
-            distance = which_patch(output.points["image"], points)
-            losses |= {"pointing": pointing.item(), "distance": distance.item()}
-            loss = loss + self.recipe.pointing * pointing + self.recipe.distance * distance
-        self.network.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.others, 1.0)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        self.step += 1
-        training.average(self.mean, self.network, self.recipe.average, self.step)
-        return losses
+    batch: Batch
+    blind: bool  # no picture
+    deaf: bool  # no question
 
-    @property
-    def parts(self) -> dict[str, training.Stateful]:
-        """All that a restart needs, beside the step."""
-        return training.parts(self.network, self.mean, self.optimizers)
+
+def asked(tokenizer: Tokenizer, config: Config, recipe: Recipe, part: int) -> Iterator[Asked]:
+    """The steps from one evaluation to the next: scenes of a seed of their own, so that a restart repeats them."""
+    side = config.modalities[1].places[0]
+    source = batches(tokenizer, recipe.seed * 10_000 + part, recipe.batch_size, side, MOST, WEIGHTS)
+    first = part * recipe.evaluate_every
+    for step in range(first, min(first + recipe.evaluate_every, recipe.steps)):
+        chance = torch.rand((), generator=torch.Generator().manual_seed(step)).item()
+        yield Asked(next(source), blind=chance < recipe.missing, deaf=chance > 1 - recipe.missing)
+
+
+def loss_of(network: Fusion, asked: Asked, recipe: Recipe) -> Tensor:
+    """Of the answer, and where both were given of pointing at what is meant."""
+    output = answer(network, asked.batch, blind=asked.blind, deaf=asked.deaf)
+    device = output.logits.device
+    loss = F.cross_entropy(output.logits, asked.batch.answers.to(device))
+    if asked.blind or asked.deaf:
+        return loss
+    logits, points = output.points["image"], asked.batch.points.to(device)
+    pointing = F.binary_cross_entropy_with_logits(logits, points, pos_weight=torch.tensor(RARE, device=device))
+    return loss + recipe.pointing * pointing + recipe.distance * which_patch(logits, points)
 
 
 def which_patch(logits: Tensor, points: Tensor) -> Tensor:
@@ -135,34 +116,40 @@ def fit(
     config: Config, tokenizer: Tokenizer, recipe: Recipe, out: Path, device: str, start: Fusion | None = None
 ) -> Fusion:
     """The mean weights after the last step. Goes on with `training.pt`, and removes it at last."""
+    network = begin(config, recipe.seed, start).to(device)
+    matrices = [p for p in network.layers.parameters() if p.ndim == 2]
+    known = {id(p) for p in matrices}
+    others = [p for p in network.parameters() if id(p) not in known]
+    adam = torch.optim.AdamW(
+        others, lr=recipe.adam_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
+    )
+    course = loop.Course(
+        epochs=-(-recipe.steps // recipe.evaluate_every),
+        steps=recipe.steps,
+        warmup=recipe.warmup,
+        fall="linear",
+        average=recipe.average,
+        watch="relational",
+        higher=True,
+        keep="last",
+        seed=recipe.seed,
+    )
     out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, recipe, device)
-    if start is not None:
-        trainer.begin_with(start)
-    state, settings = (
-        out / "training.pt",
-        json.dumps([asdict(config), asdict(replace(recipe, threads=0))]),
-    )  # more threads, same run
-    trainer.step = training.resume(state, settings, trainer.parts, device).get("step", 0)
-    side = config.modalities[1].places[0]
-    bar = tqdm(total=recipe.steps, initial=trainer.step, file=sys.stderr, mininterval=10)
-    with bar:
-        while trainer.step < recipe.steps:
-            part = trainer.step // recipe.evaluate_every  # scenes of its own, so that a restart repeats them
-            source = batches(tokenizer, recipe.seed * 10_000 + part, recipe.batch_size, side, MOST, WEIGHTS)
-            trainer.network.train()
-            done = trainer.step % recipe.evaluate_every
-            for batch in itertools.islice(source, done, recipe.evaluate_every):
-                losses = trainer.train(batch)
-                bar.update()
-                if trainer.step % 20 == 0:
-                    bar.set_postfix({name: f"{loss:.3f}" for name, loss in losses.items()}, refresh=False)
-                if trainer.step == recipe.steps:
-                    break
-            training.save(state, settings, trainer.parts, step=trainer.step)
-            logger.info("step %d: %s", trainer.step, on_scenes(trainer.mean, tokenizer, HELD_OUT_SEED, 2000))
-    state.unlink(missing_ok=True)
-    return trainer.mean.cpu()
+    with loop.bar(every=10) as progress:
+        loop.train(
+            network,
+            [Muon(matrices, lr=recipe.learning_rate), adam],
+            lambda part: asked(tokenizer, config, recipe, part),
+            lambda network, batch: loss_of(network, batch, recipe),
+            course,
+            evaluate=lambda mean: on_scenes(mean, tokenizer, HELD_OUT_SEED, 2000),
+            clipped=others,
+            state=out / "training.pt",
+            settings=json.dumps([asdict(config), asdict(replace(recipe, threads=0))]),  # more threads, same run
+            progress=progress,
+            process=loop.Process(device=torch.device(device)),
+        )
+    return network.requires_grad_(False).cpu()
 
 
 def _parser() -> argparse.ArgumentParser:
