@@ -317,6 +317,10 @@ class Entry:
     path: Path | None = None
     """The file itself; None in an archive."""
 
+    @classmethod
+    def in_file(cls, name: str, path: Path) -> Entry:
+        return cls(name=name, read=partial(_read_file, path), path=path)
+
     @property
     def label(self) -> str:
         """The folder that the picture lies in, as in `torchvision.datasets.ImageFolder`; "" at the top."""
@@ -343,13 +347,16 @@ N = TypeVar("N", bound=_Named)
 
 
 def by_name(pictures: Iterable[N]) -> dict[str, N]:
-    """Pictures by their whole name, and by the last part of it where that is the only one such."""
+    """Pictures by their whole name, and by each end of it, in whole parts, that is the only one such: "a/b/1.png",
+    "b/1.png" and "1.png"."""
     named: dict[str, N] = {}
-    last: dict[str, list[N]] = {}
+    ends: dict[str, list[N]] = {}
     for picture in pictures:
         named[picture.name] = picture
-        last.setdefault(PurePosixPath(picture.name).name, []).append(picture)
-    return {name: found[0] for name, found in last.items() if len(found) == 1} | named
+        parts = PurePosixPath(picture.name).parts
+        for start in range(1, len(parts)):
+            ends.setdefault("/".join(parts[start:]), []).append(picture)
+    return {name: found[0] for name, found in ends.items() if len(found) == 1} | named
 
 
 @contextmanager
@@ -373,10 +380,10 @@ def pictures_in(
         if not isinstance(source, Path | str):
             name = "The upload"
             paths = [Path(file) for file in source if _is_wanted(Path(file).name, also)]
-            entries = [_in_file(path.name, path) for path in sorted(paths, key=_by_name)]
+            entries = [Entry.in_file(path.name, path) for path in sorted(paths, key=_by_name)]
         elif (path := Path(source)).is_dir():
             name = path.name
-            entries = [_in_file(name, path / name) for name in _names_below(path, also)]
+            entries = [Entry.in_file(name, path / name) for name in _names_below(path, also)]
         else:
             name = path.name
             # twice the pictures: macOS packs a hidden file with each
@@ -421,10 +428,6 @@ class _Limits:
 
 def _by_name(path: Path) -> str:
     return path.name
-
-
-def _in_file(name: str, path: Path) -> Entry:
-    return Entry(name=name, read=partial(_read_file, path), path=path)
 
 
 def _names_below(folder: Path, also: tuple[str, ...]) -> list[str]:

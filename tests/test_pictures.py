@@ -28,7 +28,16 @@ import torchvision.transforms as T
 from PIL import Image
 
 from demo_app import InputError, pictures
-from demo_app.pictures import centre_crop, label_of, open_picture, pictures_in, uploaded
+from demo_app.pictures import (
+    Entry,
+    by_name,
+    centre_crop,
+    check_picture,
+    label_of,
+    open_picture,
+    pictures_in,
+    uploaded,
+)
 
 IMAGES = Path(gr.__file__).parent / "media_assets" / "images"
 CHEETAH = IMAGES / "cheetah.jpg"
@@ -235,6 +244,21 @@ def test_what_is_no_harmless_picture_is_refused_in_words(case: str, at_least: in
         with pytest.raises(InputError, match=f"(?s){sentence}"):
             open_picture(data, at_least=at_least)
     assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize("case", sorted(REFUSED.keys() - {"text bomb", "profile bomb"}))  # whose headers are fine
+def test_a_check_of_the_header_refuses_what_is_no_harmless_picture(case: str, tmp_path: Path) -> None:
+    data, sentence = REFUSED[case]
+    for source in (data, save(tmp_path / "picture", data)):
+        with pytest.raises(InputError, match=f"(?s){sentence}"):
+            check_picture(source)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "MPO"])
+def test_a_check_of_the_header_lets_pictures_pass(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "flag").write_bytes(packed(flag(), kind))
+    check_picture(tmp_path / "flag")
+    check_picture(packed(flag(), kind))
 
 
 def test_a_bomb_is_refused_from_its_header_alone(tmp_path: Path) -> None:
@@ -498,6 +522,25 @@ def test_the_pictures_of_a_folder_or_an_archive_are_found_at_any_depth(kind: str
             for entry in reversed(entries):  # in any order, and more than once
                 assert entry.read() == FILES[entry.name]
             assert entries[1].read() == FILES["a/cat/2.png"]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_other_files_come_too_where_they_are_asked_for(kind: str, tmp_path: Path) -> None:
+    with pictures_in(MAKERS[kind](tmp_path), max_pictures=5, also=(".txt", ".csv")) as entries:
+        assert sorted(entry.name for entry in entries) == sorted([*NAMES, "a/cat/notes.txt"])
+        assert all((entry.path is not None) == (kind == "folder") for entry in entries)
+        assert {entry.name: entry.read() for entry in entries}["a/cat/notes.txt"] == b"passed over"
+
+
+def test_a_picture_is_found_by_the_end_of_its_name_where_one_alone_ends_so(tmp_path: Path) -> None:
+    names = ["a/cat/1.png", "a/dog/1.png", "a/dog/2.png", "2.png"]
+    found = by_name([Entry(name=name, read=bytes) for name in names])
+    assert {name: entry.name for name, entry in found.items()} == {name: name for name in names} | {
+        "cat/1.png": "a/cat/1.png",
+        "dog/1.png": "a/dog/1.png",
+        "dog/2.png": "a/dog/2.png",
+        "2.png": "2.png",
+    }
 
 
 def test_one_broken_picture_is_not_the_end_of_the_batch(tmp_path: Path) -> None:

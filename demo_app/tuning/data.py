@@ -91,8 +91,8 @@ def read_data(sources: Sequence[Path], reads: Sequence[str], *, max_rows: int | 
     Of pictures in files only the header is read, those in archives are unpacked once, one at a time; none is decoded.
     A row without a label, text or picture, or with a picture that is none, is left out and one of `problems`.
 
-    Raises `InputError` for no source, files that cannot be read, no CSV where one is needed, two of them, wrong columns,
-    more than `max_rows` rows or pictures, archives that are damaged or bombs, and a class of which no picture is there.
+    Raises `InputError` for no source, files that cannot be read, no CSV where one is needed, two of them, wrong
+    columns, more than `max_rows` rows or pictures, archives that are damaged or bombs, a class without its pictures.
     """
     if not sources:
         raise InputError("There are no data yet; choose a file.")
