@@ -187,6 +187,51 @@ ZH_CN = {
     "{name} has {count} columns named {column}; rename all but one.": (
         "{name} 有 {count} 列都名为 {column}；请只留一列，其余改名。"
     ),
+    # one's own examples
+    "There are no data yet; choose a file.": "还没有数据；请选择文件。",
+    "There is no CSV, and one with the columns {columns} is needed; add it.": (
+        "没有 CSV，而这里需要一个带 {columns} 列的 CSV；请补上。"
+    ),
+    "There are {count} tables ({names}); give one.": "有 {count} 个表格（{names}）；请只给一个。",
+    "There are {count} pictures and the limit is {limit}; take fewer.": "有 {count} 张图片，上限是 {limit}；请减少一些。",
+    "The pictures lie in no folders; put those of each class into one, or add a CSV with the columns image and label.": (
+        "图片没有放在文件夹里；请把每一类放进一个文件夹，或附上带 image 和 label 列的 CSV。"
+    ),
+    "None of the pictures of class {label} is there (the first is {name}); add them, or leave their rows out.": (
+        "类别 {label} 的图片一张都没有（第一张是 {name}）；请补上，或删去这些行。"
+    ),
+    "None of the pictures of class {label} can be read (the first is {name}); save them anew, or leave them out.": (
+        "类别 {label} 的图片一张都读不了（第一张是 {name}）；请重新保存，或去掉它们。"
+    ),
+    "None of the rows can be used: {problem}": "没有一行能用：{problem}",
+    "row {row} has no label; write one.": "第 {row} 行没有标签；请补上。",
+    "row {row} has a label of {count} characters; use {limit} at most.": (
+        "第 {row} 行的标签有 {count} 个字符；最多 {limit} 个。"
+    ),
+    "row {row} has no text; write some.": "第 {row} 行没有文本；请补上。",
+    "row {row} names no picture; write its name.": "第 {row} 行没有图片名；请补上。",
+    "row {row}: {name} is not among the pictures; add it, or correct the name.": (
+        "第 {row} 行：图片里没有 {name}；请补上，或改正名称。"
+    ),
+    "row {row}, {name}: {problem}": "第 {row} 行，{name}：{problem}",
+    "picture {number}, {name}: {problem}": "第 {number} 张图片，{name}：{problem}",
+    "picture {number}, {name}, lies in no folder; put it into that of its class.": (
+        "第 {number} 张图片 {name} 不在文件夹里；请放进它那一类的文件夹。"
+    ),
+    "No row names {names}; add rows for pictures that are to count.": "没有哪一行提到 {names}；要用的图片请补上行。",
+    "More than one label has {texts}; correct what is a slip.": "{texts} 有不止一个标签；若是笔误请改正。",
+    "{first} (and {count} more)": "{first}（另有 {count} 个）",
+    "4 examples are needed at least, 2 of each class, and {count} can be used; add some.": (
+        "至少需要 4 个样本，每类 2 个，现在能用的有 {count} 个；请补充。"
+    ),
+    "Do {names} mean the same? Say so first.": "{names} 是同一个意思吗？请先说明。",
+    "All examples are of the class {label}; add some of another.": "所有样本都属于类别 {label}；请补充另一类的样本。",
+    "There are {count} classes and the limit is {limit}; check what stands as labels.": (
+        "有 {count} 个类别，上限是 {limit}；请检查标签列的内容。"
+    ),
+    "A class needs 2 examples at least, and there is only one of {names}; add some, or leave it out.": (
+        "每类至少需要 2 个样本，而 {names} 只有一个；请补充，或去掉这一类。"
+    ),
     # the status tab
     "Status": "状态",
     "Refresh": "刷新",

@@ -121,7 +121,7 @@ def check(data: Data) -> None:
     if not count:
         raise InputError(f"None of the rows can be used: {data.problems[0]}")
     if count < 4:
-        raise InputError(f"There {_are(count, 'example')} to learn from; give 4 or more, 2 of each class.")
+        raise InputError(f"4 examples are needed at least, 2 of each class, and {count} can be used; add some.")
     if data.alike and data.same is None:
         first, second = (short(label) for label in data.alike[0][:2])
         raise InputError(f"Do {first!r} and {second!r}{_others(len(data.alike) - 1)} mean the same? Say so first.")
@@ -133,8 +133,10 @@ def check(data: Data) -> None:
         )
     lonely = [label for label in data.labels if data.counts[label] < 2]
     if lonely:
-        names = ", ".join(repr(short(label)) for label in lonely[:3]) + (", …" if len(lonely) > 3 else "")
-        raise InputError(f"There {_are(len(lonely), 'class', 'classes')} with one example ({names}); add one to each.")
+        names = ", ".join(repr(short(label)) for label in lonely[:3]) + _others(len(lonely) - 3)
+        raise InputError(
+            f"A class needs 2 examples at least, and there is only one of {names}; add some, or leave it out."
+        )
 
 
 def summary(data: Data) -> Summary:
@@ -159,27 +161,26 @@ class _Found:
     examples: list[Example] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # one for each row that is left out
     remarks: list[str] = field(default_factory=list)
-    lost: list[tuple[str, str, str]] = field(default_factory=list)  # label and name of a picture, what it should do
+    missing: list[tuple[str, str]] = field(default_factory=list)  # label and name of each picture that is not there
+    broken: list[tuple[str, str]] = field(default_factory=list)  # of each that is none
 
     def keep(self, label: str, text: str, picture: Entry, row: int, files: ExitStack) -> None:
         given = _Picture(entry=picture, files=files)
         self.examples.append(Example(label=label, text=text, picture=given, row=row, name=picture.name))
 
-    def lose(self, label: str, name: str, what: str, problem: str) -> None:
-        self.lost.append((label, name, what))
-        self.problems.append(problem)
-
     def check_classes(self) -> None:
         """Raises `InputError` for a class that has lost all its pictures."""
         left = {_key(example.label) for example in self.examples}
-        for label, name, what in self.lost:
-            if _key(label) not in left:
-                count = sum(_key(other) == _key(label) for other, _, _ in self.lost)
-                of = f"of class {short(label.strip())!r}" if left else "at all"
-                raise InputError(
-                    f"None of the pictures {of} {what} ({count:,} tried, the first is {short(name)}); add them, or "
-                    "leave them out."
-                )
+        if rows := [(label, name) for label, name in self.missing if _key(label) not in left]:
+            raise InputError(
+                f"None of the pictures of class {short(rows[0][0].strip())!r} is there (the first is "
+                f"{short(rows[0][1])}{_others(_of_first(rows) - 1)}); add them, or leave their rows out."
+            )
+        if rows := [(label, name) for label, name in self.broken if _key(label) not in left]:
+            raise InputError(
+                f"None of the pictures of class {short(rows[0][0].strip())!r} can be read (the first is "
+                f"{short(rows[0][1])}{_others(_of_first(rows) - 1)}); save them anew, or leave them out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,9 +234,12 @@ def _in_folders(pictures: Sequence[Entry], files: ExitStack) -> _Found:
     for number, picture in enumerate(pictures, start=1):
         problem = _unreadable(picture)
         if not picture.label:
-            found.problems.append(f"{short(picture.name)} lies in no folder; put it into that of its class.")
+            found.problems.append(
+                f"picture {number}, {short(picture.name)}, lies in no folder; put it into that of its class."
+            )
         elif problem:
-            found.lose(picture.label, picture.name, "can be read", f"{short(picture.name)}: {problem}")
+            found.broken.append((picture.label, picture.name))
+            found.problems.append(f"picture {number}, {short(picture.name)}: {problem}")
         else:
             found.keep(picture.label, "", picture, number, files)
     found.check_classes()
@@ -260,10 +264,13 @@ def _named_in(
         elif not written:
             found.problems.append(f"row {number} names no picture; write its name.")
         elif picture is None:
-            sentence = f"row {number}: {short(written)} is not among the pictures; add it, or correct the name."
-            found.lose(label, written, "is there", sentence)
+            found.missing.append((label, written))
+            found.problems.append(
+                f"row {number}: {short(written)} is not among the pictures; add it, or correct the name."
+            )
         elif problem := unreadable(picture):
-            found.lose(label, written, "can be read", f"row {number}, {short(written)}: {problem}")
+            found.broken.append((label, written))
+            found.problems.append(f"row {number}, {short(written)}: {problem}")
         else:
             found.keep(label, text, picture, number, files)
     found.check_classes()
@@ -389,9 +396,10 @@ def _contradictions(examples: Sequence[Example], *, apart: bool) -> list[str]:
     return [f"More than one label has {short(text or name)!r}{_others(len(twice) - 1)}; correct what is a slip."]
 
 
+def _of_first(rows: Sequence[tuple[str, str]]) -> int:
+    """How many have the label of the first."""
+    return sum(_key(label) == _key(rows[0][0]) for label, _ in rows)
+
+
 def _others(count: int) -> str:
-    return f" (and {count:,} more)" if count else ""
-
-
-def _are(count: int, one: str, many: str = "") -> str:
-    return f"is 1 {one}" if count == 1 else f"are {count:,} {many or one + 's'}"
+    return f" (and {count:,} more)" if count > 0 else ""
