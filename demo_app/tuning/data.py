@@ -208,8 +208,11 @@ def _texts(sources: Sequence[Path], max_rows: int | None) -> _Found:
 
 def _pictures(sources: Sequence[Path], reads: Sequence[str], max_rows: int | None, files: ExitStack) -> _Found:
     most, size = (max_rows, MAX_UNPACKED) if max_rows is not None else UNBOUNDED
-    single = [source for source in sources if source.name.lower().endswith((*SUFFIXES, *TABLES)) and source.is_file()]
-    places: list[Path | Sequence[Path]] = [source for source in sources if source not in single]
+    single: list[Path] = []
+    places: list[Path | list[Path]] = []
+    for source in sources:
+        alone = source.name.lower().endswith((*SUFFIXES, *TABLES)) and source.is_file()
+        (single if alone else places).append(source)
     entries: list[Entry] = []
     for place in [*places, single] if single else places:
         entries += files.enter_context(pictures_in(place, max_pictures=most, max_bytes=size, also=TABLES))
