@@ -261,7 +261,7 @@ def test_a_table_that_is_too_long_is_refused(client: Client, tmp_path: Path, pic
     table = tmp_path / "questions.csv"
     table.write_text("image,text\n" + "scene.png,how many?\n" * (MAX_ROWS + 1), "utf-8")
     said = refused(client, "answer_file", handle_file(table), [handle_file(picture)], "scenes")
-    assert f"the limit is {MAX_ROWS}" in said
+    assert f"more than {MAX_ROWS} rows" in said
 
 
 @pytest.mark.parametrize("question", ["", "   ", "\u200b"])
