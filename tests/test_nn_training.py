@@ -1,88 +1,52 @@
-"""What trainings share: the running mean, the rates, and going on exactly where a kill left them."""
+"""What trainings need beside the loop: a part held out, groups of parameters, dropout from bytes."""
 
 from __future__ import annotations
-
-import logging
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from demo_app.nn import training
+from demo_app.nn import EncoderLayer, training
 
 
-def test_the_mean_forgets_its_start_and_then_follows_slowly() -> None:
-    network, mean = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
-    nn.init.constant_(mean.weight, 100.0)
-    expected = 100.0
-    for step in range(1, 200):
-        nn.init.constant_(network.weight, float(step % 3))
-        training.average(mean, network, 0.9, step)
-        decay = min(0.9, step / (step + 10))
-        expected = decay * expected + (1 - decay) * (step % 3)
-    assert mean.weight.item() == pytest.approx(expected, rel=1e-5)
-    assert 0 < mean.weight.item() < 2
+def test_of_each_class_a_share_is_held_out_and_at_least_one() -> None:
+    classes = torch.tensor([0] * 20 + [1] * 2 + [2] * 10)
+    kept, left = training.split(classes, 0.1, seed=0)
+    assert sorted([*kept.tolist(), *left.tolist()]) == list(range(32))
+    assert classes[left].bincount().tolist() == [2, 1, 1]
+    assert kept.tolist() == sorted(kept.tolist())
+    assert torch.equal(training.split(classes, 0.1, seed=0)[1], left)
+    assert not torch.equal(training.split(classes, 0.1, seed=1)[1], left)
 
 
-def test_the_mean_has_batch_norms_statistics_too() -> None:
-    network, mean = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
-    network.running_mean.fill_(5.0)
-    training.average(mean, network, 0.0, 1)
-    assert mean.running_mean.tolist() == [5.0, 5.0]
+def test_biases_and_norms_do_not_decay() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+    decaying, others = training.decayed(network.parameters(), 0.1)
+    assert decaying == {"params": [network[0].weight, network[3].weight], "weight_decay": 0.1}
+    assert [id(p) for p in others["params"]] == [
+        id(p) for p in (network[0].bias, network[1].weight, network[1].bias, network[3].bias)
+    ]
+    assert others["weight_decay"] == 0.0
 
 
-def test_rates_rise_and_fall_in_straight_lines() -> None:
-    factors = [training.rise_and_fall(step, 100, 0.1) for step in range(100)]
-    assert factors[0] == pytest.approx(0.1)
-    assert factors[9] == pytest.approx(1.0)
-    assert max(factors) <= 1.0
-    assert factors[55] == pytest.approx(0.5)
-    assert 0 < factors[-1] < 0.02
-    assert training.rise_and_fall(0, 10, 0.0) == 1.0  # no warm-up
-
-
-def test_each_group_keeps_its_own_share() -> None:
-    weights = [nn.Parameter(torch.zeros(1)) for _ in range(2)]
-    optimizer = torch.optim.SGD([{"params": [weights[0]], "lr": 1.0}, {"params": [weights[1]], "lr": 0.1}], lr=1.0)
-    for factor in (0.5, 0.25):
-        training.set_rates([optimizer], factor)
-        assert [group["lr"] for group in optimizer.param_groups] == [factor, factor * 0.1]
-
-
-def parts() -> dict[str, training.Stateful]:
+def test_dropout_from_bytes_forgets_its_share_and_keeps_the_mean() -> None:
     torch.manual_seed(0)
-    network = nn.Linear(3, 3)
-    return {"network": network, "optimizer": torch.optim.AdamW(network.parameters(), lr=0.1)}
+    dropout = training.ByteDropout(0.25)
+    x = torch.ones(1001, 103)
+    out = dropout(x)
+    assert (out == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert out.unique().tolist() == pytest.approx([0, 256 / 192])
+    assert torch.equal(dropout.eval()(x), x)
+    assert torch.equal(training.ByteDropout(0.0)(x), x)
 
 
-def steps(state: dict[str, training.Stateful], count: int, first: int = 0) -> torch.Tensor:
-    network, optimizer = state["network"], state["optimizer"]
-    for step in range(first, first + count):
-        training.set_rates([optimizer], training.rise_and_fall(step, 20, 0.2))
-        optimizer.zero_grad()
-        (network(torch.ones(1, 3) * step) ** 2).sum().backward()
-        optimizer.step()
-    return network.weight.detach().clone()
-
-
-def test_a_training_that_goes_on_ends_where_one_in_one_piece_does(tmp_path: Path) -> None:
-    whole = steps(parts(), 12)
-    first = parts()
-    steps(first, 5)
-    training.save(tmp_path / "t.pt", "settings", first, step=5)
-    second = parts()
-    assert training.resume(tmp_path / "t.pt", "settings", second) == {"step": 5}
-    assert torch.equal(steps(second, 7, first=5), whole)
-    assert [path.name for path in tmp_path.iterdir()] == ["t.pt"]
-
-
-def test_other_settings_start_anew_and_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    training.save(tmp_path / "t.pt", "one", parts(), step=5)
-    fresh = parts()
-    before = fresh["network"].weight.clone()
-    with caplog.at_level(logging.WARNING):
-        assert training.resume(tmp_path / "t.pt", "two", fresh) == {}
-    assert "training starts anew" in caplog.text
-    assert torch.equal(fresh["network"].weight, before)
-    assert training.resume(tmp_path / "none.pt", "one", fresh) == {}
+def test_all_dropout_of_a_network_is_from_bytes_then_and_it_computes_the_same_in_use() -> None:
+    torch.manual_seed(0)
+    layer = EncoderLayer(16, 2, 32, dropout=0.1).eval()
+    x, mask = torch.randn(2, 5, 16), torch.ones(2, 1, 1, 5, dtype=torch.bool)
+    before = layer(x, mask)[0]
+    training.use_byte_dropout(layer)
+    assert not any(isinstance(module, nn.Dropout) for module in layer.modules())
+    assert sum(isinstance(module, training.ByteDropout) for module in layer.modules()) > 0
+    assert layer.attention.dropout == 0.0
+    torch.testing.assert_close(layer(x, mask)[0], before)

@@ -253,14 +253,14 @@ def train(
 
     while run.epoch < course.epochs and not run.given_up:
         torch.manual_seed((course.seed * 100_003 + run.epoch) % 2**63)
-        called = run.called(model)
+        run.begin(model)
         learn(network)
         value = math.nan
         for batch in batches(run.epoch):
             if stop is not None and run.process.agreed(stop()):
                 stopped = True
                 break
-            value = run.advance(called, batch, loss, limited)
+            value = run.advance(batch, loss, limited)
             tell(value)
         if stopped:
             break
@@ -293,8 +293,8 @@ class _Run:
         self.kept = network  # what is measured and kept
         if course.average is not None:
             self.kept = copy.deepcopy(network).eval().requires_grad_(False)
-        self.wrapper: nn.parallel.DistributedDataParallel | None = None
-        self.wrapped: list[int] = []  # parameters whose gradients the wrapper shares
+        self.model = network  # what the loss is given
+        self.wrapped: list[int] = []  # parameters whose gradients the processes share
         self.epoch = self.step = self.since = 0
         self.best: float | None = None
         self.best_state: dict[str, Tensor] = {}
@@ -304,27 +304,25 @@ class _Run:
     def given_up(self) -> bool:
         return self.course.patience is not None and self.since >= self.course.patience
 
-    def called(self, model: nn.Module | Callable[[int], nn.Module] | None) -> nn.Module:
-        """What the loss is given in this epoch."""
+    def begin(self, model: nn.Module | Callable[[int], nn.Module] | None) -> None:
+        """Find what is to be called in this epoch."""
         if not isinstance(model, nn.Module):
             model = self.network if model is None else model(self.epoch)
         if self.process.count == 1:
-            return model
+            self.model = model
+            return
         learning = [id(parameter) for parameter in model.parameters() if parameter.requires_grad]
-        if self.wrapper is None or self.wrapper.module is not model or self.wrapped != learning:
-            self.wrapper = None
-            gc.collect()  # or else the gradients would go to the old one as well
-            self.wrapper, self.wrapped = nn.parallel.DistributedDataParallel(model), learning
-        return self.wrapper
+        if getattr(self.model, "module", None) is not model or self.wrapped != learning:
+            self.model = model
+            gc.collect()  # an old wrapper would still be told of gradients
+            self.model, self.wrapped = nn.parallel.DistributedDataParallel(model), learning
 
-    def advance(
-        self, model: nn.Module, batch: B, loss: Callable[[nn.Module, B], Tensor], clipped: Sequence[nn.Parameter]
-    ) -> float:
+    def advance(self, batch: B, loss: Callable[[nn.Module, B], Tensor], clipped: Sequence[nn.Parameter]) -> float:
         """One step; returns its loss."""
         course = self.course
         set_rates(self.optimizers, rate(self.step, course.steps, course.warmup, course.fall))
         with torch.autocast(self.process.device.type, torch.bfloat16, enabled=course.half):
-            found = loss(model, batch)
+            found = loss(self.model, batch)
         value = found.item()
         if not math.isfinite(value):
             raise TrainingError(
