@@ -171,6 +171,24 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(
     assert not (killed / "training.pt").exists()
 
 
+@pytest.mark.slow
+def test_two_processes_train_one_network(text: Path, tmp_path: Path) -> None:
+    """As `torchrun` starts them; each sees windows of its own, and the first one speaks for both."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "demo_app_decoder_generator.train", "--data", str(text), "--out", str(tmp_path), *SHORT]
+    command += ["--steps", "80", "--dropout", "0.1"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    run(text, tmp_path / "alone", "--steps", "80", "--dropout", "0.1", "--batch-size", "8")
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "alone"}
+    one, two = (Writer.load(folder, "cpu") for folder in (tmp_path / "alone", tmp_path))
+    held_out = train.read_corpus(text, 0.05, 1).held_out
+    assert train.nats_per_token(two, held_out) == pytest.approx(found["nats_per_token"], abs=1e-3)
+    assert found["nats_per_token"] < 1.1 * train.nats_per_token(one, held_out)  # as good as twice the batch
+
+
 @pytest.mark.parametrize("more", [["--dropout", "0.1"], ["--context", "48"]], ids=["dropout", "poems"])
 def test_a_restart_changes_neither_dropout_nor_the_order_of_poems(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]

@@ -30,6 +30,7 @@ from demo_app_image_text_fusion.scene_data import MOST, POINTING, WEIGHTS, Batch
 from demo_app_image_text_fusion.texts import word_tokenizer
 
 VOCABULARY_SEED, HELD_OUT_SEED = 1_000_001, 1_000_002  # training begins with 0 and never comes there
+WATCHED = 2000  # questions that are asked on the way
 RARE = 5.0  # weight of the patches that are meant: most are not
 
 
@@ -142,7 +143,7 @@ def fit(
             lambda part: asked(tokenizer, config, recipe, part),
             lambda network, batch: loss_of(network, batch, recipe),
             course,
-            evaluate=lambda mean: on_scenes(mean, tokenizer, HELD_OUT_SEED, 2000),
+            evaluate=lambda mean: on_scenes(mean, tokenizer, HELD_OUT_SEED, WATCHED),
             clipped=others,
             state=out / "training.pt",
             settings=json.dumps([asdict(config), asdict(replace(recipe, threads=0))]),  # more threads, same run

@@ -69,6 +69,15 @@ def test_what_needs_both_is_learned_from_both_alone(
     assert measured["image_only"] < 0.8
 
 
+def test_a_seed_gives_the_same_bytes_and_another_others(agreeing: Path, tmp_path: Path) -> None:
+    options = ["--data", str(agreeing), *SHORT.split(), "--epochs", "3", "--dropout", "0.1"]
+    for name, seed in (("one", "3"), ("two", "3"), ("other", "4")):
+        train.main([*options, "--out", str(tmp_path / name), "--seed", seed])
+    one, two, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two", "other"))
+    assert one == two
+    assert one != other
+
+
 def test_a_checkpoint_can_be_gone_on_with_for_other_answers(
     agreeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
