@@ -19,6 +19,17 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z][A-Za-z]+)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+OWN = re.compile(r"own-(.+)-[0-9a-f]{16}")  # names of checkpoints that are a visitor's own
+
+
+def called(name: str) -> str:
+    """What a page calls a checkpoint: its name; of a visitor's own without the part that nobody must read.
+
+    >>> called("own-reviews-0123456789abcdef"), called("tiny")
+    ('reviews', 'tiny')
+    """
+    own = OWN.fullmatch(name)
+    return own[1] if own is not None else name
 
 
 class DemoError(Exception):

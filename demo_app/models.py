@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from demo_app import hub, machine, zerogpu
-from demo_app.api import Checkpoint, Demo, DemoError, InputError
+from demo_app.api import OWN, Checkpoint, Demo, DemoError, InputError
 from demo_app.fetches import Fetches
 from demo_app.settings import Settings
 
@@ -27,7 +27,6 @@ M = TypeVar("M")
 Status = Literal["absent", "fetching", "loading", "ready", "failed"]
 
 FOLDER = "+folder"  # what a picker's last choice stands for; no checkpoint can be named so
-OWN = re.compile(r"own-.+-[0-9a-f]{16}")  # names of adopted checkpoints, also where they are not known any more
 
 
 class LoadError(DemoError):

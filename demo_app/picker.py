@@ -170,53 +170,64 @@ class _Folder:
     def __init__(self, handle: ModelHandle[Any], dropdown: gr.Dropdown) -> None:
         self.handle, self.models = handle, handle.models
         first = next((c for c in handle.demo.checkpoints if not c.on_hub), handle.demo.checkpoints[0])
-        with gr.Column(visible=False, elem_classes="demo-fetch") as column:
+        with gr.Column(visible=False, elem_classes=["demo-fetch", "demo-own"]) as column:
             path = gr.Textbox(
                 label="Path of the folder",
                 info=f"It holds {', '.join(first.files)}, as a training writes them.",
                 placeholder="/home/me/my_model",
                 max_lines=1,
             )
+            note = gr.HTML(label="What became of it", padding=False, container=False)
             with gr.Row():
                 button = gr.Button("Use it", variant="primary", size="sm", scale=0, min_width=160)
         quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        dropdown.change(self.show, dropdown, column, **quiet)
+        dropdown.change(self.show, dropdown, [column, note], **quiet)
         gr.on(
             [button.click, path.submit],
             self.use,
             path,
-            dropdown,
+            [dropdown, note],
             api_name="use_folder",
-            show_progress="minimal",
+            show_progress="hidden",
             concurrency_id="use_folder",
         )
 
     def show(self, name: str) -> Any:
         """The panel, while a folder is asked for."""
-        return gr.update(visible=name == FOLDER)
+        return gr.update(visible=name == FOLDER), ""
 
-    def use(self, path: str, request: gr.Request) -> Any:
+    def use(self, path: str, request: gr.Request) -> Iterator[tuple[Any, str]]:
         """Offer a folder on this computer in the checkpoint picker, for this session alone, and choose it.
 
         Args:
             path: of a folder that a training wrote.
 
         Returns:
-            The picker's choices, and as its value the name by which the other actions know the checkpoint.
+            The picker's choices and, as its value, the name by which other actions know the checkpoint; what became of
+            it, as HTML.
         """
-        folder = _folder_at(path)
-        demo, owner = self.handle.demo, visitor(request)
-        title = folder.name or str(folder)
-        own = self.models.adopt(demo, folder, title=title, visitor=owner)
+        try:
+            folder = _folder_at(path)
+            yield gr.skip(), f"<p>{html.escape(say('Reading the folder'))} …</p>"
+            own = self._adopted(folder, visitor(request))
+        except DemoError as error:
+            yield gr.skip(), _told(error, "alert")
+            raise
+        yield with_own(self.handle, own), ""
+
+    def _adopted(self, folder: Path, owner: str) -> Checkpoint:
+        """The folder as the visitor's own, once it was seen to load; it takes the place of what it was before."""
+        demo, before = self.handle.demo, self.models.own(self.handle.demo, owner)
+        own = self.models.adopt(demo, folder, title=folder.name or str(folder), visitor=owner)
         try:
             _try(self.handle, own)
         except BaseException:
             self.models.disown(demo, own.name)
             raise
-        for earlier in self.models.own(demo, owner):  # the same folder, which may have been trained anew
-            if earlier.folder == own.folder and earlier.name != own.name:
+        for earlier in before:
+            if earlier.folder == own.folder:
                 self.models.disown(demo, earlier.name)
-        return with_own(self.handle, own)
+        return own
 
 
 def _folder_at(text: str) -> Path:
@@ -274,7 +285,7 @@ def _panel(text: str, button: str = "") -> Updates:
     )
 
 
-def _told(error: hub.HubError, role: str) -> str:
+def _told(error: DemoError, role: str) -> str:
     return f'<p class="{role}" role="{role}">{html.escape(say(str(error)))}</p>'
 
 

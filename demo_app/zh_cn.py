@@ -38,6 +38,7 @@ ZH_CN = {
     "Path of the folder": "文件夹路径",
     "It holds {files}, as a training writes them.": "其中有 {files}，即训练写出的文件。",
     "Use it": "使用",
+    "Reading the folder": "正在读取文件夹",
     "No folder is chosen yet; write its path below the picker and press Use it.": (
         "还没有选定文件夹；请在选择框下方写出路径，再按“使用”。"
     ),

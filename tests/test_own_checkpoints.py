@@ -113,8 +113,8 @@ def test_the_command_line_refuses_what_is_no_pair() -> None:
 
 def ask(url: str, action: str, *data: Any, session: str = "me") -> Any:
     """The first thing that an action returns, or the sentence by which it refuses."""
-    answer = wire.run(url, f"reader_{action}", *data, session=session)
-    return answer.json()["data"][0] if answer.status_code == 200 else answer.json()["error"]
+    outcome, said = wire.call(url, f"reader_{action}", *data, session=session)
+    return said[0] if outcome == "complete" else said["error"]
 
 
 def labels(update: dict[str, Any]) -> list[str]:

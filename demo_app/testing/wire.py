@@ -18,13 +18,14 @@ def run(url: str, action: str, *data: Any, session: str | None = None) -> httpx.
     )
 
 
-def call(url: str, action: str, *data: Any, seconds: float = 60) -> tuple[str, Any]:
+def call(url: str, action: str, *data: Any, seconds: float = 60, session: str | None = None) -> tuple[str, Any]:
     """A queued event: ("complete", data) or ("error", {"error": sentence}).
 
     `data` has no place for what is kept in a `gr.State`. Raises `TimeoutError` when it is not done in time.
     """
     until = time.monotonic() + seconds
-    event_id = httpx.post(f"{url}gradio_api/call/{action}", json={"data": list(data)}, timeout=60).json()["event_id"]
+    asked = {"data": list(data), "session_hash": session}
+    event_id = httpx.post(f"{url}gradio_api/call/{action}", json=asked, timeout=60).json()["event_id"]
     lines = []
     try:
         with httpx.stream("GET", f"{url}gradio_api/call/{action}/{event_id}", timeout=seconds) as response:

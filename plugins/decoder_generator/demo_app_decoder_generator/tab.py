@@ -22,6 +22,7 @@ import gradio as gr
 from gradio.context import Context
 
 from demo_app import InputError, viz
+from demo_app.api import called
 from demo_app.tables import clean
 from demo_app.widgets import AVERAGE, drawing, index, numbers
 from demo_app_decoder_generator import explain, pictures
@@ -828,7 +829,8 @@ class Actions:
         sampling = sampling_of(temperature, top_p, top_k, min_p, repetition_penalty, seed)
         with self.handle.use(checkpoint) as writer:
             if writer.template is None:
-                raise InputError(f"{checkpoint} was not tuned to chat; choose SmolLM2 or Qwen2.5 in the picker.")
+                name = called(checkpoint)
+                raise InputError(f"{name} was not tuned to chat; choose SmolLM2 or Qwen2.5 in the picker.")
             turns = [*said(history), ("user", clean(message))]
             most = whole_number(max_tokens, "Tokens at most", MOST)
             ids = writer.conversation(turns, writer.engine.room(most))
@@ -1014,7 +1016,7 @@ def card(checkpoint: str, writer: Writer, notes: Sequence[str], *parts: str) -> 
 
 
 def card_line(checkpoint: str, writer: Writer, parts: Sequence[str]) -> str:
-    return " · ".join([checkpoint, f"{writer.parameters / 1e6:,.1f} M parameters", writer.precision, *parts])
+    return " · ".join([called(checkpoint), f"{writer.parameters / 1e6:,.1f} M parameters", writer.precision, *parts])
 
 
 def notes_view(notes: Sequence[str]) -> str:

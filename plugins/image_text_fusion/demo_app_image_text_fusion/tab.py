@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from demo_app import InputError, viz
+from demo_app.api import called
 from demo_app.pictures import SUFFIXES, by_name, open_picture, pictures_in, uploaded
 from demo_app.tables import clean, write_csv
 from demo_app.widgets import AVERAGE, drawing, index, numbers
@@ -510,7 +511,7 @@ class Actions:
                 if len(done) % 16 == 0:
                     progress((len(done), len(rows)), unit="rows")
                     yield gr.skip(), views.progress_view(len(done), len(rows))
-            target = Path(folder) / f"{checkpoint}-answers.csv"
+            target = Path(folder) / f"{called(str(checkpoint))}-answers.csv"
             cells = [[r.image, r.text, r.answer, f"{r.score:.6f}" if r.answer else "", r.problem] for r in done]
             write_csv(target, ["image", "text", "answer", "score", "problem"], cells)
             yield str(target), views.rows_view(done)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demo_app import InputError
+from demo_app.api import called
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +63,7 @@ class Seen:
     def place(self, label: str) -> int:
         """Of a label among the logits. Raises `InputError` for one that is unknown."""
         if label not in self.labels:
-            raise InputError(f"{self.checkpoint} has no label {str(label)[:40]!r}; choose one from the list.")
+            raise InputError(f"{called(self.checkpoint)} has no label {str(label)[:40]!r}; choose one from the list.")
         return self.labels.index(label)
 
 

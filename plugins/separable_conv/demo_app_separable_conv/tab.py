@@ -19,6 +19,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from demo_app import InputError, viz
+from demo_app.api import called
 from demo_app.overlay import heat
 from demo_app.pictures import open_picture, pictures_in, uploaded
 from demo_app.widgets import drawing
@@ -475,7 +476,7 @@ class Actions:
                 answers += part
                 progress((len(answers), len(entries)), unit="pictures")
                 yield gr.skip(), views.progress_view(len(answers), len(entries))
-            target = Path(folder) / f"{checkpoint}-answers.csv"
+            target = Path(folder) / f"{called(str(checkpoint))}-answers.csv"
             batch.write_answers(target, answers)
             confusion = batch.confusion(answers, classifier.labels)
             yield str(target), views.answers_view(answers, batch.counts(answers), confusion)

@@ -18,6 +18,7 @@ import gradio as gr
 from gradio.context import Context
 
 from demo_app import InputError, viz
+from demo_app.api import called
 from demo_app.tables import clean, write_csv
 from demo_app.together import Together
 from demo_app.widgets import AVERAGE, drawing, index, numbers
@@ -399,7 +400,7 @@ class Actions:
                 yield gr.skip(), progress_view(start, len(rows.texts))
                 texts = [clean(text[:limit]) for text in rows.texts[start : start + CHUNK]]
                 answers += best(classifier.labels, classifier.predict(texts))
-            target = Path(folder) / f"{checkpoint}-answers.csv"
+            target = Path(folder) / f"{called(checkpoint)}-answers.csv"
             write_answers(target, rows.columns, rows.records, answers)
             yield str(target), file_view(answers, rows.labels, classifier.labels)
         # Gradio has copied the file into its own cache by now, where it stays for an hour; ours is gone
@@ -452,7 +453,7 @@ def words_view(seen: Seen, method: str, layer: int | None, head: int | None) -> 
 def card(seen: Seen) -> str:
     """One line on the model and what it read."""
     parts = [
-        seen.checkpoint,
+        called(seen.checkpoint),
         f"{seen.parameters / 1e6:.2f} M parameters",
         f"forward pass {seen.milliseconds:.1f} ms",
         f"{seen.length} tokens",
