@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
+    from demo_app.tuning.tuner import Tuner
 
 M = TypeVar("M")
 
@@ -138,6 +139,7 @@ class Demo(Generic[M]):
     checkpoints: tuple[Checkpoint, ...] = ()  # the first is the default
     order: int = 100
     selfcheck: Callable[[M, Checkpoint], Iterable[Comparison]] | None = None  # published outputs against this model's
+    tuner: Callable[[], Tuner[M]] | None = None  # how its models learn from one's own examples: `demo-app finetune`
     # language -> English text of the tab -> the same in that language: {"zh-CN": {"Shout": "大声说"}}
     translations: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
 
@@ -153,8 +155,9 @@ class Demo(Generic[M]):
         for function in ("load", "build"):
             if not callable(getattr(self, function)):
                 raise TypeError(f"{where}: {function} must be a function.")
-        if self.selfcheck is not None and not callable(self.selfcheck):
-            raise TypeError(f"{where}: selfcheck must be a function, or None.")
+        for optional in ("selfcheck", "tuner"):
+            if getattr(self, optional) is not None and not callable(getattr(self, optional)):
+                raise TypeError(f"{where}: {optional} must be a function, or None.")
         for language, texts in self.translations.items():
             if not _LANGUAGE.fullmatch(language):
                 raise ValueError(f"{where}: translations has {language!r}; name a language as in 'zh-CN', 'de'.")

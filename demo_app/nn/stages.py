@@ -31,8 +31,12 @@ class Stage:
         return out if isinstance(out, tuple) else (out,)
 
     @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for module in self.modules for parameter in module.parameters()]
+
+    @property
     def trained(self) -> bool:
-        return any(p.requires_grad for module in self.modules for p in module.parameters())
+        return any(parameter.requires_grad for parameter in self.parameters)
 
 
 @runtime_checkable
@@ -52,8 +56,9 @@ def stages_of(network: nn.Module) -> Sequence[Stage]:
 
 
 def frozen(stages: Sequence[Stage]) -> int:
-    """How many stages come before the first that trains."""
-    return next((place for place, stage in enumerate(stages) if stage.trained), len(stages))
+    """How many stages come before the first that trains; none, where these have nothing to be frozen."""
+    first = next((place for place, stage in enumerate(stages) if stage.trained), len(stages))
+    return first if any(stage.parameters for stage in stages[:first]) else 0
 
 
 class Rest(nn.Module):
@@ -71,12 +76,14 @@ class Rest(nn.Module):
         return state[0]
 
 
-def collate(rows: Sequence[Row]) -> State:
+def collate(rows: Sequence[Row], device: torch.device | str = "cpu") -> State:
     """Rows as one batch; tensors of unlike length are filled up with zeros, a mask with False."""
     return tuple(
-        torch.stack(column)
-        if all(one.shape == column[0].shape for one in column)
-        else nn.utils.rnn.pad_sequence(list(column), batch_first=True)
+        (
+            torch.stack(column)
+            if all(one.shape == column[0].shape for one in column)
+            else nn.utils.rnn.pad_sequence(list(column), batch_first=True)
+        ).to(device)
         for column in zip(*rows, strict=True)
     )
 
@@ -101,13 +108,16 @@ def computed(
     training = [module for module in network.modules() if module.training]
     network.eval()
     first = list(stages)
-    for numbers in by_length(rows, batch_size):
-        state = collate([rows[number] for number in numbers])
-        with torch.autocast(state[0].device.type, torch.bfloat16, enabled=half):
-            for stage in first:
-                state = stage(state)
-        for place, number in enumerate(numbers):
-            done[number] = tuple(tensor[place].clone() for tensor in state)
-    for module in training:
-        module.training = True
+    device = next(network.parameters()).device
+    try:
+        for numbers in by_length(rows, batch_size):
+            state = collate([rows[number] for number in numbers], device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                for stage in first:
+                    state = stage(state)
+            for place, number in enumerate(numbers):
+                done[number] = tuple(tensor[place].clone() for tensor in state)
+    finally:
+        for module in training:
+            module.training = True
     return done

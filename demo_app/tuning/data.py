@@ -18,8 +18,10 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from PIL import Image
+
 from demo_app.api import InputError
-from demo_app.pictures import SUFFIXES, Entry, by_name, check_picture, pictures_in
+from demo_app.pictures import SUFFIXES, Entry, by_name, check_picture, open_picture, pictures_in
 from demo_app.tables import MAX_BYTES, label_names, read_csv, short
 
 T = TypeVar("T", Path, Entry)
@@ -113,6 +115,19 @@ def read_data(sources: Sequence[Path], reads: Sequence[str], *, max_rows: int | 
         alike=alike,
         same=same,
     )
+
+
+def opened(example: Example, at_least: int) -> Image.Image:
+    """The picture of an example, its shorter side of so many pixels or more where it has them: see `open_picture`.
+
+    Raises `InputError` that names it where it is damaged further in than its header tells.
+    """
+    if example.picture is None:
+        raise InputError(f"Example {example.row} has no picture; add one.")
+    try:
+        return open_picture(example.picture(), at_least=at_least)
+    except InputError as error:
+        raise InputError(f"{short(example.name) or f'Picture {example.row}'}: {error}") from error
 
 
 def check(data: Data) -> None:

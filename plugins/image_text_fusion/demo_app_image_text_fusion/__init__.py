@@ -15,6 +15,7 @@ from demo_app_image_text_fusion.zh_cn import ZH_CN
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
+    from demo_app.tuning.tuner import Tuner
     from demo_app_image_text_fusion.answerer import Answerer
 
 
@@ -32,6 +33,12 @@ def build(handle: ModelHandle[Any]) -> None:
     build(handle)
 
 
+def tuner() -> Tuner[Answerer]:
+    from demo_app_image_text_fusion.tuner import PairTuner
+
+    return PairTuner()
+
+
 @demo_app.hookimpl
 def register_demos() -> list[demo_app.Demo[Any]]:
     return [
@@ -44,6 +51,7 @@ def register_demos() -> list[demo_app.Demo[Any]]:
             checkpoints=CHECKPOINTS,
             order=30,
             selfcheck=selfcheck,
+            tuner=tuner,
             translations={"zh-CN": ZH_CN},
         )
     ]

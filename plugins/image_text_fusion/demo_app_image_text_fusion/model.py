@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demo_app.nn import EncoderLayer
+from demo_app.nn.stages import Stage
 
 KINDS = ("tokens", "patches", "stem", "vectors")
 HEADS = ("linear", "hidden")
@@ -231,6 +232,17 @@ class Fusion(nn.Module):
         is read out is the first piece of the first modality that is there, in the config's order; with `Config.reading`
         also the sum of all patches, each as much as it says yes: what is found, and how much of it there is.
         """
+        x, mask, spans = self.join(parts)
+        attention: list[Tensor] = []
+        for layer in self.layers:
+            x, weights = layer(x, mask, need_weights=trace)  # (B, S, D), (B, H, S, S)
+            attention += [weights] if trace else []
+        patches = {name: _patches(spans[name], parts[name].grid) for name in spans if parts[name].grid is not None}
+        logits, points = self.read_out(x, patches)
+        return Output(logits, points, Trace(tuple(attention), spans) if trace else None)
+
+    def join(self, parts: Mapping[str, Pieces]) -> tuple[Tensor, Tensor | None, dict[str, slice]]:
+        """All pieces (B, S, D) in the config's order, which are some (B, 1, 1, S), and where those of each are."""
         chosen = [(m.name, parts[m.name]) for m in self.config.modalities if m.name in parts]
         B = max(len(part.x) for _, part in chosen)
         x = torch.cat([part.x.expand(B, -1, -1) for _, part in chosen], dim=1)  # (B, S, D)
@@ -241,23 +253,52 @@ class Fusion(nn.Module):
                 for _, part in chosen
             ]
             mask = torch.cat([one.expand(B, -1) for one in masks], dim=1)[:, None, None, :]  # (B, 1, 1, S)
-        attention: list[Tensor] = []
-        for layer in self.layers:
-            x, weights = layer(x, mask, need_weights=trace)  # (B, S, D), (B, H, S, S)
-            attention += [weights] if trace else []
-        x = self.final_norm(x)
-        logits = self.head(torch.tanh(self.pooler(x[:, 0])))  # (B, C)
         spans, end = {}, 0
         for name, part in chosen:
             spans[name] = slice(end, end + part.x.shape[1])
             end += part.x.shape[1]
+        return x, mask, spans
+
+    def read_out(self, x: Tensor, patches: Mapping[str, slice]) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the encoder gave, (B, S, D), to logits (B, C) and what patches, which lie there, say of themselves."""
+        x = self.final_norm(x)
+        logits = self.head(torch.tanh(self.pooler(x[:, 0])))  # (B, C)
         points = {}
-        if self.pointing is not None:
-            for name, part in chosen:
-                if part.grid is not None:
-                    patches = x[:, spans[name]][:, -part.grid[0] * part.grid[1] :]
-                    points[name] = self.pointing(patches)  # (B, T, P)
-                    if self.read is not None:
-                        found = points[name][..., self.config.pointing.index(str(self.config.reading))].sigmoid()
-                        logits = logits + self.read(torch.einsum("bt,btd->bd", found, patches))
-        return Output(logits, points, Trace(tuple(attention), spans) if trace else None)
+        for name, where in patches.items() if self.pointing is not None else ():
+            points[name] = self.pointing(x[:, where])  # (B, T, P)
+            if self.read is not None:
+                found = points[name][..., self.config.pointing.index(str(self.config.reading))].sigmoid()
+                logits = logits + self.read(torch.einsum("bt,btd->bd", found, x[:, where]))
+        return logits, points
+
+    def stages(self) -> list[Stage]:
+        """The same in parts, for whoever computes the first of them only once: of ids, mask (B, T) and pixels.
+
+        For networks of one text and one picture, in that order, with all texts of a batch filled up to one length.
+        """
+        text, image = self.config.modalities
+
+        def embed(ids: Tensor, mask: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+            seen = self.extract(image.name, pixels)
+            x, joined, _ = self.join({text.name: self.extract(text.name, ids, mask), image.name: seen})
+            assert joined is not None
+            return x, joined[:, 0, 0]  # (B, S, D), (B, S)
+
+        def last(x: Tensor, mask: Tensor) -> Tensor:
+            places = image.places[0] * image.places[1]
+            return self.read_out(x, {image.name: slice(x.shape[1] - places, x.shape[1])} if self.read else {})[0]
+
+        ends = [self.final_norm, self.pooler, self.head, self.pointing, self.read]
+        return [
+            Stage(embed, (self.extractors,)),
+            *(
+                Stage(lambda x, mask, layer=layer: (layer(x, mask[:, None, None, :])[0], mask), (layer,))
+                for layer in self.layers
+            ),
+            Stage(last, tuple(module for module in ends if module is not None)),
+        ]
+
+
+def _patches(span: slice, grid: tuple[int, int]) -> slice:
+    """Where a picture's patches are: the last of its pieces, as there may be an extra one before them."""
+    return slice(span.stop - grid[0] * grid[1], span.stop)

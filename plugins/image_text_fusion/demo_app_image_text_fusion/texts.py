@@ -13,13 +13,19 @@ from torch import Tensor
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
-def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """Every word that occurs in the texts, small letters, Chinese by characters; `[CLS] ... [SEP]` around."""
+def words_of(texts: Iterable[str]) -> list[str]:
+    """Every word that occurs in the texts, by alphabet: in small letters, Chinese by characters."""
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     words: set[str] = set()
     for text in texts:
         words |= {word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))}
-    vocabulary = {word: place for place, word in enumerate((*SPECIAL, *sorted(words)))}
+    return sorted(words)
+
+
+def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
+    """Every word that occurs in the texts, small letters, Chinese by characters; `[CLS] ... [SEP]` around."""
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    vocabulary = {word: place for place, word in enumerate((*SPECIAL, *words_of(texts)))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]

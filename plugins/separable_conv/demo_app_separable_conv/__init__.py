@@ -15,6 +15,7 @@ from demo_app_separable_conv.zh_cn import ZH_CN
 
 if TYPE_CHECKING:
     from demo_app.models import ModelHandle
+    from demo_app.tuning.tuner import Tuner
     from demo_app_separable_conv.classifier import Classifier
 
 
@@ -32,6 +33,12 @@ def build(handle: ModelHandle[Any]) -> None:
     build(handle)
 
 
+def tuner() -> Tuner[Classifier]:
+    from demo_app_separable_conv.tuner import PictureTuner
+
+    return PictureTuner()
+
+
 @demo_app.hookimpl
 def register_demos() -> list[demo_app.Demo[Any]]:
     return [
@@ -44,6 +51,7 @@ def register_demos() -> list[demo_app.Demo[Any]]:
             checkpoints=CHECKPOINTS,
             order=40,
             selfcheck=selfcheck,
+            tuner=tuner,
             translations={"zh-CN": ZH_CN},
         )
     ]

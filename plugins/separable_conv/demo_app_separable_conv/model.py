@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
+from demo_app.nn import stages
 from demo_app.nn.separable import (
     ACTIVATIONS,
     Block,
@@ -154,6 +155,17 @@ class ConvNet(nn.Module):
                 yield self.attention
         if self.conv_head is not None:
             yield Unit(self.conv_head, self.bn2, self.config.activation)
+
+    def stages(self) -> list[stages.Stage]:
+        """The same in parts, for whoever computes the first of them only once."""
+
+        def applied(step: Unit | Block | SpatialAttention) -> stages.Stage:
+            if isinstance(step, SpatialAttention):
+                return stages.Stage(lambda x: step(x)[0], (step,))
+            return stages.Stage(step, (step.conv, step.bn) if isinstance(step, Unit) else (step,))
+
+        mean = stages.Stage(lambda x: x.mean(dim=(2, 3)), ())
+        return [*map(applied, self.steps()), mean, stages.Stage(self.classifier, (self.classifier,))]
 
     def forward(self, x: Tensor, *, trace: bool = False) -> Output:
         """x (B, 3, H, W), prepared with the config's mean and std; returns logits (B, L).

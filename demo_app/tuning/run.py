@@ -1,0 +1,434 @@
+"""One fine-tuning: from a checkpoint and examples to a new checkpoint and its metrics. Imports torch."""
+
+# N examples, C classes, B batch
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from demo_app import finetune
+from demo_app.api import InputError
+from demo_app.commands import option
+from demo_app.finetune import Plan
+from demo_app.nn import loop, stages
+from demo_app.nn.attention import MultiHeadAttention
+from demo_app.nn.loop import Course, Outcome, Process, Progress
+from demo_app.nn.stages import Row, Stage, State
+from demo_app.tuning.data import Data, Example, check
+from demo_app.tuning.tuner import Tuner, begin, with_old_head
+
+log = logging.getLogger(__name__)
+M = TypeVar("M")
+
+STRATEGIES = ("freeze", "layers", "layerwise", "lora", "full", "gradual", "scratch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to fine-tune. Each field is an option of the command line."""
+
+    strategy: str = option("layerwise", f"who learns: {', '.join(STRATEGIES)}")
+    layers: str = option("", "of `layers` and `lora`: names of layers by commas, globs or re:EXPRESSION")
+    upto: str = option("", "of `freeze`: the last frozen layer; empty: all but the head")
+    decay: float = option(0.8, "of `layerwise` and `gradual`: a layer's rate, in shares of that of the layer above")
+    rank: int = option(8, "of `lora`")
+    epochs: int = option(20, "times to go through the data at most")
+    patience: int = option(5, "epochs without a better loss on what is held out after which it ends")
+    batch_size: int = option(16, "examples in a step")
+    learning_rate: float = option(0.0, "the highest; 0: what suits the strategy and the width of the network")
+    weight_decay: float = option(0.01, "AdamW's, on matrices")
+    warmup: float = option(0.1, "share of all steps in which the rates rise; then they fall as a cosine")
+    dropout: float = option(-1.0, "in place of the network's own; negative: leave it")
+    held_out: float = option(0.2, "share of each class that is not trained on")
+    precision: str = option("auto", "of products: fp32, bf16, or auto, the faster one")
+    minutes: float = option(0.0, "after which it ends with the best weights so far; 0: never")
+    seed: int = option(0, "of new weights, order, dropout and of what is held out")
+
+    def __post_init__(self) -> None:
+        for name, known in (("strategy", STRATEGIES), ("precision", ("auto", "fp32", "bf16"))):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose one of: {', '.join(known)}.")
+        if self.strategy == "layers" and not self.patterns:
+            raise InputError("the strategy `layers` wants the names of layers; give some, as in layers.2.*")
+        for name in ("epochs", "batch_size", "patience", "rank"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)} is too small; choose 1 or more.")
+        if not 0 < self.held_out < 1:
+            raise InputError(f"held_out {self.held_out} is no share; choose more than 0 and less than 1.")
+        if self.learning_rate < 0:
+            raise InputError(
+                f"learning_rate {self.learning_rate} is negative; choose more than 0, or 0 for the usual one."
+            )
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.layers.split(",") if part.strip())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetting:
+    """Answers to the task that the checkpoint was trained for, before and after."""
+
+    before: float  # share of right ones
+    after: float
+    examples: int
+    of: str  # what was asked
+
+    @property
+    def lost(self) -> float:
+        return self.before - self.after
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a fine-tuning came to. All shares are of what was held out, with the checkpoint as it is on disk."""
+
+    strategy: str
+    labels: tuple[str, ...]
+    accuracy: float
+    most_frequent: float  # the accuracy of who always says the most frequent class
+    by_class: dict[str, dict[str, float]]  # precision, recall, f1 and examples of each
+    confusion: list[list[int]]  # row: what it is, column: what was said
+    forgetting: Forgetting | None
+    trained: int  # parameters
+    parameters: int
+    seconds: float
+    seconds_per_epoch: float
+    epochs: int
+    steps: int
+    best_epoch: int
+    ended: str  # finished, early, stopped
+    examples: int  # learned from
+    held_out: int
+    cached: int  # stages at the beginning that were computed once
+    plan: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    def row(self) -> dict[str, str]:
+        """A row of the table that compares strategies."""
+        lost = self.forgetting
+        return {
+            "strategy": self.strategy,
+            "accuracy": f"{self.accuracy:.1%}",
+            "trained parameters": f"{self.trained:,}",
+            "seconds": f"{self.seconds:.1f}",
+            "seconds an epoch": f"{self.seconds_per_epoch:.2f}",
+            "epochs": str(self.epochs),
+            "original task": f"{lost.before:.1%} to {lost.after:.1%}" if lost else "",
+        }
+
+
+def usual_rate(network: nn.Module, strategy: str) -> float:
+    """A learning rate for a network of that width: the wider, the slower; what starts at random may be faster."""
+    width = max((m.in_features for m in network.modules() if isinstance(m, nn.Linear)), default=256)
+    factor = {"freeze": 8.0, "lora": 4.0, "layers": 2.0, "layerwise": 2.0, "gradual": 2.0, "scratch": 2.0}
+    return 0.064 / width * factor.get(strategy, 1.0)
+
+
+def plan_of(tuner: Tuner[Any], network: nn.Module, recipe: Recipe, *, new_head: bool, epoch: int = 0) -> Plan:
+    """Let the recipe's strategy say who learns; a head that is new learns in any case."""
+    fast = recipe.learning_rate or usual_rate(network, recipe.strategy)
+    common: dict[str, Any] = {"base_lr": fast, "weight_decay": recipe.weight_decay}
+    match recipe.strategy:
+        case "freeze":
+            return finetune.freeze(network, recipe.upto or tuner.body, **common)
+        case "layers":
+            return finetune.train_only(network, [*recipe.patterns, *(tuner.head if new_head else ())], **common)
+        case "layerwise":
+            return finetune.layerwise_lr(network, decay=recipe.decay, **common)
+        case "gradual":
+            return finetune.unfreeze_gradually(network, epoch, decay=recipe.decay, **common)
+        case "lora":
+            return finetune.lora(network, recipe.rank, patterns=recipe.patterns or None, also=tuner.head, base_lr=fast)
+        case _:
+            return finetune.full(network, **common)
+
+
+def preview(tuner: Tuner[Any], folder: Path, labels: tuple[str, ...], recipe: Recipe) -> Plan:
+    """The plan, from the checkpoint's config alone: nothing is loaded, nothing computed."""
+    had = tuner.labels(folder)
+    labels = ordered(labels, had)
+    return plan_of(tuner, tuner.outline(folder, labels), recipe, new_head=labels != had)
+
+
+def ordered(labels: tuple[str, ...], had: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes in the order that the checkpoint has them in, where they are the same."""
+    return had if set(labels) == set(had) else labels
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Encoded examples and their classes."""
+
+    rows: Sequence[Row]
+    classes: Tensor  # (N,)
+
+
+class _Feed:
+    """What the network is fed: the rows as they are where its frozen part ends."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        read: Stage,
+        parts: tuple[_Part, _Part],
+        recipe: Recipe,
+        process: Process,
+        half: bool,
+    ) -> None:
+        self.network, self.read, self.recipe, self.process, self.half = network, read, recipe, process, half
+        self.raw = self.train, self.held_out = parts
+        self.first = 0  # stages that have been computed
+
+    @property
+    def whole(self) -> list[Stage]:
+        return [self.read, *stages.stages_of(self.network)]
+
+    def cut(self) -> nn.Module:
+        """What is to be called now. Where more is frozen than is computed, or less, the rows are made anew."""
+        whole = self.whole
+        first = stages.frozen(whole)
+        if first != self.first:
+            self.train, self.held_out = (
+                _Part(stages.computed(self.network, whole[:first], part.rows, half=self.half), part.classes)
+                for part in self.raw
+            )
+            self.first = first
+        return stages.Rest(self.network, whole, first)
+
+    def batches(self, augment: Callable[[State], State] | None) -> Iterator[tuple[State, Tensor, int]]:
+        """Batches in a new order: of each the part of this process, and how many examples all of them have."""
+        least = max(2, self.process.count)  # BatchNorm has no variance of one; every process takes part in every step
+        order = torch.randperm(len(self.train.rows)).split(self.recipe.batch_size)
+        for numbers in order if len(order) == 1 or len(order[-1]) >= least else order[:-1]:
+            own = numbers[self.process.rank :: self.process.count]
+            state = stages.collate([self.train.rows[number] for number in own.tolist()], self.process.device)
+            if augment is not None and self.first == 0:
+                state = augment(state)
+            yield state, self.train.classes[own].to(self.process.device), len(numbers)
+
+    def loss(self, called: nn.Module, batch: tuple[State, Tensor, int]) -> Tensor:
+        """Cross-entropy, such that the mean over all processes is that of the whole batch."""
+        state, classes, whole = batch
+        logits = called(*state).float()  # (B, C)
+        return F.cross_entropy(logits, classes, reduction="sum") * self.process.count / whole
+
+    def measure(self, network: nn.Module) -> dict[str, float]:
+        """Loss and accuracy on what is held out."""
+        rest = stages.Rest(network, self.whole, self.first)
+        logits, answers = [], []
+        for numbers in stages.by_length(self.held_out.rows, 64):
+            state = stages.collate([self.held_out.rows[number] for number in numbers], self.process.device)
+            with torch.autocast(self.process.device.type, torch.bfloat16, enabled=self.half):
+                logits.append(rest(*state).float().cpu())
+            answers.append(self.held_out.classes[numbers])
+        said, wanted = torch.cat(logits), torch.cat(answers)  # (N, C), (N,)
+        loss = F.cross_entropy(said, wanted).item()
+        return {"loss": loss, "accuracy": (said.argmax(1) == wanted).double().mean().item()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Who is told how a fine-tuning goes, and may end it."""
+
+    planned: Callable[[Plan], None] = lambda plan: None
+    progress: Callable[[Progress], None] = lambda progress: None
+    stop: Callable[[], bool] = lambda: False
+
+
+def tune(
+    tuner: Tuner[M],
+    folder: Path,
+    data: Data,
+    recipe: Recipe,
+    out: Path,
+    *,
+    original: Sequence[Example] = (),
+    listener: Listener | None = None,
+    process: Process | None = None,
+    state: Path | None = None,
+) -> Result:
+    """Fine-tune the checkpoint in `folder` on `data`, and write the new one, with metrics.json, to `out`.
+
+    `original` are examples of what the checkpoint was trained for, with its own labels; without, those that the demo
+    brings, or what the checkpoint itself said of the examples held out. With `state` it goes on where it was killed.
+    Raises `InputError` for data or settings that do not fit, and `TrainingError`.
+    """
+    listener, process = listener or Listener(), process or Process()
+    check(data)
+    had = tuner.labels(folder)
+    labels = ordered(data.labels, had)
+    classes = torch.tensor([labels.index(example.label) for example in data.examples])  # (N,)
+    kept, left = loop.split(classes, recipe.held_out, recipe.seed)
+    learned, held_out = ([data.examples[n] for n in numbers.tolist()] for numbers in (kept, left))
+    torch.manual_seed(recipe.seed)
+    base = tuner.load(folder)
+    model = tuner.prepared(base, learned)
+    network = begin(tuner, model, had, labels, scratch=recipe.strategy == "scratch").to(process.device)
+    parts = (_Part(tuner.encode(model, learned), classes[kept]), _Part(tuner.encode(model, held_out), classes[left]))
+    asked = _asked(tuner, base, had, labels, original, held_out)
+
+    started = time.perf_counter()
+    _set_dropout(network, recipe.dropout, process.device)
+    plan = plan_of(tuner, network, recipe, new_head=labels != had)
+    network.to(process.device)  # LoRA has added to it
+    listener.planned(plan)
+    half = recipe.precision == "bf16" or (
+        recipe.precision == "auto" and process.agreed(loop.faster_in_half(network, process.device))
+    )
+    read = Stage(lambda *state: tuner.read(model, state), ())
+    feed = _Feed(network, read, parts, recipe, process, half)
+
+    def model_of(epoch: int) -> nn.Module:
+        if recipe.strategy == "gradual":
+            plan_of(tuner, network, recipe, new_head=True, epoch=epoch)
+        return feed.cut()
+
+    model_of(0)
+    cached = feed.first
+    steps = max(1, len(kept) // recipe.batch_size + (len(kept) % recipe.batch_size > 1))
+    outcome = loop.train(
+        network,
+        [plan.optimizer()],
+        lambda _: feed.batches((lambda batch: tuner.augment(model, batch)) if tuner.augments else None),
+        feed.loss,
+        Course(
+            epochs=recipe.epochs,
+            steps=steps * recipe.epochs,
+            warmup=recipe.warmup,
+            half=half,
+            patience=recipe.patience,
+            seed=recipe.seed,
+        ),
+        evaluate=feed.measure,
+        model=model_of,
+        state=state,
+        settings=json.dumps([asdict(recipe), str(folder), labels, len(kept)]),
+        progress=listener.progress,
+        stop=_until(listener.stop, recipe.minutes),
+        process=process,
+    )
+    seconds = time.perf_counter() - started
+    finetune.merge(network)
+    tuned = tuner.with_network(model, network.cpu())
+    if process.first:
+        tuner.save(tuned, out)
+    said = tuner.predict(tuner.load(out) if process.first else tuned, held_out)  # as it is on disk
+    result = Result(
+        strategy=recipe.strategy,
+        labels=labels,
+        **_scores(said.argmax(1), classes[left], labels),
+        forgetting=_forgotten(tuner, model, had, labels, network, asked, recipe),
+        trained=plan.trained if recipe.strategy != "gradual" else plan.parameters,
+        parameters=sum(p.numel() for p in network.parameters()),
+        seconds=round(seconds, 2),
+        seconds_per_epoch=round(outcome.seconds / max(1, outcome.epochs), 3),
+        epochs=outcome.epochs,
+        steps=outcome.steps,
+        best_epoch=_best_epoch(outcome),
+        ended=outcome.ended,
+        examples=len(kept),
+        held_out=len(left),
+        cached=cached,
+        plan=plan.table(),
+    )
+    if process.first:
+        (out / "metrics.json").write_text(json.dumps(asdict(result), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return result
+
+
+def _set_dropout(network: nn.Module, probability: float, device: torch.device) -> None:
+    for module in network.modules() if probability >= 0 else ():
+        if isinstance(module, nn.Dropout):
+            module.p = probability
+        if isinstance(module, MultiHeadAttention):
+            module.dropout = probability
+    if device.type == "cpu":
+        loop.use_byte_dropout(network)
+
+
+def _until(stop: Callable[[], bool], minutes: float) -> Callable[[], bool]:
+    end = time.monotonic() + 60 * minutes if minutes else None
+    return lambda: stop() or (end is not None and time.monotonic() > end)
+
+
+def _best_epoch(outcome: Outcome) -> int:
+    losses = [found["loss"] for found in outcome.measured]
+    return losses.index(min(losses)) + 1 if losses else 0
+
+
+def _scores(said: Tensor, wanted: Tensor, labels: Sequence[str]) -> dict[str, Any]:
+    """Accuracy, scores by class and confusions, of classes (N,) that were said and wanted."""
+    C = len(labels)
+    confusion = torch.zeros(C, C, dtype=torch.long)
+    confusion.index_put_((wanted, said), torch.ones(len(said), dtype=torch.long), accumulate=True)
+    right, there, named = confusion.diagonal(), confusion.sum(1), confusion.sum(0)  # (C,)
+    by_class = {}
+    for place, label in enumerate(labels):
+        precision = right[place].item() / max(1, named[place].item())
+        recall = right[place].item() / max(1, there[place].item())
+        f1 = 2 * precision * recall / max(1e-9, precision + recall)
+        scores = {"precision": precision, "recall": recall, "f1": f1, "examples": there[place].item()}
+        by_class[label] = {name: round(value, 4) for name, value in scores.items()}
+    return {
+        "accuracy": round(right.sum().item() / len(said), 5),
+        "most_frequent": round(there.max().item() / len(said), 5),
+        "by_class": by_class,
+        "confusion": confusion.tolist(),
+    }
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Examples of the task that the checkpoint was trained for, and what it makes of them."""
+
+    examples: Sequence[Example]
+    wanted: Tensor  # (N,) classes of the checkpoint
+    said: Tensor  # (N,)
+    of: str
+
+
+def _asked(
+    tuner: Tuner[M],
+    model: M,
+    had: tuple[str, ...],
+    labels: tuple[str, ...],
+    original: Sequence[Example],
+    held_out: Sequence[Example],
+) -> _Asked | None:
+    """Examples with the checkpoint's own labels; where there are none, its own answers to what is held out."""
+    known = [example for example in original or tuner.original(model) if example.label in had]
+    if known:
+        wanted = torch.tensor([had.index(example.label) for example in known])
+        return _Asked(known, wanted, tuner.predict(model, known).argmax(1), "labelled examples of its own task")
+    if labels == had or len(had) < 2:
+        return None
+    said = tuner.predict(model, held_out).argmax(1)
+    return _Asked(held_out, said, said, "its own answers to the examples held out")
+
+
+def _forgotten(
+    tuner: Tuner[M],
+    model: M,
+    had: tuple[str, ...],
+    labels: tuple[str, ...],
+    network: nn.Module,
+    asked: _Asked | None,
+    recipe: Recipe,
+) -> Forgetting | None:
+    """How its own head answers on top of what was learned; where the classes are the same, the tuned head."""
+    if asked is None or recipe.strategy == "scratch":
+        return None
+    now = tuner.with_network(model, network) if labels == had else with_old_head(tuner, model, had, network)
+    said = tuner.predict(now, asked.examples).argmax(1)
+    shares = [(answers == asked.wanted).double().mean().item() for answers in (asked.said, said)]
+    return Forgetting(before=round(shares[0], 4), after=round(shares[1], 4), examples=len(said), of=asked.of)

@@ -1,0 +1,83 @@
+"""How a picture classifier learns from one's own pictures: see `demo_app.tuning`."""
+
+# N examples, B batch, S pixels of a side, L labels
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from demo_app.nn import weights
+from demo_app.nn.stages import Row, State
+from demo_app.tuning.data import Example, opened
+from demo_app.tuning.tuner import Tuner
+from demo_app_separable_conv import published
+from demo_app_separable_conv.classifier import Classifier, config_of, normalised
+from demo_app_separable_conv.model import Config, ConvNet
+
+GROUP = 4  # pictures that share one draw of the augmentation: a call costs as much as a small picture
+
+
+class PictureTuner(Tuner[Classifier]):
+    """Pictures and their classes."""
+
+    reads = ("image",)
+    body = "bn2"
+    head = ("classifier",)
+    augments = True
+
+    def load(self, folder: Path) -> Classifier:
+        return Classifier.load(folder, "cpu")
+
+    def labels(self, folder: Path) -> tuple[str, ...]:
+        return _config(folder).labels
+
+    def network(self, model: Classifier) -> nn.Module:
+        return model.network
+
+    def renewed(self, model: Classifier, labels: tuple[str, ...]) -> nn.Module:
+        return ConvNet(replace(model.config, labels=labels))
+
+    def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
+        with weights.hollow():
+            return ConvNet(replace(_config(folder), labels=labels))
+
+    def encode(self, model: Classifier, examples: Sequence[Example]) -> list[Row]:
+        """The pixels that the network sees, (3, S, S) uint8."""
+        return [(F.pil_to_tensor(model.see(opened(example, model.config.resize))),) for example in examples]
+
+    def augment(self, model: Classifier, state: State) -> State:
+        """Shifted by up to an eighth, and mirrored where the network takes a mirror image for the same."""
+        (pixels,) = state
+        size = model.config.crop
+        steps: list[nn.Module] = [v2.RandomCrop(size, padding=size // 8, padding_mode="reflect")]
+        if model.config.mirror:
+            steps.append(v2.RandomHorizontalFlip())
+        change = v2.Compose(steps)
+        return (torch.cat([change(group) for group in pixels.split(GROUP)]),)
+
+    def read(self, model: Classifier, state: State) -> State:
+        return (normalised(state[0], model.config),)
+
+    def with_network(self, model: Classifier, network: nn.Module) -> Classifier:
+        assert isinstance(network, ConvNet)
+        return Classifier(network)
+
+    def predict(self, model: Classifier, examples: Sequence[Example]) -> Tensor:
+        return model.predict([opened(example, model.config.resize) for example in examples])
+
+    def save(self, model: Classifier, folder: Path) -> None:
+        model.save(folder)
+
+
+def _config(folder: Path) -> Config:
+    fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
+    reader = published.config_of if published.is_published(fields) else config_of
+    return weights.part(folder / "config.json", lambda _: reader(fields))

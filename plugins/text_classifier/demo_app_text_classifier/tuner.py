@@ -1,0 +1,76 @@
+"""How a text classifier learns from one's own sentences: see `demo_app.tuning`."""
+
+# N examples, T tokens, C classes
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from demo_app.nn import weights
+from demo_app.nn.stages import Row
+from demo_app.tuning.data import Example
+from demo_app.tuning.tuner import Tuner
+from demo_app_text_classifier import published
+from demo_app_text_classifier.classifier import Classifier, read_config
+from demo_app_text_classifier.model import Config, TextClassifier
+from demo_app_text_classifier.originals import originals
+
+
+class TextTuner(Tuner[Classifier]):
+    """Sentences and their classes."""
+
+    reads = ("text",)
+    body = "final_norm"
+    head = ("head_hidden", "head")
+
+    def load(self, folder: Path) -> Classifier:
+        return Classifier.load(folder, "cpu")
+
+    def labels(self, folder: Path) -> tuple[str, ...]:
+        return _config(folder).labels
+
+    def network(self, model: Classifier) -> nn.Module:
+        return model.network
+
+    def renewed(self, model: Classifier, labels: tuple[str, ...]) -> nn.Module:
+        return TextClassifier(replace(model.config, labels=labels))
+
+    def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
+        with weights.hollow():
+            return TextClassifier(replace(_config(folder), labels=labels))
+
+    def encode(self, model: Classifier, examples: Sequence[Example]) -> list[Row]:
+        """ids (T,) and mask (T,) of each; longer ones are cut to what the network reads."""
+        encodings = model.tokenizer.encode_batch([example.text for example in examples])
+        return [(torch.tensor(one.ids), torch.ones(len(one.ids), dtype=torch.bool)) for one in encodings]
+
+    def with_network(self, model: Classifier, network: nn.Module) -> Classifier:
+        assert isinstance(network, TextClassifier)
+        return Classifier(network, model.tokenizer)
+
+    def predict(self, model: Classifier, examples: Sequence[Example]) -> Tensor:
+        return model.predict([example.text for example in examples])
+
+    def save(self, model: Classifier, folder: Path) -> None:
+        model.save(folder)
+
+    def original(self, model: Classifier) -> Sequence[Example]:
+        """Of the sets that have its classes the one that it answers best, which is in the language that it reads."""
+
+        def right(examples: Sequence[Example]) -> float:
+            said = [model.labels[place] for place in self.predict(model, examples).argmax(1).tolist()]
+            return sum(a == b.label for a, b in zip(said, examples, strict=True)) / len(examples)
+
+        return max(originals(model.labels), key=right, default=())
+
+
+def _config(folder: Path) -> Config:
+    fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
+    reader = published.config_of if published.is_published(fields) else lambda _: read_config(folder / "config.json")
+    return weights.part(folder / "config.json", lambda _: reader(fields))
