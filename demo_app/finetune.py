@@ -19,7 +19,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,8 +128,8 @@ def freeze(model: nn.Module, upto: str | int = -1, *, base_lr: float = 1e-3, wei
         count = upto if upto >= 0 else len(names) + upto
     if not 0 <= count < len(names):
         raise InputError(
-            f"freezing up to {upto!r} leaves nothing to train; the model has {len(names)} layers, the last is "
-            f"{names[-1]!r}."
+            f"freezing up to {upto!r} is more than the model has, or leaves nothing to train; choose a layer before "
+            f"{names[-1]!r}, or a number from -{len(names)} to {len(names) - 1}."
             if names
             else "the model has no layers with parameters."
         )
@@ -157,9 +157,20 @@ def train_only(
     it matches is trained. `Plan.matched` has the names. Raises `InputError` for a pattern that matches nothing.
     """
     matched = _matched(model, patterns)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(any(name == one or name.startswith(f"{one}.") for one in matched))
+    chosen = {id(parameter) for name, parameter in _named(model) if _inside(name, matched)}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in chosen)
     return _plan("layers", model, lambda _: base_lr, weight_decay, matched)
+
+
+def _named(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Parameters by name; tied ones by each of their names."""
+    return model.named_parameters(remove_duplicate=False)
+
+
+def _inside(name: str, outer: Iterable[str]) -> bool:
+    """Whether that is one of them, or within one."""
+    return any(name == one or name.startswith(f"{one}.") for one in outer)
 
 
 def _matched(model: nn.Module, patterns: str | re.Pattern[str] | Sequence[str | re.Pattern[str]]) -> tuple[str, ...]:
@@ -167,7 +178,7 @@ def _matched(model: nn.Module, patterns: str | re.Pattern[str] | Sequence[str | 
     wanted = [patterns] if isinstance(patterns, str | re.Pattern) else list(patterns)
     trainable = {name for name, module in model.named_modules() if name and any(True for _ in module.parameters())}
     names = [name for name, _ in model.named_modules() if name in trainable]
-    names += [name for name, _ in model.named_parameters()]
+    names += [name for name, _ in _named(model)]
     found: set[str] = set()
     for pattern in wanted:
         here = [name for name in names if _matches(pattern, name)]
@@ -229,6 +240,8 @@ def unfreeze_gradually(
     once, of the first plan: it passes over those that are frozen.
     """
     _check_share("decay", decay)
+    if every < 1:
+        raise InputError(f"a layer more every {every} epochs is not possible; choose 1 or more.")
     depths = _depths(model)
     top = max(depths.values(), default=0)
     for name, layer in layers(model):
@@ -256,6 +269,8 @@ def lora(
     """
     if rank < 1:
         raise InputError(f"rank {rank} is too small for LoRA; choose 1 or more.")
+    if any(isinstance(module, adapters.LoRA) for module in model.modules()):
+        raise InputError("the model has LoRA's adapters already; merge them first.")
     last = [name for name, layer in layers(model) if _parameters(layer)][-1:]
     whole = (*last, *(_matched(model, also) if also else ()))
     names = [name for name, module in model.named_modules() if adapters.adaptable(module)]
@@ -263,13 +278,13 @@ def lora(
         chosen = [name for name in names if NUMBERED.search(name)]
     else:
         inside = _matched(model, patterns)
-        chosen = [name for name in names if any(name == one or name.startswith(f"{one}.") for one in inside)]
-    chosen = [name for name in chosen if not any(name == one or name.startswith(f"{one}.") for one in whole)]
+        chosen = [name for name in names if _inside(name, inside)]
+    chosen = [name for name in chosen if not _inside(name, whole)]
     if not chosen:
         raise InputError(f"no linear map is left for LoRA (there are: {', '.join(names[:SHOWN])}); name some of them.")
     adapters.adapt(model, chosen, rank, 2.0 * rank if alpha is None else alpha)
-    for name, parameter in model.named_parameters():
-        if any(name == one or name.startswith(f"{one}.") for one in whole):
+    for name, parameter in _named(model):
+        if _inside(name, whole):
             parameter.requires_grad_(True)
     return _plan("lora", model, lambda _: base_lr, weight_decay, (*chosen, *whole))
 

@@ -31,6 +31,15 @@ class LoRALinear(nn.Module):
         added: Tensor = self.base(x) + (x @ self.lora_a.T @ self.lora_b.T) * self.scale
         return added
 
+    @property
+    def weight(self) -> Tensor:
+        """As it will be: torch's fused encoder layer reads it, past `forward`."""
+        return self.base.weight + self.change()
+
+    @property
+    def bias(self) -> Tensor | None:
+        return self.base.bias
+
     def change(self) -> Tensor:
         """(O, I), what `merge` adds to the weight."""
         return self.scale * self.lora_b @ self.lora_a
