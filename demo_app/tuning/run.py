@@ -20,7 +20,7 @@ from demo_app import finetune
 from demo_app.api import InputError
 from demo_app.commands import option
 from demo_app.finetune import Plan
-from demo_app.nn import loop, stages
+from demo_app.nn import loop, stages, training
 from demo_app.nn.attention import MultiHeadAttention
 from demo_app.nn.loop import Course, Outcome, Process, Progress
 from demo_app.nn.stages import Row, Stage, State
@@ -208,7 +208,7 @@ class _Feed:
     def batches(self, augment: Callable[[State], State] | None) -> Iterator[tuple[State, Tensor, int]]:
         """Batches in a new order: of each the part of this process, and how many examples all of them have."""
         least = max(2, self.process.count)  # BatchNorm has no variance of one; every process takes part in every step
-        order = torch.randperm(len(self.train.rows)).split(self.recipe.batch_size)
+        order = torch.split(torch.randperm(len(self.train.rows)), self.recipe.batch_size)
         for numbers in order if len(order) == 1 or len(order[-1]) >= least else order[:-1]:
             own = numbers[self.process.rank :: self.process.count]
             state = stages.collate([self.train.rows[number] for number in own.tolist()], self.process.device)
@@ -268,7 +268,7 @@ def tune(
     had = tuner.labels(folder)
     labels = ordered(data.labels, had)
     classes = torch.tensor([labels.index(example.label) for example in data.examples])  # (N,)
-    kept, left = loop.split(classes, recipe.held_out, recipe.seed)
+    kept, left = training.split(classes, recipe.held_out, recipe.seed)
     learned, held_out = ([data.examples[n] for n in numbers.tolist()] for numbers in (kept, left))
     torch.manual_seed(recipe.seed)
     base = tuner.load(folder)
@@ -353,7 +353,7 @@ def _set_dropout(network: nn.Module, probability: float, device: torch.device) -
         if isinstance(module, MultiHeadAttention):
             module.dropout = probability
     if device.type == "cpu":
-        loop.use_byte_dropout(network)
+        training.use_byte_dropout(network)
 
 
 def _until(stop: Callable[[], bool], minutes: float) -> Callable[[], bool]:
