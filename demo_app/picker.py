@@ -174,7 +174,6 @@ class _Folder:
             path = gr.Textbox(
                 label="Path of the folder",
                 info=f"It holds {', '.join(first.files)}, as a training writes them.",
-                placeholder="/home/me/my_model",
                 max_lines=1,
             )
             note = gr.HTML(label="What became of it", padding=False, container=False)

@@ -39,6 +39,7 @@ ZH_CN = {
     "It holds {files}, as a training writes them.": "其中有 {files}，即训练写出的文件。",
     "Use it": "使用",
     "Reading the folder": "正在读取文件夹",
+    "What became of it": "结果",
     "No folder is chosen yet; write its path below the picker and press Use it.": (
         "还没有选定文件夹；请在选择框下方写出路径，再按“使用”。"
     ),

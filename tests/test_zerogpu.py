@@ -30,7 +30,7 @@ WHERE = """
     import os
     import time
     from pathlib import Path
-    from demo_app import Demo, InputError, hookimpl
+    from demo_app import Checkpoint, Demo, InputError, hookimpl
 
     class Model:
         def __init__(self, device):
@@ -87,10 +87,29 @@ WHERE = """
         gr.Button("i").click(wait, None, out, api_name="wait")
         gr.Button("j").click(count, text, out, api_name="count")
 
+    def build_own(handle):
+        import gradio as gr
+
+        def adopt(folder):
+            return handle.models.adopt(handle.demo, Path(folder), title="mine", visitor="me").name
+
+        def where(name):
+            with handle.use(name) as model:
+                return f"{model.device} {os.getpid()}"
+
+        name, out = gr.Textbox(label="Name"), gr.Textbox(label="Out")
+        gr.Button("a").click(adopt, name, out, api_name="adopt", queue=False)
+        gr.Button("b").click(where, name, out, api_name="quick", queue=False)
+        gr.Button("c").click(where, name, out, api_name="queued")
+
     @hookimpl
     def register_demos():
         load = lambda folder, device: Model(device)
-        return [Demo(name="gpu", title="GPU", summary="Says where.", load=load, build=build)]
+        theirs = Checkpoint(name="theirs", title="Theirs", folder=Path(__file__).parent, files=("pyproject.toml",))
+        return [
+            Demo(name="gpu", title="GPU", summary="Says where.", load=load, build=build),
+            Demo(name="own", title="Own", summary="Says where.", load=load, build=build_own, checkpoints=(theirs,)),
+        ]
 """
 
 
@@ -182,6 +201,16 @@ def test_quick_actions_stay_in_the_host_on_the_cpu(gpu: Host) -> None:
     device, loaded_by, ran_in = wire.run(gpu.url, "gpu_quick").json()["data"][0].split()
 
     assert (device, int(loaded_by), int(ran_in)) == ("cpu", gpu.pid, gpu.pid)
+
+
+def test_ones_own_checkpoint_answers_on_the_cpu_and_is_refused_on_the_gpu(gpu: Host, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    (name,) = wire.run(gpu.url, "own_adopt", str(tmp_path)).json()["data"]
+
+    assert wire.run(gpu.url, "own_quick", name).json()["data"] == [f"cpu {gpu.pid}"]
+    outcome, said = wire.call(gpu.url, "own_queued", name)
+    assert (outcome, said["error"][:57]) == ("error", "On the GPU of this Space a checkpoint of your own cannot ")
+    assert gpu.answer("own_queued", "theirs")[0].startswith("cuda ")
 
 
 def test_what_cannot_go_there_stays(gpu: Host) -> None:
