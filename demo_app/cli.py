@@ -1,4 +1,4 @@
-"""demo-app new | run | plugins | check | download | selfcheck | space | publish. Also `python -m demo_app`.
+"""demo-app new | run | plugins | check | download | selfcheck | finetune | space | publish. Also `python -m demo_app`.
 
 Exit codes: 0 all is well, 1 something failed and was named, 2 the command line was wrong, 130 stopped by Ctrl-C.
 """
@@ -16,10 +16,12 @@ from typing import Any
 import demo_app
 from demo_app import hub
 from demo_app.api import Checkpoint, Demo, DemoError
+from demo_app.commands import add_options
 from demo_app.machine import prepare_environment
 from demo_app.models import where
 from demo_app.plugins import Plugin, PluginError, load_plugins
 from demo_app.settings import Settings, SettingsError, parse_bytes, parse_checkpoints, parse_names
+from demo_app.tuning.recipe import STRATEGIES, Recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,6 +94,31 @@ def _parser() -> argparse.ArgumentParser:
     selfcheck = command("selfcheck", _selfcheck, "Compare models with their published outputs; 1 if one differs.")
     selfcheck.add_argument("target", nargs="*", metavar="DEMO[/CHECKPOINT]", help="default: all")
     selfcheck.add_argument("--hub", action="store_true", help="fetch what is not on this disk")
+
+    finetune = command("finetune", _finetune, "Teach a checkpoint from your own examples; writes a new one.")
+    finetune.add_argument("target", metavar="DEMO[/CHECKPOINT]|DEMO=FOLDER", help="what to begin with")
+    finetune.add_argument(
+        "--data", required=True, type=Path, nargs="+", metavar="FILE_OR_FOLDER",
+        help="a CSV with the columns text and label; pictures in a folder or ZIP with a folder for each class; or "
+        "pictures and a CSV with the columns image and label (and text)",
+    )  # fmt: skip
+    finetune.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the new checkpoint")
+    finetune.add_argument(
+        "--strategy", default="layerwise", metavar="NAMES", help=f"who learns: {', '.join(STRATEGIES)}; several, by "
+        "commas, are compared, each with a folder of its own in DIR",
+    )  # fmt: skip
+    finetune.add_argument(
+        "--layers", default="", metavar="GLOB", help="of `layers` and `lora`: names of layers, by commas; re:... too"
+    )
+    finetune.add_argument("--original", type=Path, metavar="FILE", help="examples of what DEMO/CHECKPOINT can do")
+    finetune.add_argument(
+        "--same-labels", action=argparse.BooleanOptionalAction,
+        help="whether labels that differ in capitals or spaces alone are one class",
+    )  # fmt: skip
+    finetune.add_argument("--plan", action="store_true", help="say who would learn, and do nothing")
+    finetune.add_argument("--device", choices=("cuda", "cpu"), help="default: the best there is")
+    finetune.add_argument("--force", action="store_true", help="write over what is there")
+    add_options(finetune, Recipe, skip=("strategy", "layers"))
 
     space = command("space", _space, "Make a Hugging Face Space from plugins, in a folder or on the Hub.")
     space.add_argument("target", nargs="?", metavar="FOLDER|USER/NAME", help="where; a folder below is ./A/B")
@@ -286,6 +313,14 @@ def _selfcheck(args: argparse.Namespace) -> int:
     rows = list(selfcheck.compare(Models(settings), _wanted(args.target, settings), fetch=args.hub))
     sys.stdout.write(selfcheck.table(rows))
     return any(row.failed for row in rows)
+
+
+def _finetune(args: argparse.Namespace) -> None:
+    settings = Settings.from_env(plugins_dir=args.plugins_dir)
+    prepare_environment(settings.threads)
+    from demo_app.tuning import command
+
+    command.run(args, settings)
 
 
 def _space(args: argparse.Namespace) -> int:

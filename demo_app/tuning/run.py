@@ -17,62 +17,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demo_app import finetune
-from demo_app.api import InputError
-from demo_app.commands import option
 from demo_app.finetune import Plan
 from demo_app.nn import loop, stages, training
 from demo_app.nn.attention import MultiHeadAttention
 from demo_app.nn.loop import Course, Outcome, Process, Progress
 from demo_app.nn.stages import Row, Stage, State
 from demo_app.tuning.data import Data, Example, check
-from demo_app.tuning.tuner import Tuner, begin, with_old_head
+from demo_app.tuning.recipe import Recipe
+from demo_app.tuning.tuner import Tuner, begin, is_head, with_old_head
 
 log = logging.getLogger(__name__)
 M = TypeVar("M")
-
-STRATEGIES = ("freeze", "layers", "layerwise", "lora", "full", "gradual", "scratch")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How to fine-tune. Each field is an option of the command line."""
-
-    strategy: str = option("layerwise", f"who learns: {', '.join(STRATEGIES)}")
-    layers: str = option("", "of `layers` and `lora`: names of layers by commas, globs or re:EXPRESSION")
-    upto: str = option("", "of `freeze`: the last frozen layer; empty: all but the head")
-    decay: float = option(0.8, "of `layerwise` and `gradual`: a layer's rate, in shares of that of the layer above")
-    rank: int = option(8, "of `lora`")
-    epochs: int = option(20, "times to go through the data at most")
-    patience: int = option(5, "epochs without a better loss on what is held out after which it ends")
-    batch_size: int = option(16, "examples in a step")
-    learning_rate: float = option(0.0, "the highest; 0: what suits the strategy and the width of the network")
-    weight_decay: float = option(0.01, "AdamW's, on matrices")
-    warmup: float = option(0.1, "share of all steps in which the rates rise; then they fall as a cosine")
-    dropout: float = option(-1.0, "in place of the network's own; negative: leave it")
-    held_out: float = option(0.2, "share of each class that is not trained on")
-    precision: str = option("auto", "of products: fp32, bf16, or auto, the faster one")
-    minutes: float = option(0.0, "after which it ends with the best weights so far; 0: never")
-    seed: int = option(0, "of new weights, order, dropout and of what is held out")
-
-    def __post_init__(self) -> None:
-        for name, known in (("strategy", STRATEGIES), ("precision", ("auto", "fp32", "bf16"))):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose one of: {', '.join(known)}.")
-        if self.strategy == "layers" and not self.patterns:
-            raise InputError("the strategy `layers` wants the names of layers; give some, as in layers.2.*")
-        for name in ("epochs", "batch_size", "patience", "rank"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)} is too small; choose 1 or more.")
-        if not 0 < self.held_out < 1:
-            raise InputError(f"held_out {self.held_out} is no share; choose more than 0 and less than 1.")
-        if self.learning_rate < 0:
-            raise InputError(
-                f"learning_rate {self.learning_rate} is negative; choose more than 0, or 0 for the usual one."
-            )
-
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        return tuple(part.strip() for part in self.layers.split(",") if part.strip())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +95,7 @@ def plan_of(tuner: Tuner[Any], network: nn.Module, recipe: Recipe, *, new_head: 
     common: dict[str, Any] = {"base_lr": fast, "weight_decay": recipe.weight_decay}
     match recipe.strategy:
         case "freeze":
-            return finetune.freeze(network, recipe.upto or tuner.body, **common)
+            return finetune.freeze(network, recipe.upto or _before_head(tuner, network), **common)
         case "layers":
             return finetune.train_only(network, [*recipe.patterns, *(tuner.head if new_head else ())], **common)
         case "layerwise":
@@ -151,6 +106,12 @@ def plan_of(tuner: Tuner[Any], network: nn.Module, recipe: Recipe, *, new_head: 
             return finetune.lora(network, recipe.rank, patterns=recipe.patterns or None, also=tuner.head, base_lr=fast)
         case _:
             return finetune.full(network, **common)
+
+
+def _before_head(tuner: Tuner[Any], network: nn.Module) -> int:
+    """How many layers come before the head."""
+    names = [layer.name for layer in finetune.full(network).layers]
+    return next(place for place, name in enumerate(names) if is_head(tuner, name))
 
 
 def preview(tuner: Tuner[Any], folder: Path, labels: tuple[str, ...], recipe: Recipe) -> Plan:

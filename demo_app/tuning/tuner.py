@@ -33,8 +33,7 @@ class Tuner(ABC, Generic[M]):
     """How a demo's models are taken apart and put together. `M` is what the demo's `load` returns."""
 
     reads: tuple[str, ...]  # what an example has beside its label, of "text" and "image"
-    body: str  # the last layer of what is not the head, by its name in the network: what `freeze` freezes
-    head: tuple[str, ...]  # the layers that know the classes: new where the classes are others
+    head: tuple[str, ...]  # the layers that know the classes, by their names in the network: the last ones
     augments: bool = False  # whether `augment` changes anything
 
     @abstractmethod

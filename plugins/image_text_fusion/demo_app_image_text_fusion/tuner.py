@@ -36,7 +36,6 @@ class PairTuner(Tuner[Answerer]):
     """Pictures with a text, and what they are together."""
 
     reads = ("image", "text")
-    body = "pooler"
     head = ("head", "read")
 
     def load(self, folder: Path) -> Answerer:

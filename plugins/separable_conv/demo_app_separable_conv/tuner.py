@@ -29,7 +29,6 @@ class PictureTuner(Tuner[Classifier]):
     """Pictures and their classes."""
 
     reads = ("image",)
-    body = "bn2"
     head = ("classifier",)
     augments = True
 

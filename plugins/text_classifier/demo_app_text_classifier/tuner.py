@@ -26,7 +26,6 @@ class TextTuner(Tuner[Classifier]):
     """Sentences and their classes."""
 
     reads = ("text",)
-    body = "final_norm"
     head = ("head_hidden", "head")
 
     def load(self, folder: Path) -> Classifier:

@@ -1,0 +1,160 @@
+"""`demo-app finetune`: the command line's side of fine-tuning. Imports torch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from demo_app import hub
+from demo_app.api import Demo, DemoError
+from demo_app.commands import chosen
+from demo_app.nn import loop
+from demo_app.plugins import load_plugins
+from demo_app.repository import check_folder
+from demo_app.settings import Settings, SettingsError
+from demo_app.tuning.card import write_card
+from demo_app.tuning.data import Data, check, read_data, summary
+from demo_app.tuning.recipe import STRATEGIES, Recipe
+from demo_app.tuning.run import Listener, Result, preview, tune
+
+STATE = "training.pt"  # in the folder of the new checkpoint: what a killed training goes on from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """The checkpoint that is fine-tuned."""
+
+    demo: Demo[Any]
+    folder: Path
+    name: str  # as a card calls it
+    on_hub: str | None = None  # its repository there
+
+
+def run(args: argparse.Namespace, settings: Settings) -> None:
+    """Fine-tune by each of the strategies that are named. Prints tables to stdout, progress to stderr."""
+    base = find_base(args.target, settings)
+    assert base.demo.tuner is not None
+    tuner = base.demo.tuner()
+    recipes = [recipe_of(args, name) for name in strategies(args.strategy)]
+    data = read_data(args.data, tuner.reads, max_rows=None, same=args.same_labels)
+    original = read_data([args.original], tuner.reads, max_rows=None, same=True).examples if args.original else ()
+    with loop.processes(args.device) as process:
+        say = sys.stdout.write if process.first else lambda _: 0
+        say(described(data))
+        check(data)
+        results = []
+        for recipe in recipes:
+            out = args.out / recipe.strategy if len(recipes) > 1 else args.out
+            if args.plan:
+                say(f"\n{preview(tuner, base.folder, data.labels, recipe)}\n")
+                continue
+            if process.first and not (out / STATE).is_file():
+                check_folder(out, force=args.force)
+                out.mkdir(parents=True, exist_ok=True)
+            with loop.bar(recipe.strategy, shown=process.first) as shown:
+                listener = Listener(planned=lambda plan: _print_plan(say, plan), progress=shown)
+                result = tune(
+                    tuner, base.folder, data, recipe, out,
+                    original=original, listener=listener, process=process, state=out / STATE,
+                )  # fmt: skip
+            if process.first:
+                write_card(
+                    out,
+                    demo=base.demo.name,
+                    base=base.name,
+                    base_folder=base.folder,
+                    base_on_hub=base.on_hub,
+                    data=", ".join(path.name for path in args.data),
+                    recipe=recipe,
+                    result=result,
+                )
+            results.append(result)
+            say(by_class(result))
+        if results:
+            say("\n" + table(list(results[0].row()), [list(result.row().values()) for result in results]))
+            say(f"\nwritten to {args.out}; now: demo-app run --checkpoint {base.demo.name}={out}\n")
+
+
+def _print_plan(say: Any, plan: Any) -> None:
+    say(f"\n{plan}\n")
+
+
+def strategies(text: str) -> list[str]:
+    """The strategies in a list with commas. Raises `SettingsError` for one that there is not."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in STRATEGIES:
+            raise SettingsError(f"there is no strategy {name!r}; there are: {', '.join(STRATEGIES)}.")
+    if not names:
+        raise SettingsError(f"name a strategy: {', '.join(STRATEGIES)}.")
+    return names
+
+
+def recipe_of(args: argparse.Namespace, strategy: str) -> Recipe:
+    """What the command line says, for one strategy. `--layers` is that of the strategies that take it."""
+    layers = args.layers if strategy in ("layers", "lora") else ""
+    return replace(chosen(Recipe, args, strategy="full", layers=""), strategy=strategy, layers=layers)
+
+
+def find_base(target: str, settings: Settings) -> Base:
+    """DEMO, DEMO/CHECKPOINT or DEMO=FOLDER. Raises `SettingsError` or `DemoError` for what is not there."""
+    demos = {demo.name: demo for plugin in load_plugins(settings) for demo in plugin.demos}
+    name, equals, folder = target.partition("=")
+    name, _, wanted = (name, "", "") if equals else target.partition("/")
+    able = ", ".join(sorted(known for known, demo in demos.items() if demo.tuner is not None)) or "none"
+    if name not in demos:
+        raise SettingsError(f"there is no demo {name!r}; those that can be fine-tuned: {able}.")
+    demo = demos[name]
+    if demo.tuner is None:
+        raise DemoError(f"{demo.title} cannot be fine-tuned here; those that can: {able}.")
+    if equals:
+        if not (Path(folder) / "config.json").is_file():
+            raise DemoError(f"{folder} is no folder with a config.json; name the one that was trained.")
+        return Base(demo=demo, folder=Path(folder), name=f"{name}={Path(folder).name}")
+    checkpoint = demo.checkpoint(wanted or None)
+    if checkpoint is None:
+        raise DemoError(f"{demo.title} has no checkpoints to begin with; name a folder: {name}=FOLDER.")
+    found = hub.locate(checkpoint)
+    if found is None:
+        raise DemoError(
+            f"{name}/{checkpoint.name} is not on this disk; run: demo-app download {name}/{checkpoint.name}"
+        )
+    return Base(demo=demo, folder=found, name=f"{name}/{checkpoint.name}", on_hub=checkpoint.repo_id)
+
+
+def described(data: Data) -> str:
+    """Rows, classes, their balance, and what was left out."""
+    found = summary(data)
+    lines = [f"{found.rows:,} examples of {len(found.classes)} classes, the largest {found.balance:.1f} x the smallest"]
+    lines += [f"  {share.label[:40]:<24} {share.count:>7,}  {share.share:>6.1%}" for share in found.classes[:30]]
+    lines += [f"  and {len(found.classes) - 30} more classes"] if len(found.classes) > 30 else []
+    lines += [f"  {problem}" for problem in data.problems[:5]]
+    lines += [f"  and {len(data.problems) - 5:,} more such rows"] if len(data.problems) > 5 else []
+    return "\n".join(lines) + "\n"
+
+
+def by_class(result: Result) -> str:
+    rows = [
+        [
+            label[:40],
+            f"{found['precision']:.3f}",
+            f"{found['recall']:.3f}",
+            f"{found['f1']:.3f}",
+            str(found["examples"]),
+        ]
+        for label, found in result.by_class.items()
+    ]
+    return "\n" + table(["class", "precision", "recall", "F1", "examples"], rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns of texts, the first to the left and the others to the right."""
+    wide = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
+    return "".join(
+        "  ".join(f"{cell:{'<' if place == 0 else '>'}{wide[place]}}" for place, cell in enumerate(row)).rstrip() + "\n"
+        for row in (head, *rows)
+    )

@@ -1,0 +1,52 @@
+"""How to fine-tune: what the command line and the tab let one choose. Imports neither gradio nor torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from demo_app.api import InputError
+from demo_app.commands import option
+
+STRATEGIES = ("freeze", "layers", "layerwise", "lora", "full", "gradual", "scratch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to fine-tune. Each field is an option of the command line."""
+
+    strategy: str = option("layerwise", f"who learns: {', '.join(STRATEGIES)}")
+    layers: str = option("", "of `layers` and `lora`: names of layers by commas, globs or re:EXPRESSION")
+    upto: str = option("", "of `freeze`: the last frozen layer; empty: all but the head")
+    decay: float = option(0.8, "of `layerwise` and `gradual`: a layer's rate, in shares of that of the layer above")
+    rank: int = option(8, "of `lora`")
+    epochs: int = option(20, "times to go through the data at most")
+    patience: int = option(5, "epochs without a better loss on what is held out after which it ends")
+    batch_size: int = option(16, "examples in a step")
+    learning_rate: float = option(0.0, "the highest; 0: what suits the strategy and the width of the network")
+    weight_decay: float = option(0.01, "AdamW's, on matrices")
+    warmup: float = option(0.1, "share of all steps in which the rates rise; then they fall as a cosine")
+    dropout: float = option(-1.0, "in place of the network's own; negative: leave it")
+    held_out: float = option(0.2, "share of each class that is not trained on")
+    precision: str = option("auto", "of products: fp32, bf16, or auto, the faster one")
+    minutes: float = option(0.0, "after which it ends with the best weights so far; 0: never")
+    seed: int = option(0, "of new weights, order, dropout and of what is held out")
+
+    def __post_init__(self) -> None:
+        for name, known in (("strategy", STRATEGIES), ("precision", ("auto", "fp32", "bf16"))):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose one of: {', '.join(known)}.")
+        if self.strategy == "layers" and not self.patterns:
+            raise InputError("the strategy `layers` wants the names of layers; give some, as in layers.2.*")
+        for name in ("epochs", "batch_size", "patience", "rank"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)} is too small; choose 1 or more.")
+        if not 0 < self.held_out < 1:
+            raise InputError(f"held_out {self.held_out} is no share; choose more than 0 and less than 1.")
+        if self.learning_rate < 0:
+            raise InputError(
+                f"learning_rate {self.learning_rate} is negative; choose more than 0, or 0 for the usual one."
+            )
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.layers.split(",") if part.strip())
