@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -418,6 +419,16 @@ def test_a_state_of_other_settings_is_not_gone_on_with(
     run(again, how, state=tmp_path / "t.pt", settings=settings)
     assert "training starts anew" in caplog.text
     assert same(fresh, again)
+
+
+def test_one_in_half_precision_may_be_gone_on_with_in_single_precision(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with dying_at(22) as loss:
+        run(net(), replace(HOW, half=True), state=tmp_path / "t.pt", loss=loss)
+    assert run(net(), HOW, state=tmp_path / "t.pt").ended == "finished"
+    assert "going on after step 20" in caplog.text
 
 
 def test_one_that_was_stopped_can_be_gone_on_with(tmp_path: Path) -> None:

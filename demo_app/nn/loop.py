@@ -23,7 +23,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -221,7 +221,7 @@ def train(
             changes who learns.
         clipped: whose gradients count for `Course.clip`; all, where none are named.
         state: a file to go on from and to write after each measured epoch; it is removed when the training is over.
-        settings: the text that a state must have been written with, as it must with this `course`.
+        settings: the text that a state must have been written with, as it must with this `course` (but for `half`).
         progress: called after every step, in the first process.
         stop: asked before every step whether to end now; given in all processes, or in none.
         process: of `processes()`; one alone, where none is given.
@@ -356,8 +356,9 @@ class _Run:
                 self.best_state = {name: tensor.detach().cpu().clone() for name, tensor in self._changing()}
         else:
             self.since += 1
-        said = ", ".join(f"{name} {number:.5g}" for name, number in found.items())
-        log.info("epoch %d, step %d: %s", self.epoch, self.step, said)
+        if self.process.first:
+            said = ", ".join(f"{name} {number:.5g}" for name, number in found.items())
+            log.info("epoch %d, step %d: %s", self.epoch, self.step, said)
         return found
 
     def _changing(self) -> Iterator[tuple[str, Tensor]]:
@@ -385,11 +386,17 @@ class _Run:
             found["mean"] = self.kept
         return found | {f"optimizer {place}": optimizer for place, optimizer in enumerate(self.optimizers)}
 
+    def _settings(self, others: str) -> str:
+        return f"{replace(self.course, half=False)} {others}"  # which precision is faster may be found anew
+
     def save(self, path: Path, settings: str) -> None:
         """Write all that is needed to go on; killed at any moment, the file is whole."""
         names = ("epoch", "step", "since", "best", "best_state", "measured")
-        state = {"settings": f"{self.course} {settings}", "counters": {name: getattr(self, name) for name in names}}
-        state["parts"] = {name: part.state_dict() for name, part in self.parts.items()}
+        state = {
+            "settings": self._settings(settings),
+            "counters": {name: getattr(self, name) for name in names},
+            "parts": {name: part.state_dict() for name, part in self.parts.items()},
+        }
         unfinished = path.with_suffix(".tmp")
         torch.save(state, unfinished)
         unfinished.replace(path)
@@ -399,7 +406,7 @@ class _Run:
         if path is None or not path.is_file():
             return
         saved = torch.load(path, weights_only=True, map_location=self.process.device)
-        if saved["settings"] != f"{self.course} {settings}":
+        if saved["settings"] != self._settings(settings):
             log.warning("%s is of other settings; training starts anew.", path)
             return
         for name, part in self.parts.items():

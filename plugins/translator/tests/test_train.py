@@ -87,6 +87,14 @@ def test_a_training_that_is_killed_goes_on_to_the_same_weights(files: list[str],
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_a_seed_gives_the_same_bytes_and_another_others(files: list[str], tmp_path: Path) -> None:
+    for name, seed in (("one", "3"), ("two", "3"), ("other", "4")):
+        trained(files, tmp_path / name, "--epochs", "1", "--dropout", "0.1", "--merge-dropout", "0", "--seed", seed)
+    one, two, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two", "other"))
+    assert one == two
+    assert one != other
+
+
 def test_what_is_missing_is_one_sentence(files: list[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="Name the sentences"):
         train.main(["--languages", "en", "de", "--out", str(tmp_path / "x")])
