@@ -177,8 +177,7 @@ class _Folder:
                 max_lines=1,
             )
             note = gr.HTML(label="What became of it", padding=False, container=False)
-            with gr.Row():
-                button = gr.Button("Use it", variant="primary", size="sm", scale=0, min_width=160)
+            button = gr.Button("Use it", variant="primary", size="sm", scale=0, min_width=160)
         quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         dropdown.change(self.show, dropdown, [column, note], **quiet)
         gr.on(
