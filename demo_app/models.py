@@ -18,6 +18,7 @@ from demo_app import hub, machine, zerogpu
 from demo_app.api import OWN, Checkpoint, Demo, DemoError, InputError
 from demo_app.fetches import Fetches
 from demo_app.settings import Settings
+from demo_app.tuning.jobs import Trainings
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -91,6 +92,7 @@ class Models:
         self.loads = 0
         self.evictions = 0
         self.fetches = Fetches()
+        self.trainings = Trainings(settings)
         self._slots: dict[tuple[str, str | None, bool], _Slot] = {}
         self._own: dict[tuple[str, str], _Own] = {}  # by demo and name
         self._changed = threading.Condition()

@@ -124,6 +124,7 @@ class Server:
         if not app.handlers.wait_until_idle(STOP_SECONDS) and self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._tell(), self._loop).result(timeout=0.5)
             time.sleep(0.2)  # for the streams to carry the message away
+        app.models.trainings.close()
         app.blocks.server.config.timeout_graceful_shutdown = 0.3
         app.blocks.close(verbose=False)
         app.examples.cleanup()

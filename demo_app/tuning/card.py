@@ -74,7 +74,7 @@ def _body(name: str, demo: str, base: str, data: str, recipe: Recipe, result: Re
             "What it says is one of: " + ", ".join(_plain(label) for label in result.labels) + ".\n",
             _table(["", ""], facts),
             _table(["class", "precision", "recall", "F1", "examples"], scores),
-            "Measured on examples that were not trained on, with the weights as they are in this folder. The best epoch "
+            "Measured on examples not trained on, with the weights as they are in this folder. The best epoch "
             "was chosen on the same examples, so expect a little less on new ones.\n",
             "## Data\n",
             f"{_plain(data)}: {result.examples + result.held_out:,} examples of {len(result.labels)} classes. Its "

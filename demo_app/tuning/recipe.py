@@ -47,6 +47,11 @@ class Recipe:
                 f"learning_rate {self.learning_rate} is negative; choose more than 0, or 0 for the usual one."
             )
 
+    def steps(self, examples: int) -> int:
+        """Of so many examples in all, if it does not end early."""
+        learned = max(1, round(examples * (1 - self.held_out)))
+        return self.epochs * -(-learned // self.batch_size)
+
     @property
     def patterns(self) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.layers.split(",") if part.strip())

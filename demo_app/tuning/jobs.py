@@ -1,0 +1,273 @@
+"""Trainings that visitors start: one at a time on this host, in a process of its own; the others wait for their turn.
+
+What a visitor trains, and with what, is in a folder that nobody else is told of, and goes when the visitor goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from demo_app import machine
+from demo_app.api import Checkpoint, Demo, DemoError
+from demo_app.settings import Settings
+from demo_app.tuning.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+BEAT = 0.5  # seconds after which the last update is given again, so that who iterates can see whether it still matters
+PATIENCE = 5.0  # seconds for a process to end before it is killed
+
+
+class TrainingFailed(DemoError):
+    """The training ended without a result; the sentence says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A fine-tuning by one strategy or several, one after the other."""
+
+    demo: Demo[Any]
+    checkpoint: Checkpoint  # to begin with
+    folder: Path  # where its files are
+    sources: tuple[Path, ...]  # the visitor's files: see `demo_app.tuning.data`
+    same: bool | None  # whether labels that differ only in capitals or spaces are one
+    recipes: tuple[Recipe, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    place: int  # trainings that come before it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The process is up, and reads the data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    strategy: str
+    plan: list[list[str]]  # layer, parameters, trained or not, learning rate
+    trained: int  # parameters
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    strategy: str
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float  # of the last step
+    seconds: float
+    seconds_left: float
+    measured: dict[str, float] | None  # loss and accuracy on what is kept back, at the end of an epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    strategy: str
+    result: dict[str, Any]  # the fields of `demo_app.tuning.run.Result`
+    folder: Path  # the new checkpoint
+
+
+Update = Waiting | Started | Planned | Running | Finished
+KINDS: dict[str, type] = {"started": Started, "planned": Planned, "running": Running, "finished": Finished}
+
+
+class Trainings:
+    """All trainings of this host's visitors."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._changed = threading.Condition()
+        self._line: list[object] = []  # who trains, and after that who waits
+        self._running: dict[str, subprocess.Popen[str]] = {}  # by visitor
+        self._folders: dict[str, Path] = {}
+        self._closed = False
+
+    def follow(self, job: Job, visitor: str) -> Iterator[Update]:
+        """Train, and say how it goes, until all strategies are through.
+
+        An update comes twice where nothing new happens for `BEAT` seconds. Whoever stops iterating ends the training.
+        Raises `TrainingFailed`, also for a visitor who has a training under way already.
+        """
+        ticket = object()
+        with self._changed:
+            if self._closed:
+                raise TrainingFailed("The server is restarting; try again in a minute.")
+            if visitor in self._running:
+                raise TrainingFailed("A training of yours is under way already; wait for it, or stop it.")
+            self._line.append(ticket)
+        try:
+            yield from self._wait(ticket)
+            yield from self._train(job, visitor)
+        finally:
+            with self._changed:
+                self._line.remove(ticket)
+                self._changed.notify_all()
+
+    def _wait(self, ticket: object) -> Iterator[Waiting]:
+        while True:
+            with self._changed:
+                place = self._line.index(ticket)
+                if place == 0:
+                    return
+            yield Waiting(place=place)
+            with self._changed:
+                self._changed.wait_for(lambda before=place: self._line.index(ticket) != before, timeout=BEAT)  # type: ignore[misc]
+
+    def _train(self, job: Job, visitor: str) -> Iterator[Update]:
+        out = Path(tempfile.mkdtemp(prefix="result-", dir=self.folder(visitor)))
+        process = self._start(job, out)
+        with self._changed:
+            self._running[visitor] = process
+        try:
+            yield from _updates(process)
+        finally:
+            end(process)
+            with self._changed:
+                if self._running.get(visitor) is process:
+                    del self._running[visitor]
+
+    def _start(self, job: Job, out: Path) -> subprocess.Popen[str]:
+        tuner = job.demo.tuner
+        assert tuner is not None
+        settings = self.settings
+        what = {
+            "demo": job.demo.name,
+            "tuner": f"{tuner.__module__}:{tuner.__qualname__}",
+            "base": job.checkpoint.name,
+            "on_hub": job.checkpoint.repo_id,
+            "folder": str(job.folder),
+            "sources": [str(source) for source in job.sources],
+            "same": job.same,
+            "recipes": [asdict(recipe) for recipe in job.recipes],
+            "out": str(out),
+            "max_rows": settings.tune_rows,
+            "max_steps": settings.tune_steps,
+            "max_minutes": settings.tune_minutes,
+        }
+        threads = str(max(1, (settings.threads or machine.cpus()) - 1))  # one stays free for other visitors
+        process = subprocess.Popen(
+            [sys.executable, "-m", "demo_app.tuning.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "OMP_NUM_THREADS": threads,
+                "MKL_NUM_THREADS": threads,
+                "CUDA_VISIBLE_DEVICES": "",  # the models of the page have the GPU
+            },
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(what) + "\n")
+        process.stdin.flush()
+        return process
+
+    def stop(self, visitor: str) -> bool:
+        """End what this visitor trains, with the best weights so far; whether there is any."""
+        with self._changed:
+            process = self._running.get(visitor)
+        if process is None or process.stdin is None:
+            return False
+        try:
+            process.stdin.write("stop\n")
+            process.stdin.flush()
+        except (OSError, ValueError):  # it ended just now
+            return False
+        return True
+
+    def folder(self, visitor: str) -> Path:
+        """This visitor's own folder, made when it is first asked for; for this process's user alone."""
+        with self._changed:
+            if visitor not in self._folders:
+                self._folders[visitor] = Path(tempfile.mkdtemp(prefix="demo-app-tuning-"))
+            return self._folders[visitor]
+
+    def forget(self, visitor: str) -> None:
+        """End what this visitor trains, and delete all that is left of it."""
+        with self._changed:
+            process = self._running.pop(visitor, None)
+            folder = self._folders.pop(visitor, None)
+        if process is not None:
+            end(process)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """End everything: the host stops."""
+        with self._changed:
+            self._closed = True
+            visitors = {*self._running, *self._folders}
+        for visitor in visitors:
+            self.forget(visitor)
+
+
+def _updates(process: subprocess.Popen[str]) -> Iterator[Update]:
+    """What the process says, until it ends."""
+    lines: queue.Queue[str | None] = queue.Queue()
+    assert process.stdout is not None
+    threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+    last: Update = Waiting(place=0)
+    yield last
+    while True:
+        try:
+            line = lines.get(timeout=BEAT)
+        except queue.Empty:
+            yield last
+            continue
+        if line is None:
+            break
+        facts = json.loads(line)
+        kind = facts.pop("kind")
+        if kind == "failed":
+            raise TrainingFailed(facts["text"])
+        if "folder" in facts:
+            facts["folder"] = Path(facts["folder"])
+        last = KINDS[kind](**facts)
+        yield last
+    if process.wait(PATIENCE) != 0:
+        log.error("a training ended with exit status %s", process.returncode)
+        raise TrainingFailed("The training ended before it was through; the machine may be short of memory. Try less.")
+
+
+def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
+    try:
+        for line in stream:
+            lines.put(line)
+    except ValueError:  # closed meanwhile
+        pass
+    finally:
+        lines.put(None)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Let it end now: it does when its standard input does, and is killed where it does not."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(OSError):  # it ended just now
+        process.stdin.close()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()  # not before: whoever reads it holds its lock
