@@ -270,6 +270,7 @@ def _compose(
 
         def close_tab(request: gr.Request) -> None:
             models.leave(visitor(request))
+            models.trainings.forget(visitor(request))
 
         page.unload(close_tab)
     return page

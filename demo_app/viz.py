@@ -20,7 +20,7 @@ import math
 import struct
 import zlib
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -299,6 +299,79 @@ def tiles(
     )
 
 
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float]]], *, label: str, axis: str, percent: bool = False, full: float = 0
+) -> str:
+    """Curves over one axis: the first in blue, the second in orange and with a dot at each of its points.
+
+    Args:
+        series: what each is called, and its points (x, y) from left to right.
+        label: what is measured; caption and text alternative, beside the last value of each.
+        axis: what runs from left to right.
+        percent: the values are shares.
+        full: the least that the upper end stands for.
+    """
+    points = {name: [(float(x), float(y)) for x, y in of if math.isfinite(y)] for name, of in series.items()}
+    everything = [point for of in points.values() for point in of]
+    right = max((x for x, _ in everything), default=0.0) or 1.0
+    top = max([y for _, y in everything] + [full]) or 1.0
+
+    def number(value: float) -> str:
+        return f"{100 * value:.0f} %" if percent else f"{value:.2f}"
+
+    curves, legend, told = [], [], []
+    for place, (name, of) in enumerate(points.items()):
+        kind = "viz-second" if place else "viz-first"
+        path = " ".join(f"{1000 * x / right:.1f},{1000 - 1000 * y / top:.1f}" for x, y in of)
+        curves.append(f'<polyline class="{kind}" points="{path}"/>')
+        if place:
+            curves += [
+                f'<path class="{kind} viz-dot" d="M{1000 * x / right:.1f},{1000 - 1000 * y / top:.1f}h0"/>' for x, y in of
+            ]
+        last = f" {number(of[-1][1])}" if of else ""
+        legend.append(f'<span class="viz-key {kind}"><i></i>{escape(say(name))}<b translate="no">{last}</b></span>')
+        told.append(f"{say(name)}{last}")
+    spoken = f"{say(label)}. {', '.join(told)}."
+    return (
+        f'<figure class="viz"><figcaption>{escape(say(label))}<span class="viz-legend" aria-hidden="true">'
+        f'{"".join(legend)}</span></figcaption><div class="viz-plot" role="img" aria-label="{escape(spoken)}">'
+        f'<span class="viz-most" translate="no">{number(top)}</span><span class="viz-least" translate="no">{number(0)}</span>'
+        f'<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">{"".join(curves)}</svg>'
+        f'<span class="viz-start" translate="no">0</span><span class="viz-axis">{escape(say(axis))}</span>'
+        f'<span class="viz-end" translate="no">{right:.3g}</span></div></figure>'
+    )
+
+
+def confusion(counts: ArrayLike, names: Sequence[str], *, label: str, row_axis: str, column_axis: str) -> str:
+    """What things are (row) and what they were taken for (column), as numbers, each on a ground as its share of the row.
+
+    Right answers are in blue, the others in orange; a number tells them too.
+
+    Args:
+        counts: (C, C) whole numbers.
+        names: C texts.
+        label: caption and text alternative.
+        row_axis: what rows are.
+        column_axis: what columns are.
+    """
+    matrix = _finite(counts, (len(names), len(names)))
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    top = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in names)
+    body = []
+    for row, name in enumerate(names):
+        cells = "".join(
+            f'<td class="{"viz-up" if row == column else "viz-down"}" style="--v:{float(shares[row, column]):.3f}">'
+            f"{int(matrix[row, column]) or '·'}</td>"
+            for column in range(len(names))
+        )
+        body.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    return (
+        f'<figure class="viz"><figcaption>{escape(say(label))}</figcaption><div class="viz-scroll">'
+        f'<table class="viz-confusion" translate="no"><thead><tr><th class="viz-corner">{escape(say(row_axis))} \\ '
+        f"{escape(say(column_axis))}</th>{top}</tr></thead><tbody>{''.join(body)}</tbody></table></div></figure>"
+    )
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str) -> str:
     """A table whose first column names the rows; the others are numbers or short texts, set to the right.
 
@@ -321,14 +394,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str) -> 
     )
 
 
-def note(text: str, *, kind: Literal["small", "hint", "lesson", "card"] = "small") -> str:
+def note(text: str, *, kind: Literal["small", "hint", "lesson", "card", "alert"] = "small") -> str:
     """A line of text.
 
     Args:
         text: any text.
-        kind: "small" print; "hint" where a picture will come; "lesson", what to notice; "card", facts on a model.
+        kind: "small" print; "hint" where a picture will come; "lesson", what to notice; "card", facts on a model;
+            "alert", what is wrong.
     """
-    return f'<p class="viz viz-{escape(kind)}" dir="auto">{escape(say(text))}</p>'
+    role = ' role="alert"' if kind == "alert" else ""
+    return f'<p class="viz viz-{escape(kind)}" dir="auto"{role}>{escape(say(text))}</p>'
 
 
 def side_by_side(*pictures: str) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from demo_app import machine
-from demo_app.api import Checkpoint, Demo, DemoError
+from demo_app.api import Checkpoint, Demo, DemoError, called
 from demo_app.settings import Settings
 from demo_app.tuning.recipe import Recipe
 
@@ -98,6 +98,7 @@ class Trainings:
         self._line: list[object] = []  # who trains, and after that who waits
         self._running: dict[str, subprocess.Popen[str]] = {}  # by visitor
         self._folders: dict[str, Path] = {}
+        self._elsewhere: dict[str, set[Path]] = {}  # files outside it, by visitor
         self._closed = False
 
     def follow(self, job: Job, visitor: str) -> Iterator[Update]:
@@ -151,7 +152,7 @@ class Trainings:
         what = {
             "demo": job.demo.name,
             "tuner": f"{tuner.__module__}:{tuner.__qualname__}",
-            "base": job.checkpoint.name,
+            "base": called(job.checkpoint.name),
             "on_hub": job.checkpoint.repo_id,
             "folder": str(job.folder),
             "sources": [str(source) for source in job.sources],
@@ -202,21 +203,30 @@ class Trainings:
                 self._folders[visitor] = Path(tempfile.mkdtemp(prefix="demo-app-tuning-"))
             return self._folders[visitor]
 
+    def remember(self, visitor: str, *files: Path) -> None:
+        """Files outside the visitor's folder that go with it: what Gradio keeps of uploads and downloads."""
+        with self._changed:
+            self._elsewhere.setdefault(visitor, set()).update(files)
+
     def forget(self, visitor: str) -> None:
         """End what this visitor trains, and delete all that is left of it."""
         with self._changed:
             process = self._running.pop(visitor, None)
             folder = self._folders.pop(visitor, None)
+            files = self._elsewhere.pop(visitor, set())
         if process is not None:
             end(process)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+        for file in files:
+            with contextlib.suppress(OSError):
+                file.unlink()
 
     def close(self) -> None:
         """End everything: the host stops."""
         with self._changed:
             self._closed = True
-            visitors = {*self._running, *self._folders}
+            visitors = {*self._running, *self._folders, *self._elsewhere}
         for visitor in visitors:
             self.forget(visitor)
 

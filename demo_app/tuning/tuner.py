@@ -90,6 +90,10 @@ class Tuner(ABC, Generic[M]):
     def save(self, model: M, folder: Path) -> None:
         """Write the files that `load` reads."""
 
+    def sample(self, folder: Path) -> list[Path]:
+        """Write examples that show what a visitor may bring into a folder, and say where; or none."""
+        return []
+
     def original(self, model: M) -> Sequence[Example]:
         """Examples of what the checkpoint was trained for, with its own labels, to see what is forgotten; or none."""
         return ()

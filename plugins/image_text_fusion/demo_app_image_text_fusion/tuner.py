@@ -26,10 +26,12 @@ from demo_app.tuning.data import Example, opened
 from demo_app.tuning.tuner import Tuner
 from demo_app_image_text_fusion import preparing, published, scenes
 from demo_app_image_text_fusion.answerer import Answerer, config_of
+from demo_app_image_text_fusion.make_pairs import make_pairs
 from demo_app_image_text_fusion.model import Config, Fusion
 from demo_app_image_text_fusion.texts import encode, words_of
 
 ORIGINALS, ORIGINAL_SEED = 200, 2_000_003  # scenes that nobody trained or measured on
+SAMPLES, SAMPLE_SEED = 120, 3_000_017  # and others
 
 
 class PairTuner(Tuner[Answerer]):
@@ -100,6 +102,10 @@ class PairTuner(Tuner[Answerer]):
 
     def save(self, model: Answerer, folder: Path) -> None:
         model.save(folder)
+
+    def sample(self, folder: Path) -> list[Path]:
+        file = make_pairs(folder, SAMPLES, SAMPLE_SEED)
+        return [file, folder / "pictures"]
 
     def original(self, model: Answerer) -> Sequence[Example]:
         """Scenes with questions, for the checkpoint that learned from such."""

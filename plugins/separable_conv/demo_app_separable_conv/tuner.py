@@ -18,7 +18,7 @@ from demo_app.nn import weights
 from demo_app.nn.stages import Row, State
 from demo_app.tuning.data import Example, opened
 from demo_app.tuning.tuner import Tuner
-from demo_app_separable_conv import published
+from demo_app_separable_conv import published, sample
 from demo_app_separable_conv.classifier import Classifier, config_of, normalised
 from demo_app_separable_conv.model import Config, ConvNet
 
@@ -74,6 +74,9 @@ class PictureTuner(Tuner[Classifier]):
 
     def save(self, model: Classifier, folder: Path) -> None:
         model.save(folder)
+
+    def sample(self, folder: Path) -> list[Path]:
+        return sample.write(folder)
 
 
 def _config(folder: Path) -> Config:

@@ -16,7 +16,7 @@ from demo_app.nn import weights
 from demo_app.nn.stages import Row
 from demo_app.tuning.data import Example
 from demo_app.tuning.tuner import Tuner
-from demo_app_text_classifier import published
+from demo_app_text_classifier import published, sample
 from demo_app_text_classifier.classifier import Classifier, read_config
 from demo_app_text_classifier.model import Config, TextClassifier
 from demo_app_text_classifier.originals import originals
@@ -58,6 +58,9 @@ class TextTuner(Tuner[Classifier]):
 
     def save(self, model: Classifier, folder: Path) -> None:
         model.save(folder)
+
+    def sample(self, folder: Path) -> list[Path]:
+        return sample.write(folder)
 
     def original(self, model: Classifier) -> Sequence[Example]:
         """Of the sets that have its classes the one that it answers best, which is in the language that it reads."""
