@@ -7,7 +7,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -456,6 +456,16 @@ class ModelHandle(Generic[M]):
         from demo_app import picker
 
         return picker.build(self, **kwargs)
+
+    def finetune(self, picker: gr.Dropdown, reads: Sequence[str]) -> None:
+        """All of a tab "Fine-tune", for use inside `with gr.Tab(...)`: from one's own examples to a checkpoint.
+
+        The demo has a `tuner`, and `reads` is what that reads. `picker` is the one whose checkpoint is begun with, and
+        which offers what was trained.
+        """
+        from demo_app.tuning import tab
+
+        tab.build(self, picker, reads)
 
 
 def default_checkpoint(demo: Demo[Any]) -> Checkpoint | None:

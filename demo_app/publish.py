@@ -65,7 +65,7 @@ def prepare(target: str, settings: Settings, *, license: str | None = None) -> P
     if checkpoint.folder is None:
         raise PublishError(f"{target} is on the Hub already, as {checkpoint.repo_id}; there is nothing to publish.")
     folder = checkpoint.folder
-    files = _files(folder)
+    files = plain_files(folder)
     needed = _needed(demo, checkpoint, files, own)
     fields, body = split_header((folder / CARD).read_text("utf-8")) if CARD in files else ({}, "")
     license = _license(license, fields, checkpoint, target)
@@ -110,7 +110,7 @@ def _find(target: str, settings: Settings) -> tuple[Plugin, Demo[Any], Checkpoin
     raise SettingsError(f"there is no demo {name!r}; there are: {known}.")
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def plain_files(folder: Path) -> dict[str, Path]:
     """All files of a checkpoint's folder but hidden ones. Raises `PublishError` for one that is not plain data."""
     paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     files = {

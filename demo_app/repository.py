@@ -109,15 +109,24 @@ def write(files: Files, folder: Path, *, force: bool) -> None:
 # The Hub
 
 
-def token() -> str:
-    """The token in the environment. Raises `Refused` where it is none, and `Offline` where nobody shall be asked."""
-    value = os.environ.get("HF_TOKEN", "").strip()
+def token(given: str | None = None) -> str:
+    """The one that is given, else that in the environment.
+
+    Raises `Refused` where it is none, and `Offline` where nobody shall be asked.
+    """
+    value = (os.environ.get("HF_TOKEN", "") if given is None else given).strip()
     if not value:
         raise Refused(
-            f"HF_TOKEN is not set; make an access token that may write, at {_endpoint()}/settings/tokens, and set it."
+            f"HF_TOKEN is not set; make an access token that may write, at {endpoint()}/settings/tokens, and set it."
+            if given is None
+            else f"There is no token yet; make one that may write, at {endpoint()}/settings/tokens, and paste it."
         )
     if not value.isascii() or not value.isprintable() or " " in value:
-        raise Refused("HF_TOKEN has a character that no token has; copy the token again, whole, and set HF_TOKEN.")
+        raise Refused(
+            "HF_TOKEN has a character that no token has; copy the token again, whole, and set HF_TOKEN."
+            if given is None
+            else "The token has a character that no token has; copy it again, whole."
+        )
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         raise Offline("HF_HUB_OFFLINE is set, so nothing can be uploaded; unset it, then try again.")
     return value
@@ -138,21 +147,23 @@ def upload(
     force: bool = False,
     hardware: str | None = None,
     owned: tuple[str, ...] = (),
+    given: str | None = None,
 ) -> Uploaded:
     """Make the repository and put the files there, in one commit. Raises `HubError`; before the first file mostly.
 
     `force` allows one that is there already: its files are written over, and those under the folders in `owned` that
-    are not among the new ones are removed (its history keeps them).
+    are not among the new ones are removed (its history keeps them). `given` is a token to use in place of the one in
+    the environment; it goes into the requests and nowhere else.
     """
     check_name(repo_id)
-    secret = token()
+    secret = token(given)
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
     from demo_app.download import install_client
 
     install_client()
-    api = HfApi(endpoint=_endpoint(), token=secret)
+    api = HfApi(endpoint=endpoint(), token=secret)
     where: dict[str, Any] = {"repo_id": repo_id, "repo_type": kind}
     before: list[str] | None = None  # its files, where it is there
     made = False
@@ -182,11 +193,11 @@ def upload(
         if found is error:
             raise
         raise found from error
-    page = f"{_endpoint()}/{'spaces/' if kind == 'space' else ''}{repo_id}"
+    page = f"{endpoint()}/{'spaces/' if kind == 'space' else ''}{repo_id}"
     return Uploaded(url=page, commit=str(commit.oid), removed=tuple(stale))
 
 
-def _endpoint() -> str:
+def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
@@ -201,7 +212,7 @@ def _explain(error: Exception, repo_id: str, made: bool) -> Exception:
         return HubError(f"{repo_id!r} is no name for a repository; use letters, digits, '-', '_' and '.', up to 96.")
     if isinstance(error, HfHubHTTPError):
         return _answered(error, repo_id, made)
-    host = httpx.URL(_endpoint()).host
+    host = httpx.URL(endpoint()).host
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return Offline(f"The Hub ({host}) cannot be reached; check the network, then try again.")
     if isinstance(error, httpx.TimeoutException):
@@ -221,7 +232,7 @@ def _explain(error: Exception, repo_id: str, made: bool) -> Exception:
 def _answered(error: Any, repo_id: str, made: bool) -> HubError:
     status: int = error.response.status_code
     said = (getattr(error, "server_message", None) or "").strip().rstrip(".")
-    tokens = f"{_endpoint()}/settings/tokens"
+    tokens = f"{endpoint()}/settings/tokens"
     of: dict[int, Callable[[], HubError]] = {
         401: lambda: Refused(f"The Hub does not know the token in HF_TOKEN (401); make a new one at {tokens}."),
         402: lambda: Refused(

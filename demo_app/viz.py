@@ -300,9 +300,16 @@ def tiles(
 
 
 def lines(
-    series: Mapping[str, Sequence[tuple[float, float]]], *, label: str, axis: str, percent: bool = False, full: float = 0
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    label: str,
+    axis: str,
+    percent: bool = False,
+    full: float = 0,
 ) -> str:
     """Curves over one axis: the first in blue, the second in orange and with a dot at each of its points.
+
+    One without points is left out; the other keeps its colour.
 
     Args:
         series: what each is called, and its points (x, y) from left to right.
@@ -321,21 +328,25 @@ def lines(
 
     curves, legend, told = [], [], []
     for place, (name, of) in enumerate(points.items()):
+        if not of:
+            continue
         kind = "viz-second" if place else "viz-first"
         path = " ".join(f"{1000 * x / right:.1f},{1000 - 1000 * y / top:.1f}" for x, y in of)
         curves.append(f'<polyline class="{kind}" points="{path}"/>')
         if place:
             curves += [
-                f'<path class="{kind} viz-dot" d="M{1000 * x / right:.1f},{1000 - 1000 * y / top:.1f}h0"/>' for x, y in of
+                f'<path class="{kind} viz-dot" d="M{1000 * x / right:.1f},{1000 - 1000 * y / top:.1f}h0"/>'
+                for x, y in of
             ]
-        last = f" {number(of[-1][1])}" if of else ""
+        last = f" {number(of[-1][1])}"
         legend.append(f'<span class="viz-key {kind}"><i></i>{escape(say(name))}<b translate="no">{last}</b></span>')
         told.append(f"{say(name)}{last}")
     spoken = f"{say(label)}. {', '.join(told)}."
     return (
         f'<figure class="viz"><figcaption>{escape(say(label))}<span class="viz-legend" aria-hidden="true">'
         f'{"".join(legend)}</span></figcaption><div class="viz-plot" role="img" aria-label="{escape(spoken)}">'
-        f'<span class="viz-most" translate="no">{number(top)}</span><span class="viz-least" translate="no">{number(0)}</span>'
+        f'<span class="viz-most" translate="no">{number(top)}</span>'
+        f'<span class="viz-least" translate="no">{number(0)}</span>'
         f'<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">{"".join(curves)}</svg>'
         f'<span class="viz-start" translate="no">0</span><span class="viz-axis">{escape(say(axis))}</span>'
         f'<span class="viz-end" translate="no">{right:.3g}</span></div></figure>'
@@ -343,7 +354,7 @@ def lines(
 
 
 def confusion(counts: ArrayLike, names: Sequence[str], *, label: str, row_axis: str, column_axis: str) -> str:
-    """What things are (row) and what they were taken for (column), as numbers, each on a ground as its share of the row.
+    """What things are (row) and what they were taken for (column), as numbers on a ground as strong as the share.
 
     Right answers are in blue, the others in orange; a number tells them too.
 
@@ -372,20 +383,22 @@ def confusion(counts: ArrayLike, names: Sequence[str], *, label: str, row_axis: 
     )
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str, data: bool = False) -> str:
     """A table whose first column names the rows; the others are numbers or short texts, set to the right.
 
     Args:
         head: what each column is.
         rows: a text for each column.
         label: what the table shows; its caption.
+        data: the first column is a visitor's or a model's own words, which stay as they are.
     """
     for row in rows:
         if len(row) != len(head):
             raise ValueError(f"a row has {len(row)} cells, but the head has {len(head)}.")
     top = "".join(f'<th scope="col">{escape(say(cell))}</th>' for cell in head)
     body = "".join(
-        f'<tr><th scope="row">{escape(say(row[0]))}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
+        f'<tr><th scope="row">{escape(row[0] if data else say(row[0]))}</th>'
+        f"{''.join(f'<td>{escape(cell)}</td>' for cell in row[1:])}</tr>"
         for row in rows
     )
     return (

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -101,7 +101,7 @@ class Trainings:
         self._elsewhere: dict[str, set[Path]] = {}  # files outside it, by visitor
         self._closed = False
 
-    def follow(self, job: Job, visitor: str) -> Iterator[Update]:
+    def follow(self, job: Job, visitor: str) -> Generator[Update, None, None]:
         """Train, and say how it goes, until all strategies are through.
 
         An update comes twice where nothing new happens for `BEAT` seconds. Whoever stops iterating ends the training.

@@ -124,6 +124,8 @@ def build(handle: ModelHandle[Answerer]) -> None:
             video_panel(actions, picker)
         with gr.Tab("Many questions"):
             rows_panel(actions, picker, handle.settings.max_rows)
+        with gr.Tab("Fine-tune"):
+            handle.finetune(picker, ("image", "text"))
         with gr.Tab("How it works"):
             gr.Markdown(HOW)
     result = [answer, card, looked, words, seen]

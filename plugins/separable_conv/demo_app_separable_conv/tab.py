@@ -64,6 +64,8 @@ def build(handle: ModelHandle[Classifier]) -> None:
             attended = attention_panel(actions, seen)
         with gr.Tab("Many pictures"):
             files_panel(actions, picker, handle.settings.max_rows)
+        with gr.Tab("Fine-tune"):
+            handle.finetune(picker, ("image",))
         with gr.Tab("How it works"):
             gr.Markdown(HOW)
     # The upload is checked and opened here: what Gradio would decode first might be a bomb

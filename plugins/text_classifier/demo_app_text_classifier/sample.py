@@ -94,6 +94,7 @@ SENTENCES = {
 def write(folder: Path) -> list[Path]:
     """A CSV with the columns text and label, the topics in turn."""
     file = folder / "topics.csv"
-    rows = [(text, topic) for texts in zip(*SENTENCES.values(), strict=True) for text, topic in zip(texts, SENTENCES)]
+    turns = zip(*SENTENCES.values(), strict=True)
+    rows = [(text, topic) for texts in turns for text, topic in zip(texts, SENTENCES, strict=True)]
     write_csv(file, ["text", "label"], rows)
     return [file]

@@ -113,6 +113,8 @@ def build(handle: ModelHandle[Classifier]) -> None:
             compare_panel(actions, picker, limit)
         with gr.Tab("Label a file"):
             file_panel(actions, picker, handle.settings.max_rows)
+        with gr.Tab("Fine-tune"):
+            handle.finetune(picker, ("text",))
         with gr.Tab("How it works"):
             gr.Markdown(HOW)
     seen = gr.State(None, time_to_live=KEPT_SECONDS)
