@@ -211,7 +211,9 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
         event.then(**plan_anew)
 
     trained = [progress, curves, tried, table, which, after]
-    running = start.click(
+    toggled, waiting = [start, stop], (gr.update(interactive=False), gr.update(interactive=True))
+    # one after the other: Gradio begins with a click's next event when the one before it is through
+    running = start.click(lambda: waiting, None, toggled, **PRIVATE).then(
         actions.train,
         [*settings, mine, tried],
         trained,
@@ -220,8 +222,7 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
         concurrency_id="finetune",  # whoever waits takes nobody's place
         concurrency_limit=16,
     )
-    start.click(lambda: (gr.update(interactive=False), gr.update(interactive=True)), None, [start, stop], **PRIVATE)
-    running.then(lambda: (gr.update(interactive=True), gr.update(interactive=False)), None, [start, stop], **PRIVATE)
+    running.then(lambda: waiting[::-1], None, toggled, **PRIVATE)
     stop.click(actions.stop, None, None, api_name="finetune_stop", **QUIET)
     looked = [which, tried]
     which.change(actions.result, looked, [scores, confusion, numbers, archive], api_name="finetune_result", **QUIET)

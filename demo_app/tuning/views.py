@@ -54,21 +54,26 @@ def data_view(data: Data) -> str:
 
 
 def plan_view(plans: Mapping[str, Plan], *, examples: int, kept: int, steps: int, minutes: int) -> str:
-    """One column for each strategy: the learning rate of each layer, or that it stays as it is."""
+    """Who learns, and how fast; of several strategies side by side the learning rates alone."""
     first = next(iter(plans.values()))
+    label = "Which layers learn, and how fast"
+    if len(plans) == 1:
+        rows = [list(row) for row in first.table()]
+        share = f"{100 * first.trained / max(1, first.parameters):.3g} %"
+        rows.append(["all layers", f"{first.parameters:,}", f"{first.trained:,}", share])
+        drawn = viz.table(["layer", "parameters", "trained", "learning rate"], rows, label=label)
+        return drawn + _about(plans, examples=examples, kept=kept, steps=steps, minutes=minutes)
     rows = []
     for place, layer in enumerate(first.layers):
-        cells = []
-        for plan in plans.values():
-            one = plan.layers[place]
-            rate = f"{one.learning_rate:.2g}" if one.learning_rate is not None else "–"
-            cells.append(rate if one.trained in (0, one.parameters) else f"{one.trained:,} @ {rate}")
-        rows.append([layer.name, f"{layer.parameters:,}", *cells])
-    total = [f"{plan.trained:,} ({100 * plan.trained / max(1, plan.parameters):.3g} %)" for plan in plans.values()]
-    rows.append(["trained", f"{first.parameters:,}", *total])
-    drawn = viz.table(
-        ["layer", "parameters", *plans], rows, label="Who learns: the learning rate of each layer; – stays as it is"
-    )
+        rates = (plan.layers[place].learning_rate for plan in plans.values())
+        rows.append([layer.name, f"{layer.parameters:,}", *("–" if rate is None else f"{rate:.2g}" for rate in rates)])
+    rows.append(["trained", f"{first.parameters:,}", *(f"{plan.trained:,}" for plan in plans.values())])
+    label = "Which layers learn, and how fast: their learning rates; – stays as it is"
+    drawn = viz.table(["layer", "parameters", *plans], rows, label=label)
+    return drawn + _about(plans, examples=examples, kept=kept, steps=steps, minutes=minutes)
+
+
+def _about(plans: Mapping[str, Plan], *, examples: int, kept: int, steps: int, minutes: int) -> str:
     facts = [
         f"{examples - kept:,} examples to learn from",
         f"{kept:,} kept back to measure on",
@@ -80,7 +85,7 @@ def plan_view(plans: Mapping[str, Plan], *, examples: int, kept: int, steps: int
         notes.append(viz.note("gradual: each epoch one layer more learns, from the last to the first."))
     if "lora" in plans:
         notes.append(viz.note("lora: what learns are small additions beside the weights; they are merged in the end."))
-    return drawn + "".join(notes)
+    return "".join(notes)
 
 
 @dataclass
