@@ -2,9 +2,9 @@
 
 A plugin writes a subclass of `Tuner` in a module of its own and names what makes one in its `Demo`:
 
-Demo(..., tuner=tuner)
+Demo(..., tuner=load_tuner)
 
-def tuner() -> Tuner:
+def load_tuner() -> Tuner:
     from my_demo.tuner import MyTuner
     return MyTuner()
 

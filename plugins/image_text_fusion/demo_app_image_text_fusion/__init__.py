@@ -33,7 +33,7 @@ def build(handle: ModelHandle[Any]) -> None:
     build(handle)
 
 
-def tuner() -> Tuner[Answerer]:
+def load_tuner() -> Tuner[Answerer]:
     from demo_app_image_text_fusion.tuner import PairTuner
 
     return PairTuner()
@@ -51,7 +51,7 @@ def register_demos() -> list[demo_app.Demo[Any]]:
             checkpoints=CHECKPOINTS,
             order=30,
             selfcheck=selfcheck,
-            tuner=tuner,
+            tuner=load_tuner,
             translations={"zh-CN": ZH_CN},
         )
     ]

@@ -33,7 +33,7 @@ def build(handle: ModelHandle[Any]) -> None:
     build(handle)
 
 
-def tuner() -> Tuner[Classifier]:
+def load_tuner() -> Tuner[Classifier]:
     from demo_app_separable_conv.tuner import PictureTuner
 
     return PictureTuner()
@@ -51,7 +51,7 @@ def register_demos() -> list[demo_app.Demo[Any]]:
             checkpoints=CHECKPOINTS,
             order=40,
             selfcheck=selfcheck,
-            tuner=tuner,
+            tuner=load_tuner,
             translations={"zh-CN": ZH_CN},
         )
     ]
