@@ -60,6 +60,7 @@ class Course:
     evaluate_every: int = 1  # epochs; the last one is always measured
     watch: str = "loss"  # of what is measured: by which the best weights are chosen
     higher: bool = False  # whether more of it is better
+    ties: str | None = None  # of what is measured: less of it is better where what is watched is the same
     patience: int | None = None  # measurements without a better one after which it ends
     keep: Literal["best", "last"] = "best"  # the weights in the end, where anything is measured
     seed: int = 0  # of dropout and of all else that `batches` draws, epoch by epoch
@@ -297,6 +298,7 @@ class _Run:
         self.wrapped: list[int] = []  # parameters whose gradients the processes share
         self.epoch = self.step = self.since = 0
         self.best: float | None = None
+        self.tie = math.inf  # of the best
         self.best_state: dict[str, Tensor] = {}
         self.measured: list[Mapping[str, float]] = []
 
@@ -348,10 +350,8 @@ class _Run:
             found = dict(evaluate(self.kept))
         found = self.process.agreed(found)
         self.measured.append(found)
-        value = found[self.course.watch]
-        best = self.best
-        if not math.isnan(value) and (best is None or (value > best if self.course.higher else value < best)):
-            self.best, self.since = value, 0
+        if self._better(found):
+            self.best, self.tie, self.since = found[self.course.watch], self._tie(found), 0
             if self.course.keep == "best":
                 self.best_state = {name: tensor.detach().cpu().clone() for name, tensor in self._changing()}
         else:
@@ -360,6 +360,17 @@ class _Run:
             said = ", ".join(f"{name} {number:.5g}" for name, number in found.items())
             log.info("epoch %d, step %d: %s", self.epoch, self.step, said)
         return found
+
+    def _better(self, found: Mapping[str, float]) -> bool:
+        value, best = found[self.course.watch], self.best
+        if math.isnan(value):
+            return False
+        if best is None or value == best:
+            return best is None or self._tie(found) < self.tie
+        return value > best if self.course.higher else value < best
+
+    def _tie(self, found: Mapping[str, float]) -> float:
+        return found[self.course.ties] if self.course.ties else 0.0
 
     def _changing(self) -> Iterator[tuple[str, Tensor]]:
         """What a step may change: parameters that an optimiser has, and buffers such as BatchNorm's statistics."""
@@ -391,7 +402,7 @@ class _Run:
 
     def save(self, path: Path, settings: str) -> None:
         """Write all that is needed to go on; killed at any moment, the file is whole."""
-        names = ("epoch", "step", "since", "best", "best_state", "measured")
+        names = ("epoch", "step", "since", "best", "tie", "best_state", "measured")
         state = {
             "settings": self._settings(settings),
             "counters": {name: getattr(self, name) for name in names},

@@ -20,7 +20,7 @@ class Recipe:
     decay: float = option(0.8, "of `layerwise` and `gradual`: a layer's rate, in shares of that of the layer above")
     rank: int = option(8, "of `lora`")
     epochs: int = option(20, "times to go through the data at most")
-    patience: int = option(5, "epochs without a better loss on what is held out after which it ends")
+    patience: int = option(8, "epochs without a better accuracy on what is held out after which it ends")
     batch_size: int = option(16, "examples in a step")
     learning_rate: float = option(0.0, "the highest; 0: what suits the strategy and the width of the network")
     weight_decay: float = option(0.01, "AdamW's, on matrices")

@@ -85,8 +85,8 @@ class Result:
 def usual_rate(network: nn.Module, strategy: str) -> float:
     """A learning rate for a network of that width: the wider, the slower; what starts at random may be faster."""
     width = max((m.in_features for m in network.modules() if isinstance(m, nn.Linear)), default=256)
-    factor = {"freeze": 8.0, "lora": 4.0, "layers": 2.0, "layerwise": 2.0, "gradual": 2.0, "scratch": 2.0}
-    return 0.064 / width * factor.get(strategy, 1.0)
+    factor = {"freeze": 8.0, "lora": 4.0, "full": 1.0}
+    return 0.128 / width * factor.get(strategy, 2.0)
 
 
 def plan_of(tuner: Tuner[Any], network: nn.Module, recipe: Recipe, *, new_head: bool, epoch: int = 0) -> Plan:
@@ -267,6 +267,9 @@ def tune(
             steps=steps * recipe.epochs,
             warmup=recipe.warmup,
             half=half,
+            watch="accuracy",  # the loss also rises where answers only become surer of themselves
+            higher=True,
+            ties="loss",
             patience=recipe.patience,
             seed=recipe.seed,
         ),
@@ -323,8 +326,8 @@ def _until(stop: Callable[[], bool], minutes: float) -> Callable[[], bool]:
 
 
 def _best_epoch(outcome: Outcome) -> int:
-    losses = [found["loss"] for found in outcome.measured]
-    return losses.index(min(losses)) + 1 if losses else 0
+    ranks = [(found["accuracy"], -found["loss"]) for found in outcome.measured]
+    return ranks.index(max(ranks)) + 1 if ranks else 0
 
 
 def _scores(said: Tensor, wanted: Tensor, labels: Sequence[str]) -> dict[str, Any]:
