@@ -1,4 +1,7 @@
-"""What guests of a cinema might write, in three classes: something to fine-tune on before one has data of one's own."""
+"""What guests of a cinema might write: something to fine-tune on before one has data of one's own.
+
+So few sentences are not enough to learn a language from; with what a checkpoint of film reviews knows, they are.
+"""
 
 from __future__ import annotations
 
@@ -70,38 +73,6 @@ SENTENCES = {
         "The staff found my scarf, how kind.",
         "We had a lovely time at the open air show.",
         "An inspiring story that is told with love.",
-    ),
-    "question": (
-        "What time does the late show start?",
-        "Can I bring my own food?",
-        "Is there a film for children on Sunday?",
-        "How much is a ticket for students?",
-        "Do you show the film with subtitles?",
-        "Where can I park near the cinema?",
-        "Who plays the lead in the new drama?",
-        "Are dogs allowed in the hall?",
-        "Is the hall open to wheelchairs?",
-        "Which film will you show next week?",
-        "Can I change my seat after I booked?",
-        "How long is the film with the break?",
-        "When do the tickets for Friday go on sale?",
-        "Is there a discount for groups?",
-        "Did anybody find a black umbrella?",
-        "Do I have to print the ticket?",
-        "What is the age limit for this one?",
-        "Where do I pick up my order?",
-        "Is the film in the original language?",
-        "How early should we be there?",
-        "Could you tell me which row is the best?",
-        "Are there still seats for tonight?",
-        "Will the director be there on Monday?",
-        "Can we rent the small hall for a birthday?",
-        "Which bus goes to the cinema?",
-        "Do you take cards at the bar?",
-        "Is it too scary for a child of eight?",
-        "Why is the show on Tuesday cheaper?",
-        "May I give my ticket to a friend?",
-        "When will the new hall be ready?",
     ),
 }
 
