@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import demo_app
 from demo_app import Checkpoint, Comparison, Demo, check, cli
 from demo_app.models import ModelHandle
 from demo_app.testing import fixtures
+from demo_app.tuning.tuner import Tuner
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
 CODE = re.compile(r"`([^`]+)`")
@@ -41,8 +42,8 @@ def named(cell: str) -> list[str]:
 
 def members(of: type) -> set[str]:
     """Public fields, methods and properties."""
-    own = {name for name in vars(of) if not name.startswith("_")}
-    return own | {field.name for field in fields(of)}
+    own = {name for name in [*vars(of), *vars(of).get("__annotations__", ())] if not name.startswith("_")}
+    return own | {field.name for field in (fields(of) if is_dataclass(of) else ())}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,7 @@ def members(of: type) -> set[str]:
         ("of a `Comparison`", Comparison),
         ("of a `Checkpoint`", Checkpoint),
         ("of the `handle`", ModelHandle),
+        ("of a `Tuner`", Tuner),
     ],
 )
 def test_every_field_and_method_is_there_once(head: str, of: type) -> None:
@@ -91,7 +93,8 @@ def test_every_name_of_a_module_is_there(name: str) -> None:
 
 
 def test_the_modules_that_are_light_are() -> None:
-    light = [name for name in MODULES if not name.startswith("demo_app.nn") and name != "demo_app.widgets"]
+    heavy = ("demo_app.nn", "demo_app.widgets", "demo_app.finetune", "demo_app.tuning.tuner")
+    light = [name for name in MODULES if not name.startswith(heavy)]
     code = f"import {', '.join(light)}, sys; print({{'torch', 'gradio'}} & {{*sys.modules}})"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
