@@ -234,6 +234,196 @@ ZH_CN = {
     "A class needs 2 examples at least, and there is only one of {names}; add some, or leave it out.": (
         "每类至少需要 2 个样本，而 {names} 只有一个；请补充，或去掉这一类。"
     ),
+    # the tab "Fine-tune"
+    "Fine-tune": "微调",
+    "Teach a checkpoint classes of your own. What you upload and train stays yours and is deleted when you leave.": (
+        "教模型认识你自己的类别。你上传和训练的一切只属于你，离开后即删除。"
+    ),
+    "### 1. Your examples": "### 1. 你的样本",
+    "### 2. Who learns": "### 2. 谁来学习",
+    "### 3. Train": "### 3. 训练",
+    "### 4. What came of it": "### 4. 结果",
+    "#### Before and after": "#### 微调前后",
+    "Your examples": "你的样本",
+    "Your data": "你的数据",
+    "A CSV with the columns text and label.": "一个带 text 和 label 列的 CSV。",
+    "A ZIP with a folder of pictures for each class; or pictures, and a CSV with the columns image and label.": (
+        "一个 ZIP，每类图片一个文件夹；或者若干图片，外加一个带 image 和 label 列的 CSV。"
+    ),
+    "Pictures, one by one or in a ZIP, and a CSV with the columns image, text and label.": (
+        "若干图片（逐个或打包成 ZIP），外加一个带 image、text 和 label 列的 CSV。"
+    ),
+    "Use an example": "用现成的例子",
+    "No examples yet.": "还没有样本。",
+    "{title} has no example; choose a file of your own.": "{title} 没有现成的例子；请选择你自己的文件。",
+    "Are they the same?": "它们是同一类吗？",
+    "Are they the same? Answer yes or no.": "它们是同一类吗？请回答是或否。",
+    "Yes, one class": "是，同一类",
+    "No, different classes": "不是，不同的类",
+    "{count} examples": "{count} 个样本",
+    "{count} classes": "{count} 个类别",
+    "{count} left out": "略去 {count} 个",
+    "the largest class has {count} times as many as the smallest": "最大的类是最小的 {count} 倍",
+    "Share of each class": "各类所占比例",
+    "{count} of them": "{count} 个",
+    "and {count} more classes": "另有 {count} 个类别",
+    "and {count} more such sentences": "另有 {count} 条类似提示",
+    "Begin with": "从这里开始",
+    "Checkpoints on this disk.": "本机上的权重。",
+    "Strategies": "策略",
+    "Several are tried one after the other, and compared.": "可选多个，依次尝试并比较。",
+    "freeze: only the last layer learns; the quickest": "freeze：只有最后一层学习，最快",
+    "layers: those that you choose learn": "layers：由你选定的层学习",
+    "layerwise: all learn, the first layers slowly; a good start": "layerwise：全部学习，前面的层慢一些，适合先试",
+    "lora: small additions learn, the weights stay": "lora：只学习小的附加部分，原权重不动",
+    "full: everything learns at one rate": "full：全部以同一速率学习",
+    "gradual: one layer more each epoch, from the last": "gradual：从最后一层起，每轮多学一层",
+    "scratch: random weights, to see what the checkpoint is worth": "scratch：随机权重，用来看看原权重值多少",
+    "Layers that learn": "要学习的层",
+    "Names, or patterns such as `layers.2.*`": "层名，或 `layers.2.*` 这样的模式",
+    "Epochs": "轮数",
+    "Fewer if it gets no better.": "不再变好就提前结束。",
+    "More settings": "更多设置",
+    "Learning rate": "学习率",
+    "0: what suits the strategy": "0：按策略取合适的值",
+    "Decay": "衰减",
+    "Of layerwise and gradual: a layer's rate, in shares of that of the layer after it": (
+        "用于 layerwise 和 gradual：一层的学习率与后一层之比"
+    ),
+    "Rank": "秩",
+    "Of lora: the size of the additions": "用于 lora：附加部分的大小",
+    "Plan": "方案",
+    "Add examples, and you see here which layers will learn.": "加入样本后，这里会显示哪些层将学习。",
+    "Which layers learn, and how fast": "哪些层学习，有多快",
+    "Which layers learn, and how fast: their learning rates; – stays as it is": (
+        "哪些层学习，有多快：各层学习率；“–”表示保持不变"
+    ),
+    "layer": "层",
+    "parameters": "参数",
+    "trained": "训练",
+    "learning rate": "学习率",
+    "all layers": "所有层",
+    "{count} examples to learn from": "{count} 个样本用于学习",
+    "{count} kept back to measure on": "留出 {count} 个用于评测",
+    "{count} steps at most": "最多 {count} 步",
+    "it ends after {count} minutes": "满 {count} 分钟即结束",
+    "gradual: each epoch one layer more learns, from the last to the first.": (
+        "gradual：每轮多学一层，从最后一层到第一层。"
+    ),
+    "lora: what learns are small additions beside the weights; they are merged in the end.": (
+        "lora：学习的是权重旁的小附加部分，最后并入权重。"
+    ),
+    "There is no strategy {name}; choose from: {known}.": "没有策略 {name}；可选：{known}。",
+    "No strategy is chosen; choose one or more.": "还没有选策略；请选一个或多个。",
+    "No checkpoint is chosen to begin with; choose one.": "还没有选起始权重；请选一个。",
+    "{name} is not on this disk yet; fetch it with the picker above, or choose another.": (
+        "{name} 尚未下载到本机；请用上方的选择框下载，或另选一个。"
+    ),
+    "{name} is no number; write one from {least} to {most}.": "{name}不是数字；请写 {least} 到 {most} 之间的数。",
+    "{name} is {value}; choose from {least} to {most}.": "{name}是 {value}；请选 {least} 到 {most} 之间的数。",
+    "The learning rate": "学习率",
+    "the strategy `layers` wants the names of layers; give some, as in layers.2.*": (
+        "策略 `layers` 需要层名；请给出一些，如 layers.2.*"
+    ),
+    "no layer matches {pattern} (there are: {known}); {hint}": "没有层匹配 {pattern}（现有：{known}）；{hint}",
+    "choose some of them.": "请从中选择。",
+    "This would take {steps} steps and the limit here is {limit}; choose fewer epochs, fewer strategies, or fewer rows.": (
+        "这需要 {steps} 步，而这里的上限是 {limit}；请减少轮数、策略或行数。"
+    ),
+    "Start": "开始",
+    "Stop": "停止",
+    "Not started yet.": "还没有开始。",
+    "Starting …": "正在启动……",
+    "Reading the examples and the checkpoint …": "正在读取样本和权重……",
+    "{others} before yours, which then starts by itself.": "前面还有{others}，之后你的会自动开始。",
+    "One training comes": "一个训练",
+    "{count} trainings come": " {count} 个训练",
+    "Strategy {count} of {total}": "策略 {count} / {total}",
+    "epoch {count} of {total}": "第 {count} / {total} 轮",
+    "Curves": "曲线",
+    "Loss": "损失",
+    "Accuracy": "准确率",
+    "epoch": "轮",
+    "examples learned from": "用于学习的样本",
+    "kept back": "留出的样本",
+    "One strategy": "一个策略",
+    "{count} strategies": "{count} 个策略",
+    "Done after {seconds} s: {count} below.": "{seconds} 秒后完成：下面是{count}的结果。",
+    "Stopped after {seconds} s, with the best weights so far: {count} below.": (
+        "{seconds} 秒后停止，保留至今最好的权重：下面是{count}的结果。"
+    ),
+    "It was stopped before anything was learned; press Start again.": "还没学到东西就停止了；请再按“开始”。",
+    "A training of yours is under way already; wait for it, or stop it.": "你已有一个训练在进行；请等它结束，或停止它。",
+    "The server is restarting; try again in a minute.": "服务器正在重启，请过一分钟再试。",
+    "Something went wrong in the training; the host's log says what.": "训练出了问题；原因记在服务器日志里。",
+    "The training ended before it was through; the machine may be short of memory. Try less.": (
+        "训练没做完就结束了；可能是内存不足。请减少数据或换小一点的权重。"
+    ),
+    "The training needs more memory than there is; choose a smaller checkpoint or batch.": (
+        "训练所需内存超过现有内存；请换小一点的权重或批次。"
+    ),
+    "All that you tried": "你试过的全部",
+    "strategy": "策略",
+    "accuracy": "准确率",
+    "trained parameters": "训练的参数",
+    "seconds": "秒",
+    "seconds an epoch": "每轮秒数",
+    "epochs": "轮数",
+    "own task": "原任务",
+    "most frequent class": "总答最常见的类",
+    "Best: {name}.": "最好：{name}。",
+    "Measured on {count} examples that were kept back.": "在留出的 {count} 个样本上评测。",
+    "Own task, before → after: {what} ({count}).": "原任务，微调前 → 后：{what}（{count} 个）。",
+    "labelled examples of it": "带标签的样本",
+    "its answers to the examples kept back": "它对留出样本的回答",
+    "Look at": "查看",
+    "By class": "按类别",
+    "class": "类别",
+    "precision": "精确率",
+    "recall": "召回率",
+    "Confusions": "混淆",
+    "What they are, and what was said": "实际是什么，答成了什么",
+    "is": "实际",
+    "said": "回答",
+    "The {count} classes with the most mistakes.": "错误最多的 {count} 个类别。",
+    "All numbers": "全部数字",
+    "Your text": "你的文本",
+    "Your picture": "你的图片",
+    "A sentence of your own": "写一句你自己的话",
+    "Ask both": "问两个模型",
+    "Before": "微调前",
+    "After": "微调后",
+    "The text is empty; write a sentence, then try again.": "文本是空的；请写一句话再试。",
+    "Nothing is trained yet; press Start.": "还没有训练；请按“开始”。",
+    "There is no training {number}; choose one from 1 to {count}.": "没有第 {number} 次训练；请选 1 到 {count}。",
+    "Use it in this tab": "在本页使用",
+    "{title} is chosen in the picker at the top of this tab.": "已在本页顶部的选择框中选中 {title}。",
+    "Fine-tuned {name}": "微调 {name}",
+    "Download as ZIP": "下载 ZIP",
+    "Publish to the Hub": "发布到 Hub",
+    "Repository": "仓库",
+    "you/my-model": "you/my-model",
+    "Your access token": "你的访问令牌",
+    "One that may write. It is used once and kept nowhere.": "需有写权限。只用一次，不会保存。",
+    "Private": "私有",
+    "Publish": "发布",
+    "Published": "已发布",
+    "Publishing …": "正在发布……",
+    "It is on the Hub:": "已在 Hub 上：",
+    "{name} is no repository; write USER/NAME.": "{name} 不是仓库名；请写成 USER/NAME。",
+    "There is no token yet; make one that may write, at {place}, and paste it.": (
+        "还没有令牌；请在 {place} 创建一个有写权限的令牌并粘贴。"
+    ),
+    "The token has a character that no token has; copy it again, whole.": "令牌里有不该有的字符；请重新完整复制。",
+    "The Hub does not know this token (401); make one that may write, at {place}.": (
+        "Hub 不认识这个令牌（401）；请在 {place} 创建一个有写权限的令牌。"
+    ),
+    "This token may not write to {name} (403): the name is somebody else's, or the token may only read; choose a name of "
+    "your own account, or make a token that may write, at {place}.": (
+        "这个令牌不能写入 {name}（403）：名称属于别人，或令牌只有读权限；"
+        "请用你自己账号下的名称，或在 {place} 创建有写权限的令牌。"
+    ),
+    "{name} is on the Hub already; choose another name.": "Hub 上已有 {name}；请换个名称。",
     # the status tab
     "Status": "状态",
     "Refresh": "刷新",

@@ -139,7 +139,7 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
                 allow_custom_value=True,
                 visible=False,
                 label="Layers that learn",
-                info="Names, or patterns such as layers.2.* or *norm*",
+                info="Names, or patterns such as `layers.2.*`",
             )
             epochs = gr.Slider(1, 100, usual.epochs, step=1, label="Epochs", info="Fewer if it gets no better.")
             with gr.Accordion("More settings", open=False):
@@ -166,8 +166,10 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
         table = drawing("All that you tried", "")
         which = gr.Dropdown([], label="Look at", allow_custom_value=True)
         with gr.Row():
-            scores = drawing("By class", "")
-            confusion = drawing("Confusions", "")
+            with gr.Column(min_width=300):
+                scores = drawing("By class", "")
+            with gr.Column(min_width=300):
+                confusion = drawing("Confusions", "")
         with gr.Accordion("All numbers", open=False):
             numbers = gr.JSON(label="All numbers")
         given, ask = _try_panel(actions)

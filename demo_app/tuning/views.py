@@ -183,12 +183,13 @@ def table_view(tried: Sequence[Tried]) -> str:
             ]
         )
     last = tried[-1].result
-    rows.append(["always the most frequent class", f"{last['most_frequent']:.1%}", *["–"] * (len(head) - 2)])
+    rows.append(["most frequent class", f"{last['most_frequent']:.1%}", *["–"] * (len(head) - 2)])
     best = max(tried, key=lambda one: one.result["accuracy"])
     notes = [f"Measured on {last['held_out']:,} examples that were kept back."]
     lost = next((one.result["forgetting"] for one in tried if one.result["forgetting"]), None)
     if lost:
-        notes.append(f"Own task, before → after: {lost['examples']:,} {say(lost['of'])}.")
+        own = "its answers to the examples kept back" if lost["of"].startswith("its own") else "labelled examples of it"
+        notes.append(f"Own task, before → after: {own} ({lost['examples']:,}).")
     if len(tried) > 1:
         notes.insert(0, f"Best: {best.title}.")
     return viz.table(head, rows, label="All that you tried") + "".join(map(viz.note, notes))
