@@ -419,6 +419,8 @@ def _check_running(plugin: Plugin, settings: Settings, found: _Findings, load: b
             if tab.demo is None or tab.plugin.distribution != plugin.distribution:
                 continue
             loaded = load and _check_load(tab.demo, server, found)
+            if loaded:
+                _check_tuner(tab.demo, found)
             _check_answers(tab, server, failures, plugin, found, sample=False)
             if loaded:
                 _check_answers(tab, server, failures, plugin, found, sample=True)
@@ -466,6 +468,17 @@ def _check_load(demo: Demo[Any], server: Server, found: _Findings) -> bool:
             ready = ready or checkpoint is default
             found.notes.append(f"{label}: {state.bytes / 1e6:.1f} MB in {state.seconds:.2f} s")
     return ready
+
+
+def _check_tuner(demo: Demo[Any], found: _Findings) -> None:
+    """Teach the first checkpoint that is on this disk for an epoch, where the demo can be taught."""
+    folders = [folder for checkpoint in demo.checkpoints if (folder := hub.locate(checkpoint)) is not None]
+    if demo.tuner is None or not folders:
+        return
+    from demo_app.tuning.check import problems_of
+
+    for problem in problems_of(demo.tuner, folders[0]):
+        found.add("tuner", f"{demo.name}: {problem}", "")
 
 
 def _check_answers(
