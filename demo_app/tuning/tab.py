@@ -227,7 +227,8 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
     running.then(lambda: waiting[::-1], None, toggled, **PRIVATE)
     stop.click(actions.stop, None, None, api_name="finetune_stop", **QUIET)
     looked = [which, tried]
-    which.change(actions.result, looked, [scores, confusion, numbers, archive], api_name="finetune_result", **QUIET)
+    which.change(actions.result, looked, [scores, confusion, numbers], api_name="finetune_result", **QUIET)
+    which.change(lambda: gr.update(visible=False), None, archive, **PRIVATE)
     gr.on(
         ask,
         actions.asks[actions.reads],
@@ -578,7 +579,7 @@ class Actions:
             Precision, recall and F1 by class, as HTML; what was taken for what, as HTML; all numbers.
         """
         one = _chosen(which, tried)
-        return views.scores_view(one.result), views.confusion_view(one.result), one.result, gr.update(visible=False)
+        return views.scores_view(one.result), views.confusion_view(one.result), one.result
 
     def ask_text(
         self, text: str | None, which: str | None, tried: tuple[Tried, ...], request: gr.Request
