@@ -236,14 +236,11 @@ ZH_CN = {
     ),
     # the tab "Fine-tune"
     "Fine-tune": "微调",
-    "Teach a checkpoint classes of your own. What you upload and train stays yours and is deleted when you leave.": (
-        "教模型认识你自己的类别。你上传和训练的一切只属于你，离开后即删除。"
-    ),
-    "### 1. Your examples": "### 1. 你的样本",
+    "Teach a checkpoint classes of your own. What you upload and train stays yours and is deleted when you leave.\n\n"
+    "### 1. Your examples": "教模型认识你自己的类别。你上传和训练的一切只属于你，离开后即删除。\n\n### 1. 你的样本",
     "### 2. Who learns": "### 2. 谁来学习",
     "### 3. Train": "### 3. 训练",
     "### 4. What came of it": "### 4. 结果",
-    "#### Before and after": "#### 微调前后",
     "Your examples": "你的样本",
     "Your data": "你的数据",
     "A CSV with the columns text and label.": "一个带 text 和 label 列的 CSV。",
@@ -254,7 +251,6 @@ ZH_CN = {
         "若干图片（逐个或打包成 ZIP），外加一个带 image、text 和 label 列的 CSV。"
     ),
     "Use an example": "用现成的例子",
-    "No examples yet.": "还没有样本。",
     "{title} has no example; choose a file of your own.": "{title} 没有现成的例子；请选择你自己的文件。",
     "Are they the same?": "它们是同一类吗？",
     "Are they the same? Answer yes or no.": "它们是同一类吗？请回答是或否。",
@@ -340,7 +336,6 @@ ZH_CN = {
     "{count} trainings come": " {count} 个训练",
     "Strategy {count} of {total}": "策略 {count} / {total}",
     "epoch {count} of {total}": "第 {count} / {total} 轮",
-    "Curves": "曲线",
     "Loss": "损失",
     "Accuracy": "准确率",
     "epoch": "轮",
@@ -381,11 +376,12 @@ ZH_CN = {
     "class": "类别",
     "precision": "精确率",
     "recall": "召回率",
-    "Confusions": "混淆",
     "What they are, and what was said": "实际是什么，答成了什么",
     "is": "实际",
     "said": "回答",
-    "The {count} classes with the most mistakes.": "错误最多的 {count} 个类别。",
+    "What they are, and what was said: the {count} classes with the most mistakes": (
+        "实际是什么，答成了什么：错误最多的 {count} 个类别"
+    ),
     "All numbers": "全部数字",
     "Your text": "你的文本",
     "Your picture": "你的图片",
@@ -407,7 +403,6 @@ ZH_CN = {
     "One that may write. It is used once and kept nowhere.": "需有写权限。只用一次，不会保存。",
     "Private": "私有",
     "Publish": "发布",
-    "Published": "已发布",
     "Publishing …": "正在发布……",
     "It is on the Hub:": "已在 Hub 上：",
     "{name} is no repository; write USER/NAME.": "{name} 不是仓库名；请写成 USER/NAME。",

@@ -151,15 +151,16 @@ def test_from_examples_to_a_checkpoint_that_answers_in_the_tab(demo: str, visito
     assert "examples to learn from" in plan
     assert "freeze lora" in plan
 
-    done, curves, shown, which = mine.train("freeze", "lora")
+    done, shown, which = mine.train("freeze", "lora")
 
     assert "2 strategies below" in done
-    assert "polyline" in curves
+    assert "polyline" in done
     rows = cells(shown)
     assert list(rows) == ["1. freeze", "2. lora", "most frequent class"]
     assert [value for _, value in which["choices"]] == ["1", "2"]
     assert int(rows["1. freeze"][1].replace(",", "")) < int(rows["2. lora"][1].replace(",", ""))
-    scores, confusion, numbers = mine("finetune_result", "2")
+    drawn, numbers = mine("finetune_result", "2")
+    scores, confusion = drawn.split("viz-confusion")
     assert rows["2. lora"][0] == f"{numbers['accuracy']:.1%}"
     assert list(cells(scores)) == numbers["labels"]
     said = sum(int(n) for row in cells(confusion).values() for n in row if n != "·")
@@ -193,7 +194,7 @@ def test_what_was_trained_can_be_trained_on_and_its_name_stays_a_secret(visitor:
     mine.train("freeze", epochs=1)
     own = mine("finetune_use", "1")[0]["value"]
 
-    shown = mine.train("freeze", epochs=1, base=own)[2]
+    shown = mine.train("freeze", epochs=1, base=own)[1]
 
     assert cells(shown)["2. freeze"][-1] == "Fine-tuned_1._freeze"
     with zipfile.ZipFile(mine("finetune_zip", "2")) as archive:
@@ -327,8 +328,8 @@ def test_a_label_of_html_stays_a_text(visitor: Any, tmp_path: Path) -> None:
     rows = [(f"{text} {EVIL}", label if label == "good" else EVIL.replace('"', "'")) for text, label in moods(20)]
     view, _ = mine.upload(table(tmp_path, rows))
     mine.train("freeze", epochs=1)
-    scores, confusion, _ = mine("finetune_result", "1")
-    for html in (view, scores, confusion):
+    drawn, _ = mine("finetune_result", "1")
+    for html in (view, *drawn.split("viz-confusion")):
         assert "<img" not in html
         assert "&lt;img" in html
 
@@ -382,7 +383,7 @@ def test_two_visitors_train_one_after_the_other_and_stop_ends_the_first(visitor:
     first("finetune_stop")
 
     assert "Stopped after" in long.result(timeout=60)[0]
-    assert list(cells(long.result()[2])) == ["1. full", "most frequent class"]
+    assert list(cells(long.result()[1])) == ["1. full", "most frequent class"]
     assert "One strategy below" in short.result(timeout=60)[0]
     wait_for(lambda: workers() == [])
 

@@ -28,7 +28,7 @@ from demo_app.api import Checkpoint, DemoError, InputError, called
 from demo_app.i18n import say
 from demo_app.models import FOLDER
 from demo_app.picker import visitor, with_own
-from demo_app.pictures import uploaded
+from demo_app.pictures import SUFFIXES, uploaded
 from demo_app.tables import clean
 from demo_app.tuning import parcel, views
 from demo_app.tuning.data import Data, Example, check, read_data
@@ -46,6 +46,11 @@ KEPT_SECONDS = 3 * 3600  # what a session uploaded and trained is forgotten afte
 DRAWN_SECONDS = 0.5  # between two pictures of a training
 TOP = 5  # classes of an answer
 
+INTRODUCTION = """
+Teach a checkpoint classes of your own. What you upload and train stays yours and is deleted when you leave.
+
+### 1. Your examples
+"""
 WANTED = {
     ("text",): "A CSV with the columns text and label.",
     (
@@ -102,17 +107,16 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
     actions = Actions(handle, tuple(reads))
     mine = gr.State(None, time_to_live=KEPT_SECONDS, delete_callback=_drop_examples)
     tried = gr.State((), time_to_live=KEPT_SECONDS, delete_callback=_drop_results)
-    gr.Markdown(
-        "Teach a checkpoint classes of your own. What you upload and train stays yours and is deleted when you leave."
-    )
-    gr.Markdown("### 1. Your examples")
+    gr.Markdown(INTRODUCTION)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
-            files = gr.File(label="Your examples", file_count="multiple", height=150, elem_classes="viz-file")
-            gr.Markdown(WANTED[actions.reads])
+            kinds = [".csv", ".gz", *((".zip", ".tar", ".tgz", *SUFFIXES) if "image" in actions.reads else ())]
+            files = gr.File(
+                label="Your examples", file_count="multiple", file_types=kinds, height=150, elem_classes="viz-file"
+            )
             sample = gr.Button("Use an example")
         with gr.Column(scale=6, min_width=300):
-            data = drawing("Your data", viz.note("No examples yet.", kind="hint"))
+            data = drawing("Your data", viz.note(WANTED[actions.reads], kind="hint"))
             answers = [("Yes, one class", "yes"), ("No, different classes", "no")]
             same = gr.Radio(answers, value=None, label="Are they the same?", visible=False)
     gr.Markdown("### 2. Who learns")
@@ -160,18 +164,12 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
         start = gr.Button("Start", variant="primary", min_width=120)
         stop = gr.Button("Stop", interactive=False, min_width=120)
     progress = drawing("Progress", viz.note("Not started yet.", kind="hint"))
-    curves = gr.HTML("", label="Curves", padding=False, container=False)
     with gr.Column(visible=False) as after:
         gr.Markdown("### 4. What came of it")
         table = drawing("All that you tried", "")
-        which = gr.Dropdown([], label="Look at", allow_custom_value=True)
-        with gr.Row():
-            with gr.Column(min_width=300):
-                scores = drawing("By class", "")
-            with gr.Column(min_width=300):
-                confusion = drawing("Confusions", "")
-        with gr.Accordion("All numbers", open=False):
-            numbers = gr.JSON(label="All numbers")
+        which = gr.Dropdown([("1", "1")], value=None, label="Look at", allow_custom_value=True)
+        scores = drawing("By class", "")
+        numbers = gr.JSON(label="All numbers", visible=False)  # for programs
         given, ask = _try_panel(actions)
         with gr.Row():
             before = gr.Label(label="Before", num_top_classes=TOP, min_width=240)
@@ -179,7 +177,7 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
         with gr.Row():
             use = gr.Button("Use it in this tab", min_width=160)
             pack = gr.Button("Download as ZIP", min_width=160)
-        used = gr.HTML("", label="What became of it", padding=False, container=False)
+        line = gr.HTML("", label="What became of it", padding=False, container=False)
         archive = gr.File(label="Checkpoint", interactive=False, visible=False, elem_classes="viz-file", height=96)
         with gr.Accordion("Publish to the Hub", open=False):
             name = gr.Textbox(label="Repository", placeholder="you/my-model", max_length=200, max_lines=1)
@@ -192,7 +190,6 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
             )
             private = gr.Checkbox(True, label="Private")
             publish = gr.Button("Publish")
-            published = gr.HTML("", label="Published", padding=False, container=False)
 
     settings = [base, strategies, layers, epochs, rate, decay, rank]
     planned = {"inputs": [*settings, mine], "outputs": [plan, layers]}
@@ -212,7 +209,7 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
     for event in follow:
         event.then(**plan_anew)
 
-    trained = [progress, curves, tried, table, which, after]
+    trained = [progress, tried, table, which, after]
     toggled, waiting = [start, stop], (gr.update(interactive=False), gr.update(interactive=True))
     # one after the other: Gradio begins with a click's next event when the one before it is through
     running = start.click(lambda: waiting, None, toggled, **PRIVATE).then(
@@ -227,7 +224,7 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
     running.then(lambda: waiting[::-1], None, toggled, **PRIVATE)
     stop.click(actions.stop, None, None, api_name="finetune_stop", **QUIET)
     looked = [which, tried]
-    which.change(actions.result, looked, [scores, confusion, numbers], api_name="finetune_result", **QUIET)
+    which.change(actions.result, looked, [scores, numbers], api_name="finetune_result", **QUIET)
     which.change(lambda: gr.update(visible=False), None, archive, **PRIVATE)
     gr.on(
         ask,
@@ -238,15 +235,14 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
         show_progress="minimal",
         preprocess="image" not in actions.reads,  # a picture is checked and opened here
     )
-    use.click(actions.use, looked, [picker, used], api_name="finetune_use", **QUIET)
+    use.click(actions.use, looked, [picker, line], api_name="finetune_use", **QUIET)
     packed = pack.click(actions.zip, looked, archive, api_name="finetune_zip")
     packed.success(lambda: gr.update(visible=True), None, archive, **PRIVATE)
-    publish.click(actions.publish, [name, token, private, *looked], [published, token], api_name="finetune_publish")
+    publish.click(actions.publish, [name, token, private, *looked], [line, token], api_name="finetune_publish")
 
 
 def _try_panel(actions: Actions) -> tuple[list[Any], list[Any]]:
     """What the two models are asked, and what asks them."""
-    gr.Markdown("#### Before and after")
     given: list[Any] = []
     events = []
     with gr.Row():
@@ -327,7 +323,7 @@ class Actions:
 
     def clear(self) -> tuple[Any, ...]:
         """The files were taken away."""
-        return None, viz.note("No examples yet.", kind="hint"), gr.update(visible=False, value=None)
+        return None, viz.note(WANTED[self.reads], kind="hint"), gr.update(visible=False, value=None)
 
     def _read(self, folder: Path, sources: Sequence[Path], same: bool | None) -> Iterator[tuple[Any, ...]]:
         mine: Mine | None = None
@@ -514,8 +510,8 @@ class Actions:
             tried: what the session tried before.
 
         Returns:
-            How far it is, as HTML; curves of loss and accuracy, as HTML; a table of all that was tried, as HTML; the
-            numbers by which the other actions know them.
+            How far it is, with curves of loss and accuracy, as HTML; a table of all that was tried, as HTML;
+            the numbers by which the other actions know them.
         """
         if mine is None:
             raise InputError("There are no data yet; choose a file.")
@@ -532,14 +528,14 @@ class Actions:
         for update in self._followed(job, visitor(request), course, len(tried)):
             if isinstance(update, Tried):
                 new.append(update)
-                yield gr.skip(), course.curves(), *_table((*tried, *new))
+                yield gr.skip(), *_table((*tried, *new))
             elif update:
-                yield course.progress(), course.curves(), *(gr.skip(),) * 4
+                yield course.progress() + course.curves(), *(gr.skip(),) * 4
             else:
-                yield (gr.skip(),) * 6  # so that a page that was closed ends it
+                yield (gr.skip(),) * 5  # so that a page that was closed ends it
         if not new:
             raise InputError("It was stopped before anything was learned; press Start again.")
-        yield views.done_view(new, len(recipes)), course.curves(), *_table((*tried, *new))
+        yield views.done_view(new, len(recipes)) + course.curves(), *_table((*tried, *new))
 
     def _followed(self, job: Job, owner: str, course: views.Course, before: int) -> Iterator[Tried | bool]:
         """Whether there is something to draw, now and then; and what is through."""
@@ -576,10 +572,10 @@ class Actions:
             tried: what the session tried.
 
         Returns:
-            Precision, recall and F1 by class, as HTML; what was taken for what, as HTML; all numbers.
+            Precision, recall and F1 by class, and what was taken for what, as HTML; all numbers.
         """
         one = _chosen(which, tried)
-        return views.scores_view(one.result), views.confusion_view(one.result), one.result
+        return viz.side_by_side(views.scores_view(one.result), views.confusion_view(one.result)), one.result
 
     def ask_text(
         self, text: str | None, which: str | None, tried: tuple[Tried, ...], request: gr.Request

@@ -215,14 +215,14 @@ def confusion_view(result: Mapping[str, Any]) -> str:
     if len(labels) > CELLS:
         wrong = {p: sum(counts[p]) + sum(row[p] for row in counts) - 2 * counts[p][p] for p in places}
         places = sorted(sorted(places, key=lambda p: -wrong[p])[:CELLS])  # type: ignore[assignment]
-    drawn = viz.confusion(
+    most = f"What they are, and what was said: the {CELLS} classes with the most mistakes"
+    return viz.confusion(
         [[counts[row][column] for column in places] for row in places],
         [short(labels[place], 24) for place in places],
-        label="What they are, and what was said",
+        label=most if len(labels) > CELLS else "What they are, and what was said",
         row_axis="is",
         column_axis="said",
     )
-    return drawn + (viz.note(f"The {CELLS} classes with the most mistakes.") if len(labels) > CELLS else "")
 
 
 def _fact(text: str) -> str:
