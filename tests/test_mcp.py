@@ -27,7 +27,11 @@ from mcp.types import CallToolResult, Tool
 
 Host = Callable[..., Any]
 UNKNOWN = "Something went wrong here"  # what a visitor reads of an exception that nobody foresaw
-ELSEWHERE = ("is not on this disk", "was not tuned to chat")  # what embedded checkpoints cannot do
+ELSEWHERE = (  # what embedded checkpoints cannot do, and what a folder must be there for
+    "is not on this disk",
+    "was not tuned to chat",
+    "There is no folder",
+)
 EXAMPLES = "finetune_data"  # takes what a table of two columns and one picture are not
 TABLE = "text,image\nwhat shape is the red thing?,file.png\n"
 

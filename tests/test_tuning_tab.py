@@ -388,6 +388,25 @@ def test_two_visitors_train_one_after_the_other_and_stop_ends_the_first(visitor:
     wait_for(lambda: workers() == [])
 
 
+def test_who_waits_may_give_up_and_nobody_waits_twice(visitor: Any) -> None:
+    first, second = visitor(), visitor()
+    for one in (first, second):
+        one("finetune_example")
+    long = first.client.submit(**first.settings("full", epochs=100), api_name=f"/{TEXT}_finetune")
+    wait_for(lambda: "epoch" in str(long.outputs()[-1:]))
+    waits = second.client.submit(**second.settings("freeze"), api_name=f"/{TEXT}_finetune")
+    wait_for(lambda: "One training comes before yours" in str(waits.outputs()))
+
+    assert "is under way already" in second.refused("finetune", **second.settings("freeze"))
+    second("finetune_stop")
+
+    with pytest.raises(AppError, match="stopped before anything was learned"):
+        waits.result(timeout=30)
+    assert len(workers()) == 1
+    first("finetune_stop")
+    assert "Stopped after" in long.result(timeout=60)[0]
+
+
 def test_a_page_that_is_closed_in_mid_training_ends_it(visitor: Any, server: Server) -> None:
     session = "a page that is closed"
     assert wire.call(server.url, f"{TEXT}_finetune_example", session=session)[0] == "complete"

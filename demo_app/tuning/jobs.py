@@ -89,13 +89,21 @@ Update = Waiting | Started | Planned | Running | Finished
 KINDS: dict[str, type] = {"started": Started, "planned": Planned, "running": Running, "finished": Finished}
 
 
+@dataclass(eq=False)
+class _Place:
+    """A training in the line."""
+
+    visitor: str
+    given_up: bool = False
+
+
 class Trainings:
     """All trainings of this host's visitors."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._changed = threading.Condition()
-        self._line: list[object] = []  # who trains, and after that who waits
+        self._line: list[_Place] = []  # who trains, and after that who waits
         self._running: dict[str, subprocess.Popen[str]] = {}  # by visitor
         self._folders: dict[str, Path] = {}
         self._elsewhere: dict[str, set[Path]] = {}  # files outside it, by visitor
@@ -107,30 +115,42 @@ class Trainings:
         An update comes twice where nothing new happens for `BEAT` seconds. Whoever stops iterating ends the training.
         Raises `TrainingFailed`, also for a visitor who has a training under way already.
         """
-        ticket = object()
+        mine = _Place(visitor)
         with self._changed:
             if self._closed:
                 raise TrainingFailed("The server is restarting; try again in a minute.")
-            if visitor in self._running:
+            if any(place.visitor == visitor for place in self._line):
                 raise TrainingFailed("A training of yours is under way already; wait for it, or stop it.")
-            self._line.append(ticket)
+            self._line.append(mine)
         try:
-            yield from self._wait(ticket)
-            yield from self._train(job, visitor)
+            yield from self._wait(mine)
+            if not mine.given_up:
+                yield from self._train(job, visitor)
         finally:
             with self._changed:
-                self._line.remove(ticket)
+                self._line.remove(mine)
                 self._changed.notify_all()
 
-    def _wait(self, ticket: object) -> Iterator[Waiting]:
+    def _wait(self, mine: _Place) -> Iterator[Waiting]:
         while True:
             with self._changed:
-                place = self._line.index(ticket)
-                if place == 0:
+                before = self._line.index(mine)
+                if before == 0 or mine.given_up:
                     return
-            yield Waiting(place=place)
+            yield Waiting(place=before)
             with self._changed:
-                self._changed.wait_for(lambda before=place: self._line.index(ticket) != before, timeout=BEAT)  # type: ignore[misc]
+                self._changed.wait_for(
+                    lambda before=before: mine.given_up or self._line.index(mine) != before,  # type: ignore[misc]
+                    timeout=BEAT,
+                )
+
+    def _give_up(self, visitor: str) -> bool:
+        """Whoever waits no longer does; whether there was anybody. To be called with the lock."""
+        places = [place for place in self._line if place.visitor == visitor]
+        for place in places:
+            place.given_up = True
+        self._changed.notify_all()
+        return bool(places)
 
     def _train(self, job: Job, visitor: str) -> Iterator[Update]:
         out = Path(tempfile.mkdtemp(prefix="result-", dir=self.folder(visitor)))
@@ -184,11 +204,12 @@ class Trainings:
         return process
 
     def stop(self, visitor: str) -> bool:
-        """End what this visitor trains, with the best weights so far; whether there is any."""
+        """End what this visitor trains, with the best weights so far, or waits for; whether there is any."""
         with self._changed:
             process = self._running.get(visitor)
+            waited = process is None and self._give_up(visitor)
         if process is None or process.stdin is None:
-            return False
+            return waited
         try:
             process.stdin.write("stop\n")
             process.stdin.flush()
@@ -211,6 +232,7 @@ class Trainings:
     def forget(self, visitor: str) -> None:
         """End what this visitor trains, and delete all that is left of it."""
         with self._changed:
+            self._give_up(visitor)
             process = self._running.pop(visitor, None)
             folder = self._folders.pop(visitor, None)
             files = self._elsewhere.pop(visitor, set())

@@ -525,38 +525,38 @@ class Actions:
             demo=self.demo, checkpoint=checkpoint, folder=folder, sources=mine.sources, same=mine.same, recipes=recipes
         )
         course, new = views.Course([recipe.strategy for recipe in recipes]), list[Tried]()
-        for update in self._followed(job, visitor(request), course, len(tried)):
-            if isinstance(update, Tried):
-                new.append(update)
-                yield gr.skip(), *_table((*tried, *new))
-            elif update:
-                yield course.progress() + course.curves(), *(gr.skip(),) * 4
-            else:
-                yield (gr.skip(),) * 5  # so that a page that was closed ends it
-        if not new:
-            raise InputError("It was stopped before anything was learned; press Start again.")
+        try:
+            for update in self._followed(job, visitor(request), course, len(tried)):
+                if isinstance(update, Tried):
+                    new.append(update)
+                    yield gr.skip(), *_table((*tried, *new))
+                elif update:
+                    yield course.progress() + course.curves(), *(gr.skip(),) * 4
+                else:
+                    yield (gr.skip(),) * 5  # so that a page that was closed ends it
+            if not new:
+                raise InputError("It was stopped before anything was learned; press Start again.")
+        except DemoError as error:  # on the page it stays, as a message does not
+            yield viz.note(str(error), kind="alert") + course.curves(), *(gr.skip(),) * 4
+            raise
         yield views.done_view(new, len(recipes)) + course.curves(), *_table((*tried, *new))
 
     def _followed(self, job: Job, owner: str, course: views.Course, before: int) -> Iterator[Tried | bool]:
         """Whether there is something to draw, now and then; and what is through."""
-        seen, drawn = set[Path](), 0.0
+        seen, drawn, news = set[Path](), 0.0, False
         with closing(self.trainings.follow(job, owner)) as updates:
             for update in updates:
-                news = course.take(update)
-                if isinstance(update, Finished):  # said twice where nothing new happens
-                    if update.folder in seen:
-                        yield False
-                        continue
+                news |= course.take(update)
+                if isinstance(update, Finished) and update.folder not in seen:  # it is said again as long as it waits
                     seen.add(update.folder)
                     number, base = before + len(seen), job.checkpoint.name
                     yield Tried(number=number, base=base, result=update.result, folder=update.folder)
                     continue
-                soon = isinstance(update, Running) and update.measured is None
-                if news and not (soon and time.monotonic() - drawn < DRAWN_SECONDS):
-                    drawn = time.monotonic()
-                    yield True
-                else:
-                    yield False
+                now = time.monotonic()
+                draws = news and not (isinstance(update, Running) and now - drawn < DRAWN_SECONDS)
+                if draws:
+                    drawn, news = now, False
+                yield draws
 
     def stop(self, request: gr.Request) -> None:
         """End the session's training with the best weights so far; strategies that did not begin are left out."""
