@@ -324,7 +324,7 @@ def lines(
     top = max([y for _, y in everything] + [full]) or 1.0
 
     def number(value: float) -> str:
-        return f"{100 * value:.0f} %" if percent else f"{value:.2g}"
+        return f"{100 * value:.0f} %" if percent else f"{value:.{2 if value >= 0.1 else 3}f}"
 
     curves, legend, told = [], [], []
     for place, (name, of) in enumerate(points.items()):

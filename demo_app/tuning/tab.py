@@ -129,6 +129,7 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
                 label="Begin with",
                 info="Checkpoints on this disk.",
                 allow_custom_value=True,
+                elem_classes="demo-picker",
             )
             strategies = gr.CheckboxGroup(
                 [(SAID[name], name) for name in STRATEGIES],
