@@ -318,7 +318,7 @@ def lines(
         percent: the values are shares.
         full: the least that the upper end stands for.
     """
-    points = {name: [(float(x), float(y)) for x, y in of if math.isfinite(y)] for name, of in series.items()}
+    points = {name: [(float(x), float(y)) for x, y in of if math.isfinite(x + y)] for name, of in series.items()}
     everything = [point for of in points.values() for point in of]
     right = max((x for x, _ in everything), default=0.0) or 1.0
     top = max([y for _, y in everything] + [full]) or 1.0

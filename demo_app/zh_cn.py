@@ -310,6 +310,12 @@ ZH_CN = {
         "lora：学习的是权重旁的小附加部分，最后并入权重。"
     ),
     "There is no strategy {name}; choose from: {known}.": "没有策略 {name}；可选：{known}。",
+    "Layers are named by {count} patterns at most, of {length} characters; use fewer.": (
+        "最多用 {count} 个模式指定层，每个不超过 {length} 个字符；请减少。"
+    ),
+    "Regular expressions are for the command line; name layers, or use a glob such as layers.2.*": (
+        "正则表达式只用于命令行；请写层名，或 layers.2.* 这样的模式"
+    ),
     "No strategy is chosen; choose one or more.": "还没有选策略；请选一个或多个。",
     "No checkpoint is chosen to begin with; choose one.": "还没有选起始权重；请选一个。",
     "{name} is not on this disk yet; fetch it with the picker above, or choose another.": (

@@ -24,7 +24,7 @@ ATTACKS = [
     "</style><svg/onload=alert(1)>",
 ]
 TAGS = {"figure", "figcaption", "div", "span", "i", "b", "p", "ul", "li", "button"}
-TAGS |= {"table", "thead", "tbody", "tr", "th", "td"}
+TAGS |= {"table", "thead", "tbody", "tr", "th", "td", "svg", "polyline", "path"}
 ATTRIBUTES = {"class", "style", "title", "role", "dir", "tabindex", "type", "aria-label", "aria-hidden", "aria-live"}
 ATTRIBUTES |= {
     "aria-pressed",
@@ -36,6 +36,7 @@ ATTRIBUTES |= {
     "data-levels",
     "data-largest",
     "data-axes",
+    *("viewbox", "preserveaspectratio", "points", "d"),
 }
 
 
@@ -74,7 +75,10 @@ def pictures(text: str) -> list[str]:
         viz.heads_grid(np.ones((1, 2, 2, 2)), label=text),
         viz.tiles(np.ones((2, 3, 3)), label=text, names=names, ends=(text, text)),
         viz.table(names, [names], label=text),
+        viz.lines({text: [(0, 1), (1, 2)], "b": [(0, 1)]}, label=text, axis=text),
+        viz.confusion([[1, 0], [0, 1]], names, label=text, row_axis=text, column_axis=text),
         viz.note(text, kind="hint"),
+        viz.note(text, kind="alert"),
     ]
 
 
@@ -96,6 +100,8 @@ def test_no_number_breaks_a_picture(number: float) -> None:
         viz.heat_map([[number, 1.0]], ["a"], ["b", "c"], label="x"),
         viz.heads_grid([[[[number, 1.0]]]], label="x"),
         viz.tiles([[[number, 1.0]]], label="x", names=["a"]),
+        viz.lines({"a": [(0, number), (1, 1.0)]}, label="x", axis="y"),
+        viz.confusion([[number, 1.0], [0, 0]], ["a", "b"], label="x", row_axis="y", column_axis="z"),
     ):
         assert not re.search(r"nan|inf\b", html)
         assert all(0 <= float(share) <= 1 for share in re.findall(r"--v:([^;\"]+)", html))
@@ -108,6 +114,8 @@ def test_nothing_to_show_is_still_a_picture() -> None:
         viz.heat_map(np.zeros((0, 0)), [], [], label="x"),
         viz.heads_grid(np.zeros((0, 0, 0, 0)), label="x"),
         viz.tiles(np.zeros((0, 3, 3)), label="x", names=[]),
+        viz.lines({"a": [], "b": []}, label="x", axis="y"),
+        viz.confusion(np.zeros((0, 0)), [], label="x", row_axis="y", column_axis="z"),
     ):
         assert not Page(html).open
 
@@ -133,6 +141,8 @@ def test_every_picture_has_a_text_alternative() -> None:
     grid = Page(viz.heads_grid(np.ones((2, 3, 4, 4)), label="Heads"))
     assert grid.find("role", "group")[0]["aria-label"] == "Heads"
     assert [a["aria-label"] for tag, a in grid.tags if tag == "button"][-1] == "Layer 2, head 3"
+    curves = Page(viz.lines({"a": [(0, 3), (1, 0.5)], "b": [(1, 0.75)]}, label="Loss", axis="epoch"))
+    assert curves.find("role", "img")[0]["aria-label"] == "Loss. a 0.50, b 0.75."
     assert Page(viz.bars(["a"], [1], label="Shares")).tags[2] == ("ul", {"class": "viz-bars", "aria-label": "Shares"})
 
 
@@ -144,6 +154,22 @@ def test_the_sign_is_told_without_colour() -> None:
     ]
     assert "-50.0 pp" in viz.bars(["a"], [-0.5], label="x", diverging=True)
     assert "+0.0 pp" in viz.bars(["a"], [-0.0001], label="x", diverging=True)
+
+
+def test_curves_reach_from_corner_to_corner_and_keep_their_colours() -> None:
+    page = Page(viz.lines({"a": [(0, 0), (2, 4)], "b": [(1, 1)]}, label="x", axis="y"))
+    assert [a["points"] for tag, a in page.tags if tag == "polyline"] == ["0.0,1000.0 1000.0,0.0", "500.0,750.0"]
+    alone = viz.lines({"a": [], "b": [(1, 1)]}, label="x", axis="y")
+    assert "viz-first" not in alone
+    assert "viz-second" in alone
+
+
+def test_confusions_are_whole_numbers_on_their_share_of_the_row() -> None:
+    page = Page(viz.confusion([[3, 1], [0, 2]], ["a", "b"], label="x", row_axis="is", column_axis="said"))
+    cells = [attributes for tag, attributes in page.tags if tag == "td"]
+    assert [cell["style"] for cell in cells] == ["--v:0.750", "--v:0.250", "--v:0.000", "--v:1.000"]
+    assert [cell["class"] for cell in cells] == ["viz-up", "viz-down", "viz-down", "viz-up"]
+    assert page.text == "xis \\ saidaba31b·2"
 
 
 def test_tokens_keep_their_gaps() -> None:

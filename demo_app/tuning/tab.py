@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 KEPT_SECONDS = 3 * 3600  # what a session uploaded and trained is forgotten after so long without use
 DRAWN_SECONDS = 0.5  # between two pictures of a training
 TOP = 5  # classes of an answer
+MOST_PATTERNS, MAX_PATTERN = 50, 200  # of layers, and characters of each
 
 INTRODUCTION = """
 Teach a checkpoint classes of your own. What you upload and train stays yours and is deleted when you leave.
@@ -196,12 +197,12 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
     planned = {"inputs": [*settings, mine], "outputs": [plan, layers]}
     plan_anew: dict[str, Any] = {"fn": actions.plan, **planned, **PRIVATE}
     read = [mine, data, same]
-    uploads = gr.on([files.upload, files.delete], actions.data, files, read, api_name="finetune_data")
+    uploads = files.upload(actions.data, files, read, api_name="finetune_data")
     example = sample.click(actions.example, None, [*read, files], api_name="finetune_example", show_progress_on=data)
     answered = same.input(actions.answer, [same, mine], read, api_name="finetune_same", show_progress="hidden")
     for event in (uploads, example, answered):
         event.then(**plan_anew)
-    files.clear(actions.clear, None, read, **PRIVATE).then(**plan_anew)
+    gr.on([files.clear, files.delete], actions.taken_away, files, read, api_visibility="private").then(**plan_anew)
     changed = [part.input for part in (base, strategies, layers, epochs, rate, decay, rank)]
     gr.on(changed, actions.plan, **planned, api_name="finetune_plan", trigger_mode="always_last", **QUIET)
     follow = [gr.on([picker.change], actions.follow, [picker, base], base, **PRIVATE)]
@@ -322,9 +323,12 @@ class Actions:
             raise InputError("Are they the same? Answer yes or no.")
         yield from self._read(mine.folder, mine.sources, same == "yes")
 
-    def clear(self) -> tuple[Any, ...]:
-        """The files were taken away."""
-        return None, viz.note(WANTED[self.reads], kind="hint"), gr.update(visible=False, value=None)
+    def taken_away(self, files: list[str] | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Some of the files, or all, were taken away on the page."""
+        if files:
+            yield from self.data(files, request)
+        else:
+            yield None, viz.note(WANTED[self.reads], kind="hint"), gr.update(visible=False, value=None)
 
     def _read(self, folder: Path, sources: Sequence[Path], same: bool | None) -> Iterator[tuple[Any, ...]]:
         mine: Mine | None = None
@@ -387,7 +391,7 @@ class Actions:
         Args:
             base: name of the checkpoint to begin with.
             strategies: who learns: freeze, layers, layerwise, lora, full, gradual, scratch; or several of them.
-            layers: for the strategy layers: names of layers, globs such as layers.2.*, or re:EXPRESSION.
+            layers: for the strategy layers: names of layers, or globs such as layers.2.*.
             epochs: times to go through the examples at most.
             learning_rate: the highest; 0: what suits the strategy.
             decay: of layerwise and gradual: a layer's rate, in shares of that of the layer after it.
@@ -431,11 +435,11 @@ class Actions:
             raise InputError(f"There is no strategy {unknown[0]}; choose from: {', '.join(STRATEGIES)}.")
         if not wanted:
             raise InputError("No strategy is chosen; choose one or more.")
-        patterns = [layers] if isinstance(layers, str) else list(layers or [])
+        patterns = _globs(layers)
         return tuple(
             Recipe(
                 strategy=name,
-                layers=",".join(map(str, patterns)) if name == "layers" else "",
+                layers=",".join(patterns) if name == "layers" else "",
                 epochs=int(_number(epochs, usual.epochs, 1, 1000, "Epochs")),
                 learning_rate=_number(learning_rate, 0.0, 0.0, 1.0, "The learning rate"),
                 decay=_number(decay, usual.decay, 0.01, 1.0, "Decay"),
@@ -502,7 +506,7 @@ class Actions:
         Args:
             base: name of the checkpoint to begin with.
             strategies: who learns: freeze, layers, layerwise, lora, full, gradual, scratch; or several of them.
-            layers: for the strategy layers: names of layers, globs such as layers.2.*, or re:EXPRESSION.
+            layers: for the strategy layers: names of layers, or globs such as layers.2.*.
             epochs: times to go through the examples at most.
             learning_rate: the highest; 0: what suits the strategy.
             decay: of layerwise and gradual: a layer's rate, in shares of that of the layer after it.
@@ -739,6 +743,18 @@ def _example(text: str | None) -> Example:
     if not text.strip():
         raise InputError("The text is empty; write a sentence, then try again.")
     return Example(label="", text=text)
+
+
+def _globs(given: Any) -> list[str]:
+    """Patterns of layers. Raises `InputError`, also for regular expressions: a stranger's can take for ever."""
+    patterns = [str(pattern).strip() for pattern in ([given] if isinstance(given, str) else given or [])]
+    if len(patterns) > MOST_PATTERNS or any(len(pattern) > MAX_PATTERN for pattern in patterns):
+        raise InputError(
+            f"Layers are named by {MOST_PATTERNS} patterns at most, of {MAX_PATTERN} characters; use fewer."
+        )
+    if any(part.strip().startswith("re:") for pattern in patterns for part in pattern.split(",")):
+        raise InputError("Regular expressions are for the command line; name layers, or use a glob such as layers.2.*")
+    return patterns
 
 
 def _number(value: Any, usual: float, least: float, most: float, name: str) -> float:
