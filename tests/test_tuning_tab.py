@@ -376,7 +376,7 @@ def test_two_visitors_train_one_after_the_other_and_stop_ends_the_first(visitor:
     for one in (first, second):
         one("finetune_example")
     long = first.client.submit(**first.settings("full", "gradual", epochs=100), api_name=f"/{TEXT}_finetune")
-    wait_for(lambda: "epoch" in str(long.outputs()[-1:]))
+    wait_for(lambda: "epoch" in str(long.outputs()))
 
     short = second.client.submit(**second.settings("freeze", epochs=1), api_name=f"/{TEXT}_finetune")
     wait_for(lambda: "One training comes before yours" in str(short.outputs()))
@@ -394,7 +394,7 @@ def test_who_waits_may_give_up_and_nobody_waits_twice(visitor: Any) -> None:
     for one in (first, second):
         one("finetune_example")
     long = first.client.submit(**first.settings("full", epochs=100), api_name=f"/{TEXT}_finetune")
-    wait_for(lambda: "epoch" in str(long.outputs()[-1:]))
+    wait_for(lambda: "epoch" in str(long.outputs()))
     waits = second.client.submit(**second.settings("freeze"), api_name=f"/{TEXT}_finetune")
     wait_for(lambda: "One training comes before yours" in str(waits.outputs()))
 
@@ -485,7 +485,12 @@ def test_a_visitor_finds_the_way_from_an_upload_to_a_model_of_their_own(
         page.get_by_role("menuitem", name="Fine-tune")
     ).first.click()
 
-    page.get_by_role("tabpanel").locator(".viz-file input[type=file]").last.set_input_files(table(tmp_path, rows))
+    box = page.get_by_role("tabpanel").filter(has_text="Who learns").last
+    box.locator("input[type=file]").first.set_input_files(table(tmp_path, rows, head=("review", "stars")))
+    expect(page.get_by_role("alert").get_by_text("no column named 'text'").first).to_be_visible()
+    box.get_by_label("Clear").first.click()
+    expect(page.get_by_text("A CSV with the columns text and label.")).to_be_visible()
+    box.locator("input[type=file]").first.set_input_files(table(tmp_path, rows))
     expect(page.get_by_text("40 examples · 2 classes")).to_be_visible()
     expect(page.get_by_text("Which layers learn, and how fast")).to_be_visible()
     page.get_by_role("button", name="Start", exact=True).click()
