@@ -1,6 +1,6 @@
 """Fine-tuning: what each strategy costs and brings, against transformers; and what other visitors notice of it.
 
-    python benchmarks/finetune.py [--quick] [--data FILE.csv] [--validation FILE.csv] [--rows 500] [--epochs 20]
+    python benchmarks/finetune.py [--quick] [--data FILE.csv] [--validation FILE.csv] [--rows 500] [--epochs 25]
 
 Three questions:
 
@@ -66,7 +66,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="CSV (.gz too) with the columns text and label")
     parser.add_argument("--validation", type=Path, help="such a file to measure accuracy on")
     parser.add_argument("--rows", type=int, default=500)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--seeds", type=int, default=3, help="draws of the rows, over which accuracy is averaged")
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
     args = parser.parse_args()

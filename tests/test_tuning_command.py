@@ -35,7 +35,7 @@ def test_a_checkpoint_with_its_card_is_what_the_page_can_use(
         finetune("text_classifier/sst2", "--data", topics, "--strategy", "freeze", "--epochs", "8", "--out", out) == 0
     )
     said = capsys.readouterr()
-    assert "examples of 3 classes" in said.out
+    assert "examples of 2 classes" in said.out
     assert "layer            parameters  trained  learning rate" in said.out
     assert "strategy  accuracy  trained parameters" in said.out
     assert f"demo-app run --checkpoint text_classifier={out}" in said.out
@@ -43,7 +43,7 @@ def test_a_checkpoint_with_its_card_is_what_the_page_can_use(
     fields, body = split_header((out / "README.md").read_text("utf-8"))
     assert fields["license"] == "apache-2.0"
     assert "base_model" not in fields  # an embedded checkpoint is no repository of the Hub
-    for fact in ("fine-tuned from text_classifier/sst2", "topics.csv", "--strategy freeze", "| head |"):
+    for fact in ("fine-tuned from text_classifier/sst2", "cinema.csv", "--strategy freeze", "| head |"):
         assert fact in body
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["strategy"] == "freeze"
@@ -103,7 +103,7 @@ def test_forgetting_is_measured_on_examples_that_one_brings(topics: Path, tmp_pa
         (["text_classifier", "--strategy", "freeze", "--upto", "head"], "leaves nothing to train", 1),
         (["text_classifier/distilbert_sst2", "--strategy", "full"], "run: demo-app download text_classifier/", 1),
         (["text_classifier=nowhere", "--strategy", "full"], "nowhere is no folder with a config.json", 1),
-        (["separable_conv", "--strategy", "full"], "topics.csv has no column named 'image'", 1),
+        (["separable_conv", "--strategy", "full"], "cinema.csv has no column named 'image'", 1),
     ],
 )
 def test_what_cannot_be_is_one_sentence(

@@ -83,10 +83,9 @@ class Result:
 
 
 def usual_rate(network: nn.Module, strategy: str) -> float:
-    """A learning rate for a network of that width: the wider, the slower; what starts at random may be faster."""
+    """A learning rate that small data need in a network of that width; tried on widths from 128 to 3072."""
     width = max((m.in_features for m in network.modules() if isinstance(m, nn.Linear)), default=256)
-    factor = {"freeze": 8.0, "lora": 4.0, "full": 1.0}
-    return 0.128 / width * factor.get(strategy, 2.0)
+    return 0.064 * (64 / width) ** 2 * (0.25 if strategy == "scratch" else 1.0)
 
 
 def plan_of(tuner: Tuner[Any], network: nn.Module, recipe: Recipe, *, new_head: bool, epoch: int = 0) -> Plan:
