@@ -69,14 +69,14 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--seeds", type=int, default=3, help="draws of the rows, over which accuracy is averaged")
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
+    parser.add_argument("--parts", default=",".join(PARTS), help="of the three questions, by commas")
     args = parser.parse_args()
     machine.prepare_environment(2)
     with tempfile.TemporaryDirectory(prefix="demo-app-benchmark-") as name:
         folder = Path(name)
-        found, remarks = strategies(args, folder)
-        speed, more = epochs(args, folder)
-        served, most = visitors(args, folder)
-    return report("Fine-tuning", [*found, *speed, *served], *remarks, *more, *most, peer="peer")
+        parts = [PARTS[part](args, folder) for part in args.parts.split(",")]
+    results, remarks = ([one for part in parts for one in part[place]] for place in (0, 1))
+    return report("Fine-tuning", results, *remarks, peer="peer")
 
 
 def rows_of(args: Any, folder: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -194,7 +194,7 @@ def epochs(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
     times: dict[str, list[float]] = {"freeze": [], "full": [], "peer": []}
     for number in range(1 if args.quick else 3):
         for strategy in ("freeze", "full"):
-            recipe = Recipe(strategy=strategy, epochs=2, precision="fp32", seed=number)
+            recipe = Recipe(strategy=strategy, epochs=1, precision="fp32", seed=number)
             times[strategy].append(tune(tuner, base, data, recipe, folder / "speed").seconds_per_epoch)
         if peer is not None:
             times["peer"].append(peer())
@@ -311,6 +311,9 @@ def own_memory(pid: int) -> float:
     """MB that the host's process holds, without its children."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Rss:")) / 1e3
+
+
+PARTS = {"strategies": strategies, "epochs": epochs, "visitors": visitors}
 
 
 if __name__ == "__main__":
