@@ -209,8 +209,12 @@ def adopt(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str
 
 def _wants_gpu(fn: Any) -> bool:
     """On ZeroGPU: what waits in the queue computes, unless it is the host's own, such as fetching from the Hub."""
-    own = (getattr(fn.fn, "__module__", None) or "").partition(".")[0] == "demo_app"
-    return zerogpu.active() and bool(fn.queue) and not own
+    return zerogpu.active() and bool(fn.queue) and not of_the_host(fn.fn)
+
+
+def of_the_host(fn: Any) -> bool:
+    """Whether it is the host's own, as in a picker, and not the plugin's."""
+    return (getattr(fn, "__module__", None) or "").partition(".")[0] == "demo_app"
 
 
 def _api_names(blocks: gr.Blocks | None) -> Iterator[str]:
