@@ -55,8 +55,8 @@ class Page(gr.Blocks):  # type: ignore[misc]  # mypy does not read Gradio
         return i18n.unmark(super().get_api_info(*args, **kwargs), self.marks)
 
     def translations(self) -> gr.I18n:
-        """What the markers stand for."""
-        return gr.I18n(**i18n.mark(super().get_config_file(), self.catalogs).entries)
+        """What the markers stand for: those of the configuration that Gradio asked for when the page was closed."""
+        return gr.I18n(**self.marks.entries)
 
 
 @dataclass(frozen=True, kw_only=True)
