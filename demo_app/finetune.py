@@ -157,7 +157,7 @@ def train_only(
     it matches is trained. `Plan.matched` has the names. Raises `InputError` for a pattern that matches nothing.
     """
     matched = _matched(model, patterns)
-    chosen = {id(parameter) for name, parameter in _named(model) if _inside(name, matched)}
+    chosen = {id(parameter) for name, parameter in _named(model) if inside(name, matched)}
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) in chosen)
     return _plan("layers", model, lambda _: base_lr, weight_decay, matched)
@@ -168,7 +168,7 @@ def _named(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     return model.named_parameters(remove_duplicate=False)
 
 
-def _inside(name: str, outer: Iterable[str]) -> bool:
+def inside(name: str, outer: Iterable[str]) -> bool:
     """Whether that is one of them, or within one."""
     return any(name == one or name.startswith(f"{one}.") for one in outer)
 
@@ -277,14 +277,14 @@ def lora(
     if patterns is None:
         chosen = [name for name in names if NUMBERED.search(name)]
     else:
-        inside = _matched(model, patterns)
-        chosen = [name for name in names if _inside(name, inside)]
-    chosen = [name for name in chosen if not _inside(name, whole)]
+        matched = _matched(model, patterns)
+        chosen = [name for name in names if inside(name, matched)]
+    chosen = [name for name in chosen if not inside(name, whole)]
     if not chosen:
         raise InputError(f"no linear map is left for LoRA (there are: {', '.join(names[:SHOWN])}); name some of them.")
     adapters.adapt(model, chosen, rank, 2.0 * rank if alpha is None else alpha)
     for name, parameter in _named(model):
-        if _inside(name, whole):
+        if inside(name, whole):
             parameter.requires_grad_(True)
     return _plan("lora", model, lambda _: base_lr, weight_decay, (*chosen, *whole))
 

@@ -34,12 +34,10 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from demo_app.api import DemoError
+from demo_app.nn.precision import CLEARLY, LARGE
 
 log = logging.getLogger(__name__)
 B = TypeVar("B")
-
-LARGE = 2**17  # weights of a matrix below which bfloat16 gains nothing
-CLEARLY = 0.8  # of the time in single precision that bfloat16 must stay below to be chosen
 
 
 class TrainingError(DemoError):

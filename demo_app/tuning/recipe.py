@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from demo_app.api import InputError
@@ -55,3 +56,14 @@ class Recipe:
     @property
     def patterns(self) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.layers.split(",") if part.strip())
+
+
+def check_steps(recipes: Sequence[Recipe], examples: int, most: int) -> int:
+    """Steps of all of them together, on so many examples. Raises `InputError` for more than `most`."""
+    steps = sum(recipe.steps(examples) for recipe in recipes)
+    if steps > most:
+        raise InputError(
+            f"This would take {steps:,} steps and the limit here is {most:,}; choose fewer epochs, fewer "
+            "strategies, or fewer rows."
+        )
+    return steps

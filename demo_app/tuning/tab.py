@@ -33,7 +33,7 @@ from demo_app.tables import clean
 from demo_app.tuning import parcel, views
 from demo_app.tuning.data import Data, Example, check, read_data
 from demo_app.tuning.jobs import Finished, Job, Running
-from demo_app.tuning.recipe import STRATEGIES, Recipe
+from demo_app.tuning.recipe import STRATEGIES, Recipe, check_steps
 from demo_app.widgets import drawing
 
 if TYPE_CHECKING:
@@ -410,11 +410,10 @@ class Actions:
             recipes = self._recipes(strategies, layers, epochs, learning_rate, decay, rank)
             if shown["visible"]:
                 shown["choices"] = self._layers(base, mine)
-            self._check_steps(recipes, mine)
+            steps = check_steps(recipes, mine.examples, self.settings.tune_steps)
             plans = self._plans(base, recipes, mine)
         except DemoError as error:
             return viz.note(str(error), kind="alert"), gr.update(**shown)
-        steps = sum(recipe.steps(mine.examples) for recipe in recipes)
         minutes = self.settings.tune_minutes
         view = views.plan_view(plans, examples=mine.examples, kept=mine.kept, steps=steps, minutes=minutes)
         return view, gr.update(**shown)
@@ -459,14 +458,6 @@ class Actions:
     def _layers(self, base: str | None, mine: Mine) -> list[str]:
         plan = self._plans(base, [Recipe(strategy="full")], mine)["full"]
         return [layer.name for layer in plan.layers]
-
-    def _check_steps(self, recipes: Sequence[Recipe], mine: Mine) -> None:
-        steps, most = sum(recipe.steps(mine.examples) for recipe in recipes), self.settings.tune_steps
-        if steps > most:
-            raise InputError(
-                f"This would take {steps:,} steps and the limit here is {most:,}; choose fewer epochs, fewer "
-                "strategies, or fewer rows."
-            )
 
     def _base(self, name: str | None) -> tuple[Checkpoint, Path]:
         """The checkpoint to begin with, and where its files are. Raises `DemoError`."""
@@ -524,7 +515,7 @@ class Actions:
             check(read_data(mine.sources, self.reads, max_rows=self.settings.tune_rows, same=mine.same))
         recipes = self._recipes(strategies, layers, epochs, learning_rate, decay, rank)
         checkpoint, folder = self._base(base)
-        self._check_steps(recipes, mine)
+        check_steps(recipes, mine.examples, self.settings.tune_steps)
         self._plans(base, recipes, mine)  # a glob that matches nothing is told now
         job = Job(
             demo=self.demo, checkpoint=checkpoint, folder=folder, sources=mine.sources, same=mine.same, recipes=recipes

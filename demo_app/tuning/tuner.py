@@ -23,6 +23,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from demo_app.finetune import inside
 from demo_app.nn.stages import Row, State
 from demo_app.tuning.data import Example
 
@@ -133,4 +134,4 @@ def with_old_head(tuner: Tuner[M], model: M, had: tuple[str, ...], network: nn.M
 
 def is_head(tuner: Tuner[M], name: str) -> bool:
     """Whether a parameter of that name belongs to the head."""
-    return any(name == layer or name.startswith(f"{layer}.") for layer in tuner.head)
+    return inside(name, tuner.head)

@@ -56,21 +56,21 @@ def data_view(data: Data) -> str:
 def plan_view(plans: Mapping[str, Plan], *, examples: int, kept: int, steps: int, minutes: int) -> str:
     """Who learns, and how fast; of several strategies side by side the learning rates alone."""
     first = next(iter(plans.values()))
-    label = "Which layers learn, and how fast"
     if len(plans) == 1:
+        label, head = "Which layers learn, and how fast", ["layer", "parameters", "trained", "learning rate"]
         rows = [list(row) for row in first.table()]
         share = f"{100 * first.trained / max(1, first.parameters):.3g} %"
         rows.append(["all layers", f"{first.parameters:,}", f"{first.trained:,}", share])
-        drawn = viz.table(["layer", "parameters", "trained", "learning rate"], rows, label=label)
-        return drawn + _about(plans, examples=examples, kept=kept, steps=steps, minutes=minutes)
-    rows = []
-    for place, layer in enumerate(first.layers):
-        rates = (plan.layers[place].learning_rate for plan in plans.values())
-        rows.append([layer.name, f"{layer.parameters:,}", *("–" if rate is None else f"{rate:.2g}" for rate in rates)])
-    rows.append(["trained", f"{first.parameters:,}", *(f"{plan.trained:,}" for plan in plans.values())])
-    label = "Which layers learn, and how fast: their learning rates; – stays as it is"
-    drawn = viz.table(["layer", "parameters", *plans], rows, label=label)
-    return drawn + _about(plans, examples=examples, kept=kept, steps=steps, minutes=minutes)
+    else:
+        label = "Which layers learn, and how fast: their learning rates; – stays as it is"
+        head, rows = ["layer", "parameters", *plans], []
+        for place, layer in enumerate(first.layers):
+            rates = (plan.layers[place].learning_rate for plan in plans.values())
+            said = ("–" if rate is None else f"{rate:.2g}" for rate in rates)
+            rows.append([layer.name, f"{layer.parameters:,}", *said])
+        rows.append(["trained", f"{first.parameters:,}", *(f"{plan.trained:,}" for plan in plans.values())])
+    about = _about(plans, examples=examples, kept=kept, steps=steps, minutes=minutes)
+    return viz.table(head, rows, label=label) + about
 
 
 def _about(plans: Mapping[str, Plan], *, examples: int, kept: int, steps: int, minutes: int) -> str:

@@ -19,8 +19,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
-from demo_app.api import DemoError, InputError
-from demo_app.tuning.recipe import Recipe
+from demo_app.api import DemoError
+from demo_app.tuning.recipe import Recipe, check_steps
 
 log = logging.getLogger(__name__)
 OFTEN = 0.25  # seconds between two words about progress
@@ -78,12 +78,7 @@ def _train(job: dict[str, Any], stopped: threading.Event, out: IO[str]) -> None:
     data = read_data([Path(path) for path in job["sources"]], tuner.reads, max_rows=job["max_rows"], same=job["same"])
     check(data)
     recipes = [Recipe(**fields) for fields in job["recipes"]]
-    steps = sum(recipe.steps(len(data.examples)) for recipe in recipes)
-    if steps > job["max_steps"]:
-        raise InputError(
-            f"This would take {steps:,} steps and the limit here is {job['max_steps']:,}; choose fewer epochs, fewer "
-            "strategies, or fewer rows."
-        )
+    check_steps(recipes, len(data.examples), job["max_steps"])
     for place, recipe in enumerate(recipes):
         left = job["max_minutes"] - (time.monotonic() - began) / 60
         if stopped.is_set() or left <= 0:

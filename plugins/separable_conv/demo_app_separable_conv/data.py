@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
@@ -19,6 +20,7 @@ from demo_app.nn import training
 from demo_app.pictures import centre_crop, open_picture, pictures_in
 
 MAX_PICTURES = 2_000_000
+GROUP = 4  # pictures that share one draw of the augmentation: a call of torchvision's costs as much as a small picture
 
 
 @dataclass(frozen=True)
@@ -73,3 +75,14 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Exampl
             raise InputError(f"class {label!r} has {count} picture(s); give at least two of each class.")
     kept, held_out = training.split(examples.classes, share, seed)
     return examples[kept], examples[held_out]
+
+
+def shifted(size: int, *, mirror: bool) -> list[nn.Module]:
+    """Steps of an augmentation: pictures of `size` pixels shifted by up to an eighth, and perhaps mirrored."""
+    crop = v2.RandomCrop(size, padding=size // 8, padding_mode="reflect")
+    return [crop, v2.RandomHorizontalFlip()] if mirror else [crop]
+
+
+def augmented(pictures: Tensor, change: v2.Transform) -> Tensor:
+    """(B, 3, S, S), a new draw of the change for every `GROUP` of them."""
+    return torch.cat([change(group) for group in pictures.split(GROUP)])

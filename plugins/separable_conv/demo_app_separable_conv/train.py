@@ -25,11 +25,10 @@ from demo_app.commands import add_options, chosen, option, report
 from demo_app.nn import loop, training
 from demo_app.nn.muon import Muon
 from demo_app_separable_conv.classifier import Classifier, normalised
-from demo_app_separable_conv.data import Examples, read_examples, split
+from demo_app_separable_conv.data import Examples, augmented, read_examples, shifted, split
 from demo_app_separable_conv.evaluate import scores
 from demo_app_separable_conv.model import BLOCKS, Config, ConvNet, Stage
 
-GROUP = 4  # pictures that share one draw of the augmentation: a call of torchvision's costs as much as a small picture
 STAGE = re.compile(r"(\d+)x(\d+)(?:/(\d+))?")
 
 
@@ -58,7 +57,7 @@ def augmentation(size: int, recipe: Recipe) -> v2.Transform:
     The distortion is one operation of a random strength (Müller and Hutter 2021, https://arxiv.org/abs/2103.10158).
     """
     grey = 127
-    steps: list[nn.Module] = [v2.RandomCrop(size, padding=size // 8, padding_mode="reflect"), v2.RandomHorizontalFlip()]
+    steps = shifted(size, mirror=True)
     if recipe.distort:
         steps.append(v2.RandomApply([v2.TrivialAugmentWide(fill=grey)], recipe.distort))
     if recipe.erase:
@@ -105,7 +104,7 @@ def batches(examples: Examples, config: Config, recipe: Recipe, device: str) -> 
         if len(rows) == 1 and len(examples) > 1:
             continue  # BatchNorm has no variance of one picture
         some = examples[rows]
-        pixels = torch.cat([augment(group) for group in some.pictures.split(GROUP)])  # (B, 3, S, S)
+        pixels = augmented(some.pictures, augment)  # (B, 3, S, S)
         x, classes = normalised(pixels.to(device), config), some.classes.to(device)
         if recipe.cutmix and torch.rand(()) < recipe.cutmix:
             x, classes = cutmix(x, classes)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
@@ -20,9 +19,8 @@ from demo_app.tuning.data import Example, opened
 from demo_app.tuning.tuner import Tuner
 from demo_app_separable_conv import published, sample
 from demo_app_separable_conv.classifier import Classifier, config_of, normalised
+from demo_app_separable_conv.data import augmented, shifted
 from demo_app_separable_conv.model import Config, ConvNet
-
-GROUP = 4  # pictures that share one draw of the augmentation: a call costs as much as a small picture
 
 
 class PictureTuner(Tuner[Classifier]):
@@ -55,12 +53,8 @@ class PictureTuner(Tuner[Classifier]):
     def augment(self, model: Classifier, state: State) -> State:
         """Shifted by up to an eighth, and mirrored where the network takes a mirror image for the same."""
         (pixels,) = state
-        size = model.config.crop
-        steps: list[nn.Module] = [v2.RandomCrop(size, padding=size // 8, padding_mode="reflect")]
-        if model.config.mirror:
-            steps.append(v2.RandomHorizontalFlip())
-        change = v2.Compose(steps)
-        return (torch.cat([change(group) for group in pixels.split(GROUP)]),)
+        change = v2.Compose(shifted(model.config.crop, mirror=model.config.mirror))
+        return (augmented(pixels, change),)
 
     def read(self, model: Classifier, state: State) -> State:
         return (normalised(state[0], model.config),)
