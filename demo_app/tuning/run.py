@@ -83,7 +83,7 @@ class Result:
 
 
 def usual_rate(network: nn.Module, strategy: str) -> float:
-    """A learning rate that small data need in a network of that width; tried on widths from 128 to 3072."""
+    """What small data need: found at a width of 256; at 3,072 it comes to 3e-5, as is usual for BERT-like networks."""
     width = max((m.in_features for m in network.modules() if isinstance(m, nn.Linear)), default=256)
     return 0.064 * (64 / width) ** 2 * (0.25 if strategy == "scratch" else 1.0)
 
