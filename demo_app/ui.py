@@ -40,22 +40,33 @@ HOST = {"zh-CN": ZH_CN}  # what the host's own words are in other languages
 _render_ids = itertools.count()
 
 
-class Page(gr.Blocks):  # type: ignore[misc]  # mypy does not read Gradio
+class Draft(gr.Blocks):  # type: ignore[misc]  # mypy does not read Gradio
+    """What a demo builds its tab in, to be rendered in the page: nobody asks for a configuration of its own."""
+
+    def get_config_file(self) -> Any:
+        return {}
+
+
+class Page(gr.Blocks):  # type: ignore[misc]
     """The page. Its configuration, and nothing else, has markers for what the browser translates."""
 
     catalog = i18n.Catalog(HOST)  # what `i18n.say` asks: all that the host and its demos know
     catalogs: Mapping[int, tuple[str, i18n.Catalog]] = {}  # by component: whose it is, and what that one knows
+    marks = i18n.Marks()
 
-    def get_config_file(self) -> Any:
-        config = super().get_config_file()
-        self.marks = i18n.mark(config, self.catalogs)
-        return config
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        if not any(error):
+            # Gradio asks twice more while it launches; what the page consists of, the most of the work, is final now
+            parts = {name: self.config[name] for name in ("page", "components", "dependencies", "layout")}
+            self.marks = i18n.mark(parts, self.catalogs)
+            self.default_config.get_config = lambda: parts
 
     def get_api_info(self, *args: Any, **kwargs: Any) -> Any:
         return i18n.unmark(super().get_api_info(*args, **kwargs), self.marks)
 
     def translations(self) -> gr.I18n:
-        """What the markers stand for: those of the configuration that Gradio asked for when the page was closed."""
+        """What the markers stand for."""
         return gr.I18n(**self.marks.entries)
 
 
@@ -174,7 +185,7 @@ def _build_tabs(plugin: Plugin, models: Models, handlers: Handlers, settings: Se
 def build_demo(demo: Demo[Any], handle: ModelHandle[Any]) -> gr.Blocks:
     """The demo's tab in a `gr.Blocks` of its own. Raises `PluginError`, leaving Gradio's context clean."""
     try:
-        with gr.Blocks(analytics_enabled=False) as blocks:
+        with Draft(analytics_enabled=False) as blocks:
             demo.build(handle)
             if Context.root_block is not blocks:  # a nested Blocks failed inside and the plugin swallowed it
                 raise RuntimeError("a gr.Blocks inside the tab failed")
@@ -189,7 +200,7 @@ def build_demo(demo: Demo[Any], handle: ModelHandle[Any]) -> gr.Blocks:
 def adopt(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str]) -> None:
     """Make a demo's events the host's: prefixed API names, guarded handlers, ids that no other demo has.
 
-    The one place that touches what Gradio does not document (`Blocks.fns`, `Blocks.renderables`); after
+    Here and in `Page` alone is touched what Gradio does not document (`Blocks.fns`, `Blocks.renderables`); after
     `.render()` equal API names would get suffixes that depend on the order of plugins, and two demos that use
     `@gr.render` would share an id.
     """

@@ -211,7 +211,7 @@ def built_in() -> App:
 def shown(app: App, tab: Tab) -> set[str]:
     """The texts of a tab, as the page has them before anybody clicks."""
     assert tab.blocks is not None
-    config = super(type(app.blocks), app.blocks).get_config_file()
+    config = i18n.unmark(app.blocks.config, app.blocks.marks)
     ids = [id for id, (owner, _) in app.blocks.catalogs.items() if owner == tab.name]
     texts = {text.strip() for text in i18n.texts(config, ids)}
     return {text for text in texts if not NUMBERS.fullmatch(text)} - SYMBOLS
