@@ -15,12 +15,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, cast
 
 from demo_app.api import InputError
 
 ENCODINGS = ("utf-8-sig", "gb18030")  # the first reads UTF-8 with and without a byte order mark
+SEPARATORS = (",", ";", "\t")  # spreadsheets write a semicolon where the comma is a decimal point; the first one wins
 MAX_BYTES = 200 * 2**20  # unpacked: more is no table of sentences, or an archive made to fill the memory
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _WHOLE = re.compile(r"-?\d{1,18}")
@@ -48,8 +50,8 @@ def read_csv(
     """The rows of a CSV file, packed by gzip or not, or of its bytes, called `name` in what is said about them.
 
     Columns are found whatever their capitals and the spaces around them: spreadsheets write "Text " where a program
-    writes "text", and nobody means two things by that. The very name wins over another spelling of it. No more is read
-    than `max_rows` rows and one.
+    writes "text", and nobody means two things by that. The very name wins over another spelling of it. Semicolons or
+    tabs may stand for the commas, if the header has them. No more is read than `max_rows` rows and one.
 
     Raises `InputError` for a file that is no CSV or is encoded otherwise, that lacks a wanted column or has it twice,
     that has no rows, more than `max_rows`, or more than `max_bytes` when unpacked.
@@ -60,7 +62,7 @@ def read_csv(
             try:
                 _check_kind(file, name)
                 lines = _lines(io.TextIOWrapper(file, encoding, newline=""))
-                return _parse(csv.reader(lines), wanted, optional, name, max_rows)
+                return _parse(_cells(lines, (*wanted, *optional)), wanted, optional, name, max_rows)
             except UnicodeDecodeError:
                 continue
             except (OSError, EOFError) as error:  # of gzip, in the midst of it
@@ -119,6 +121,17 @@ def _lines(file: io.TextIOWrapper) -> Iterator[str]:
         if len(line) > _LONGEST:
             raise csv.Error(f"a line of more than {_LONGEST:,} characters")
         yield line
+
+
+def _cells(lines: Iterator[str], wanted: Sequence[str]) -> Iterator[list[str]]:
+    """The lines, cut where the header says: by the separator that gives it the most of the wanted columns."""
+    header = next(lines, "")
+    names = {column.casefold() for column in wanted}
+
+    def found(separator: str) -> int:
+        return sum(cell.strip().casefold() in names for cell in next(csv.reader([header], delimiter=separator), []))
+
+    return csv.reader(chain([header], lines), delimiter=max(SEPARATORS, key=found))
 
 
 def _parse(

@@ -67,6 +67,16 @@ def test_a_table_is_read_in_its_usual_encodings_packed_or_not(tmp_path: Path, da
         assert table.rows == ROWS
 
 
+@pytest.mark.parametrize("separator", [";", "\t"], ids=["semicolon", "tab"])
+def test_the_header_says_what_separates_the_cells(separator: str) -> None:
+    content = CONTENT.replace("好, 的", "好; 的 \t").replace(",", separator)
+    table = read_csv(content.encode(), ("text",), optional=("label",))
+    assert table.columns == ["text", "label", "more"]
+    assert [row["text"] for row in table.rows] == ["好; 的 \t", "two\nlines"]
+    one_column = read_csv(f"text\none{separator} two, three\n".encode(), ("text",))
+    assert one_column.rows == [{"text": f"one{separator} two"}]  # as ever, where the header does not tell
+
+
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     write_csv(tmp_path / "t.csv", ["text"], [["a\r\nb"], ['"'], ["-0.5"]])
     assert [row["text"] for row in read_csv(tmp_path / "t.csv", ("text",)).rows] == ["a\r\nb", '"', "-0.5"]
