@@ -9,7 +9,7 @@ import mmap
 import re
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -81,6 +81,25 @@ def read(path: Path) -> dict[str, Tensor]:
     mapped = zipfile.is_zipfile(path)  # torch wrote no archives before version 1.6
     tensors: dict[str, Tensor] = torch.load(path, weights_only=True, mmap=mapped, map_location="cpu")
     return tensors
+
+
+def renamed(tensors: Mapping[str, Tensor], rules: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
+    """The tensors under other names: of each, what the (regular expression, replacement) of all rules make in turn.
+
+    Raises `DemoError` where two names become one.
+
+    >>> list(renamed({"h.0.mlp.weight": torch.ones(2)}, [(r"^h\\.", "layers."), ("mlp", "feed_forward")]))
+    ['layers.0.feed_forward.weight']
+    """
+    ours: dict[str, Tensor] = {}
+    for published, tensor in tensors.items():
+        name = published
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)
+        if name in ours:
+            raise DemoError(f"This checkpoint cannot be read here: it has {name} twice; choose another.")
+        ours[name] = tensor
+    return ours
 
 
 def save(folder: Path, network: nn.Module, config: Any) -> None:

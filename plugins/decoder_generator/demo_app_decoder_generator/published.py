@@ -17,9 +17,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
 from demo_app import DemoError
+from demo_app.nn import weights
 from demo_app_decoder_generator.model import Config
 
-# Published name -> ours, in turn, after the prefixes "transformer." and "model." are taken off
+# Published name -> ours, in turn
+PREFIX = (r"^(transformer|model)\.", "")
 GPT2 = (
     (r"^wte\.", "token_embedding."),
     (r"^wpe\.", "positions."),
@@ -99,16 +101,14 @@ def renamed(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
     GPT-2's matrices are windows on the file, turned; Llama's queries, keys and values are copied into one matrix.
     Raises `DemoError` where two names would become one.
     """
-    ours: dict[str, Tensor] = {}
-    for published, tensor in tensors.items():
-        if MASKS.search(published) or published == "lm_head.weight":  # triangles; the embedding once more
-            continue
-        name = re.sub(r"^(transformer|model)\.", "", published)
-        turned = tensor.T if kind == "gpt2" and TRANSPOSED.search(name) else tensor
-        for pattern, replacement in GPT2 if kind == "gpt2" else LLAMA:
-            name = re.sub(pattern, replacement, name)
-        _demand(name not in ours, f"it has {name} twice")
-        ours[name] = turned
+    ours = weights.renamed(
+        {
+            name: tensor.T if kind == "gpt2" and TRANSPOSED.search(name) else tensor
+            for name, tensor in tensors.items()
+            if not MASKS.search(name) and name != "lm_head.weight"  # triangles; the embedding once more
+        },
+        (PREFIX, *(GPT2 if kind == "gpt2" else LLAMA)),
+    )
     for joined, parts in JOINED.items() if kind != "gpt2" else ():
         for first in [name for name in ours if parts[0] in name]:
             pieces = [ours.pop(first.replace(parts[0], part), None) for part in parts]

@@ -9,7 +9,6 @@ digits; ours stay in order.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from demo_app import DemoError
+from demo_app.nn import weights
 from demo_app_image_text_fusion.model import Config, Modality
 
 LAYER = (
@@ -98,16 +98,10 @@ def renamed(tensors: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
     words = left.pop(f"{TEXT}.position_embeddings.weight")  # (T, D)
     first = left.pop("vilt.embeddings.cls_token")[0, 0]  # (D,)
     left.pop(f"{TEXT}.position_ids", None)
-    ours = {
+    return weights.renamed(left, LAYER) | {
         "extractors.text.positions": words + sentences[0],
         "extractors.text.kind": kinds[0].clone(),
         "extractors.image.positions": places[1:].unflatten(0, grid).clone(),
         "extractors.image.kind": kinds[1].clone(),
         "extractors.image.extra": torch.stack((first, places[0])),
     }
-    for published, tensor in left.items():
-        name = published
-        for pattern, replacement in LAYER:
-            name = re.sub(pattern, replacement, name)
-        ours[name] = tensor
-    return ours

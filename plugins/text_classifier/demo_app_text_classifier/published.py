@@ -6,7 +6,6 @@ DistilBERT (Sanh et al. 2019, https://arxiv.org/abs/1910.01108) with its classif
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 
 from demo_app import DemoError
+from demo_app.nn import weights
 from demo_app_text_classifier.model import Config
 
 # Published name -> ours, in turn; a layer's prefix comes first
@@ -97,14 +97,7 @@ def renamed(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
     BERT adds a vector for the first or the second sentence to every token. There is only the first here, so its vector
     goes into the table of positions. The pooler, which belongs to BERT's pre-training, is left out.
     """
-    rules = (*(DISTILBERT if kind == "distilbert" else BERT), *EMBEDDINGS)
-    ours: dict[str, Tensor] = {}
-    for published, tensor in tensors.items():
-        name = published
-        for pattern, replacement in rules:
-            name = re.sub(pattern, replacement, name)
-        _demand(name not in ours, f"it has {name} twice")
-        ours[name] = tensor
+    ours = weights.renamed(tensors, (*(DISTILBERT if kind == "distilbert" else BERT), *EMBEDDINGS))
     if kind == "bert":
         types = ours.pop(TOKEN_TYPES, None)
         if types is not None and "positions.weight" in ours:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from demo_app import DemoError
+from demo_app.nn import weights
 from demo_app_translator.model import Config
 
 RULES = (  # published name -> ours, in turn
@@ -82,13 +83,7 @@ def config_of(fields: Mapping[str, Any], vocabulary: Mapping[str, int]) -> Confi
 
 def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Published names to ours. The decoder's queries, keys and values become one matrix, the embedding's names two."""
-    ours: dict[str, Tensor] = {}
-    for published, tensor in tensors.items():
-        name = published
-        for pattern, replacement in RULES:
-            name = re.sub(pattern, replacement, name)
-        _demand(name not in ours, f"it has {name} twice")
-        ours[name] = tensor
+    ours = weights.renamed(tensors, RULES)
     embeddings = [ours.pop(name) for name in EMBEDDINGS if name in ours]
     _demand(bool(embeddings), "it has no embedding")
     ours["source_embedding.weight"] = ours["target_embedding.weight"] = embeddings[0]
