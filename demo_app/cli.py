@@ -19,7 +19,7 @@ from demo_app.api import Checkpoint, Demo, DemoError
 from demo_app.commands import add_options
 from demo_app.machine import prepare_environment
 from demo_app.models import where
-from demo_app.plugins import Plugin, PluginError, load_plugins
+from demo_app.plugins import Plugin, PluginError, find_demo, load_plugins
 from demo_app.settings import Settings, SettingsError, parse_bytes, parse_checkpoints, parse_names
 from demo_app.tuning.recipe import STRATEGIES, Recipe
 
@@ -275,13 +275,11 @@ def _download(args: argparse.Namespace) -> int:
 
 def _wanted(targets: Sequence[str], settings: Settings) -> list[tuple[Demo[Any], Checkpoint]]:
     """The checkpoints that are named as DEMO or DEMO/CHECKPOINT; all of them where none is."""
-    demos = {demo.name: demo for plugin in load_plugins(settings) for demo in plugin.demos}
+    plugins = load_plugins(settings)
     wanted: list[tuple[Demo[Any], Checkpoint]] = []
-    for target in targets or demos:
+    for target in targets or [demo.name for plugin in plugins for demo in plugin.demos]:
         name, _, one = target.partition("/")
-        if name not in demos:
-            raise SettingsError(f"there is no demo {name!r}; there are: {', '.join(sorted(demos)) or 'none'}.")
-        demo = demos[name]
+        _, demo = find_demo(plugins, name)
         chosen = demo.checkpoint(one) if one else None
         wanted += [(demo, checkpoint) for checkpoint in ([chosen] if chosen else demo.checkpoints)]
     return wanted

@@ -14,7 +14,7 @@ import re
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError
 from pathlib import Path
@@ -98,18 +98,22 @@ def load_plugins(settings: Settings) -> list[Plugin]:
     return plugins
 
 
+def find_demo(plugins: Iterable[Plugin], name: str) -> tuple[Plugin, Demo[Any]]:
+    """The demo of that name, and its plugin. Raises `SettingsError` that names those there are."""
+    demos = {demo.name: (plugin, demo) for plugin in plugins for demo in plugin.demos}
+    if name not in demos:
+        raise SettingsError(f"there is no demo {name!r}; there are: {', '.join(sorted(demos)) or 'none'}.")
+    return demos[name]
+
+
 def add_checkpoint(plugins: Sequence[Plugin], name: str, folder: Path) -> list[Plugin]:
     """The plugins, with a checkpoint in a folder offered by the demo of that name; it is called as the folder.
 
     Raises `SettingsError` when there is no such demo or folder, or the demo has a checkpoint of that name.
     """
-    owner = next((plugin for plugin in plugins if name in {demo.name for demo in plugin.demos}), None)
-    if owner is None:
-        known = ", ".join(demo.name for plugin in plugins for demo in plugin.demos) or "none"
-        raise SettingsError(f"there is no demo {name!r} for the checkpoint {folder}; the demos are: {known}.")
+    owner, demo = find_demo(plugins, name)
     if not folder.is_dir():
         raise SettingsError(f"the checkpoint {folder} is no folder; name the one that was trained.")
-    demo = next(demo for demo in owner.demos if demo.name == name)
     files = tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
     folder = folder.resolve()
     try:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from demo_app.api import Checkpoint, Demo, DemoError
-from demo_app.plugins import Plugin, load_plugins
+from demo_app.plugins import Plugin, find_demo, load_plugins
 from demo_app.repository import Files, join_header, size, split_header
 from demo_app.settings import Settings, SettingsError
 
@@ -99,15 +99,10 @@ def _find(target: str, settings: Settings) -> tuple[Plugin, Demo[Any], Checkpoin
             f"{target!r} names no checkpoint; write DEMO/CHECKPOINT, or DEMO=FOLDER for one of your own."
         )
     own = ((name, Path(folder)),) if equals else ()
-    plugins = load_plugins(replace(settings, checkpoints=own))
-    for plugin in plugins:
-        for demo in plugin.demos:
-            if demo.name == name:
-                checkpoint = demo.checkpoints[-1] if equals else demo.checkpoint(folder)
-                assert checkpoint is not None
-                return plugin, demo, checkpoint, bool(equals)
-    known = ", ".join(sorted(demo.name for plugin in plugins for demo in plugin.demos)) or "none"
-    raise SettingsError(f"there is no demo {name!r}; there are: {known}.")
+    plugin, demo = find_demo(load_plugins(replace(settings, checkpoints=own)), name)
+    checkpoint = demo.checkpoints[-1] if equals else demo.checkpoint(folder)
+    assert checkpoint is not None
+    return plugin, demo, checkpoint, bool(equals)
 
 
 def plain_files(folder: Path) -> dict[str, Path]:

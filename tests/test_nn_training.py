@@ -1,4 +1,4 @@
-"""What trainings need beside the loop: a part held out, groups of parameters, dropout from bytes."""
+"""What trainings need beside the loop: a part held out, groups of parameters, scores, dropout from bytes."""
 
 from __future__ import annotations
 
@@ -50,3 +50,13 @@ def test_all_dropout_of_a_network_is_from_bytes_then_and_it_computes_the_same_in
     assert sum(isinstance(module, training.ByteDropout) for module in layer.modules()) > 0
     assert layer.attention.dropout == 0.0
     torch.testing.assert_close(layer(x, mask)[0], before)
+
+
+def test_scores_are_those_counted_by_hand() -> None:
+    said, wanted = torch.tensor([0, 0, 1, 1, 1, 0]), torch.tensor([0, 0, 0, 1, 1, 1])
+    found = training.scores(said, wanted, ["a", "b", "none of these"])
+    assert found["confusion"] == [[2, 1, 0], [1, 2, 0], [0, 0, 0]]
+    assert found["accuracy"] == pytest.approx(4 / 6, abs=1e-5)
+    assert found["most_frequent"] == 0.5
+    assert found["by_class"]["a"] == {"precision": 0.6667, "recall": 0.6667, "f1": 0.6667, "examples": 3}
+    assert found["by_class"]["none of these"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "examples": 0}

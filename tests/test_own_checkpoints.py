@@ -91,7 +91,7 @@ def test_a_half_of_a_pair_says_how_to_write_one(text: str) -> None:
 @pytest.mark.parametrize(
     ("demo", "folder", "reason"),
     [
-        ("raeder", "mine", "the demos are: reader"),
+        ("raeder", "mine", "there are: reader"),
         ("reader", "nowhere", "is no folder"),
         ("reader", "theirs", "theirs"),
     ],

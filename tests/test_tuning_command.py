@@ -95,7 +95,7 @@ def test_forgetting_is_measured_on_examples_that_one_brings(topics: Path, tmp_pa
     ("arguments", "sentence", "code"),
     [
         (["translator", "--strategy", "freeze"], "cannot be fine-tuned here; those that can: image_text_fusion,", 1),
-        (["nothing", "--strategy", "freeze"], "there is no demo 'nothing'; those that can be fine-tuned:", 2),
+        (["nothing", "--strategy", "freeze"], "there is no demo 'nothing'; there are: ", 2),
         (["text_classifier/none", "--strategy", "freeze"], "has no checkpoint 'none'; choose one of: sst2", 1),
         (["text_classifier", "--strategy", "magic"], "there is no strategy 'magic'; there are: freeze,", 2),
         (["text_classifier", "--strategy", "layers"], "wants the names of layers", 1),

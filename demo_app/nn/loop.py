@@ -131,6 +131,11 @@ def processes(device: str | None = None) -> Iterator[Process]:
         torch.distributed.destroy_process_group()
 
 
+def in_half(precision: str, network: nn.Module, process: Process) -> bool:
+    """Whether to compute in bfloat16: fp32, bf16, or auto, which is what is faster for the first process."""
+    return precision == "bf16" or (precision == "auto" and process.agreed(faster_in_half(network, process.device)))
+
+
 def faster_in_half(network: nn.Module, device: torch.device) -> bool:
     """Whether training in bfloat16 takes clearly less time: so on GPUs, and for large layers on CPUs with AMX.
 

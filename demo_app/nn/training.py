@@ -1,10 +1,10 @@
-"""What trainings here need beside the loop: a part held out, groups of parameters, dropout that takes no time."""
+"""What trainings need beside the loop: a part held out, groups of parameters, scores, dropout that takes no time."""
 
-# N examples
+# N examples, C classes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -34,6 +34,31 @@ def decayed(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dic
         {"params": [p for p in all_of_them if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in all_of_them if p.ndim < 2], "weight_decay": 0.0},
     ]
+
+
+def scores(said: Tensor, wanted: Tensor, labels: Sequence[str]) -> dict[str, Any]:
+    """How good answers are, of classes (N,) that were said and wanted, both numbers of `labels`.
+
+    accuracy; most_frequent, that of who always says the most frequent class; by_class: precision, recall, f1 and number
+    of examples of each label; confusion, with a row for what each is and a column for what was said.
+    """
+    C = len(labels)
+    confusion = torch.zeros(C, C, dtype=torch.long)
+    confusion.index_put_((wanted, said), torch.ones(len(said), dtype=torch.long), accumulate=True)
+    right, there, named = confusion.diagonal(), confusion.sum(1), confusion.sum(0)  # (C,)
+    by_class = {}
+    for place, label in enumerate(labels):
+        precision = right[place].item() / max(1, named[place].item())
+        recall = right[place].item() / max(1, there[place].item())
+        f1 = 2 * precision * recall / max(1e-9, precision + recall)
+        scores = {"precision": precision, "recall": recall, "f1": f1, "examples": there[place].item()}
+        by_class[label] = {name: round(value, 4) for name, value in scores.items()}
+    return {
+        "accuracy": round(right.sum().item() / len(said), 5),
+        "most_frequent": round(there.max().item() / len(said), 5),
+        "by_class": by_class,
+        "confusion": confusion.tolist(),
+    }
 
 
 class ByteDropout(nn.Module):

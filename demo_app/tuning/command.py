@@ -13,7 +13,7 @@ from demo_app import hub
 from demo_app.api import Demo, DemoError
 from demo_app.commands import chosen
 from demo_app.nn import loop
-from demo_app.plugins import load_plugins
+from demo_app.plugins import find_demo, load_plugins
 from demo_app.repository import check_folder
 from demo_app.settings import Settings, SettingsError
 from demo_app.tuning.card import write_card
@@ -102,14 +102,12 @@ def recipe_of(args: argparse.Namespace, strategy: str) -> Recipe:
 
 def find_base(target: str, settings: Settings) -> Base:
     """DEMO, DEMO/CHECKPOINT or DEMO=FOLDER. Raises `SettingsError` or `DemoError` for what is not there."""
-    demos = {demo.name: demo for plugin in load_plugins(settings) for demo in plugin.demos}
+    plugins = load_plugins(settings)
     name, equals, folder = target.partition("=")
     name, _, wanted = (name, "", "") if equals else target.partition("/")
-    able = ", ".join(sorted(known for known, demo in demos.items() if demo.tuner is not None)) or "none"
-    if name not in demos:
-        raise SettingsError(f"there is no demo {name!r}; those that can be fine-tuned: {able}.")
-    demo = demos[name]
+    _, demo = find_demo(plugins, name)
     if demo.tuner is None:
+        able = ", ".join(sorted(d.name for plugin in plugins for d in plugin.demos if d.tuner is not None)) or "none"
         raise DemoError(f"{demo.title} cannot be fine-tuned here; those that can: {able}.")
     if equals:
         if not (Path(folder) / "config.json").is_file():

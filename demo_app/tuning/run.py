@@ -242,9 +242,7 @@ def tune(
     plan = plan_of(tuner, network, recipe, new_head=labels != had)
     network.to(process.device)  # LoRA has added to it
     listener.planned(plan)
-    half = recipe.precision == "bf16" or (
-        recipe.precision == "auto" and process.agreed(loop.faster_in_half(network, process.device))
-    )
+    half = loop.in_half(recipe.precision, network, process)
     read = Stage(lambda *state: tuner.read(model, state), ())
     feed = _Feed(network, read, parts, recipe, process, half)
 
@@ -289,7 +287,7 @@ def tune(
     result = Result(
         strategy=recipe.strategy,
         labels=labels,
-        **_scores(said.argmax(1), classes[left], labels),
+        **training.scores(said.argmax(1), classes[left], labels),
         forgetting=_forgotten(tuner, model, had, labels, network, asked, recipe),
         trained=plan.trained if recipe.strategy != "gradual" else plan.parameters,
         parameters=sum(p.numel() for p in network.parameters()),
@@ -327,27 +325,6 @@ def _until(stop: Callable[[], bool], minutes: float) -> Callable[[], bool]:
 def _best_epoch(outcome: Outcome) -> int:
     ranks = [(found["accuracy"], -found["loss"]) for found in outcome.measured]
     return ranks.index(max(ranks)) + 1 if ranks else 0
-
-
-def _scores(said: Tensor, wanted: Tensor, labels: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, scores by class and confusions, of classes (N,) that were said and wanted."""
-    C = len(labels)
-    confusion = torch.zeros(C, C, dtype=torch.long)
-    confusion.index_put_((wanted, said), torch.ones(len(said), dtype=torch.long), accumulate=True)
-    right, there, named = confusion.diagonal(), confusion.sum(1), confusion.sum(0)  # (C,)
-    by_class = {}
-    for place, label in enumerate(labels):
-        precision = right[place].item() / max(1, named[place].item())
-        recall = right[place].item() / max(1, there[place].item())
-        f1 = 2 * precision * recall / max(1e-9, precision + recall)
-        scores = {"precision": precision, "recall": recall, "f1": f1, "examples": there[place].item()}
-        by_class[label] = {name: round(value, 4) for name, value in scores.items()}
-    return {
-        "accuracy": round(right.sum().item() / len(said), 5),
-        "most_frequent": round(there.max().item() / len(said), 5),
-        "by_class": by_class,
-        "confusion": confusion.tolist(),
-    }
 
 
 @dataclass(frozen=True)

@@ -153,14 +153,13 @@ def fit(corpus: Corpus, config: Config, recipe: Recipe, out: Path, process: loop
     network.to(process.device)
     windows = Windows(corpus.ids, corpus.poems, corpus.tokenizer, recipe)
     held_out = corpus.held_out[:: max(1, len(corpus.held_out) // 500)]  # on the way; all of them at the end
-    trial = recipe.precision == "auto" and process.agreed(loop.faster_in_half(network, process.device))
     course = loop.Course(
         epochs=-(-recipe.steps // recipe.evaluate_every),
         steps=recipe.steps,
         warmup=recipe.warmup,
         fall="linear",
         average=recipe.average,
-        half=trial or recipe.precision == "bf16",
+        half=loop.in_half(recipe.precision, network, process),
         watch="nats",
         seed=recipe.seed,
     )

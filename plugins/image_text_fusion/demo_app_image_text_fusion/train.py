@@ -29,12 +29,15 @@ from torch import Tensor
 from demo_app import InputError
 from demo_app.commands import add_options, chosen, find_checkpoint, option, report
 from demo_app.nn import loop, training
+from demo_app.tuning import tuner
+from demo_app.tuning.data import Example
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
 from demo_app_image_text_fusion.model import Config, Fusion, Modality
 from demo_app_image_text_fusion.pairs import Pair, opened, read_pairs
 from demo_app_image_text_fusion.preparing import scaled, squared
 from demo_app_image_text_fusion.texts import encode, silence, word_tokenizer
+from demo_app_image_text_fusion.tuner import PairTuner
 
 logger = logging.getLogger(__name__)
 MOST = 40  # tokens of a text
@@ -151,34 +154,19 @@ def fit(
     return network.requires_grad_(False)
 
 
-def by_class(predicted: Tensor, wanted: Tensor, labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Precision and recall of each class, and its examples."""
-    table = {}
-    for place, label in enumerate(labels):
-        right = int(((predicted == place) & (wanted == place)).sum())
-        said, there = int((predicted == place).sum()), int((wanted == place).sum())
-        table[label] = {
-            "precision": round(right / max(1, said), 4),
-            "recall": round(right / max(1, there), 4),
-            "examples": there,
-        }
-    return table
-
-
 def begin(
     options: argparse.Namespace, texts: Sequence[str], labels: tuple[str, ...], base: Answerer | None
 ) -> tuple[Fusion, Tokenizer]:
-    """A new network, or that of `base` with a new head where its answers are others."""
+    """A new network, or that of `base` with the words of the texts, and a new head where its answers are others."""
     torch.manual_seed(options.seed)
     if base is not None:
-        config = replace(base.config, labels=labels, dropout=options.dropout)
-        network = Fusion(config)
-        own = network.state_dict()
-        known = {n: t for n, t in base.network.state_dict().items() if n in own and own[n].shape == t.shape}
-        if base.labels != labels:
-            known = {name: tensor for name, tensor in known.items() if not name.startswith(("head.", "read.2."))}
-        network.load_state_dict(own | known)
-        return network, base.tokenizer
+        given = Fusion(replace(base.config, dropout=options.dropout))
+        given.load_state_dict(base.network.state_dict())
+        ours, read = PairTuner(), [Example(label="", text=text) for text in texts]
+        model = ours.prepared(Answerer(given, base.tokenizer), read)
+        network = tuner.begin(ours, model, base.labels, labels)
+        assert isinstance(network, Fusion)
+        return network, model.tokenizer
     tokenizer = word_tokenizer(texts)
     side = options.size // options.patch
     config = Config(
@@ -230,9 +218,8 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         found = predict(network, tokenizer, held_out, senses)
         accuracy[senses] = round(scores(found, held_out.classes)["accuracy"], 4)
         if senses == "both":
-            table = by_class(found.argmax(1), held_out.classes, labels)
-    most = int(held_out.classes.bincount().max())
-    result: dict[str, object] = {**accuracy, "always_the_same": round(most / len(held_out), 4), "by_class": table}
+            detail = training.scores(found.argmax(1), held_out.classes, labels)
+    result: dict[str, object] = {**accuracy, "always_the_same": detail["most_frequent"], "by_class": detail["by_class"]}
     result |= {"trained_on": len(examples), "examples": len(held_out), "failed": len(problems)}
     (options.out / "metrics.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return result | {"seconds": round(time.perf_counter() - started, 1)}

@@ -57,7 +57,7 @@ def test_what_needs_both_is_learned_from_both_alone(
     assert result["both"] == 1.0
     assert result["image_only"] < 0.8
     assert result["text_only"] < 0.8
-    assert result["by_class"]["right"] == {"precision": 1.0, "recall": 1.0, "examples": 12}
+    assert result["by_class"]["right"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "examples": 12}
     answerer = Answerer.load(tmp_path / "out", "cpu")
     picture = Image.new("RGB", (50, 40), (200, 40, 40))
     found = answerer.ask(picture, ["a warm one", "cold indeed"]).argmax(1)
