@@ -83,8 +83,8 @@ class PairTuner(Tuner[Answerer]):
         """ids (T,) and mask (T,), T the same for all, and pixels (3, S, S) uint8."""
         most = model.text.places[0]
         ids, mask = encode(model.tokenizer, [example.text for example in examples], most)
-        ids = nn.functional.pad(ids, (0, most - ids.shape[1]))  # (N, T)
         mask = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
+        ids = nn.functional.pad(ids, (0, most - ids.shape[1]))  # (N, T)
         mask = nn.functional.pad(mask, (0, most - mask.shape[1]))
         pixels = [_pixels(model, opened(example, model.at_least)) for example in examples]
         return list(zip(ids, mask, pixels, strict=True))

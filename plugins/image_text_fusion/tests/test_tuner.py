@@ -43,6 +43,14 @@ def test_stage_by_stage_it_computes_what_the_whole_network_does(scenes: Answerer
     torch.testing.assert_close(whole.logits.softmax(-1), alone, atol=1e-4, rtol=1e-3)
 
 
+def test_texts_of_one_length_are_padded_too(scenes: Answerer, pairs: Data) -> None:
+    examples = [replace(pairs.examples[0], text=text) for text in ("is it red?", "is it blue?")]
+    state = TUNER.read(scenes, stages.collate(TUNER.encode(scenes, examples)))
+    for stage in scenes.network.stages():
+        state = stage(state)
+    torch.testing.assert_close(state[0].softmax(-1), TUNER.predict(scenes, examples), atol=1e-4, rtol=1e-3)
+
+
 def test_every_parameter_is_in_one_stage(scenes: Answerer) -> None:
     found = [id(parameter) for stage in scenes.network.stages() for parameter in stage.parameters]
     assert sorted(found) == sorted(id(parameter) for parameter in scenes.network.parameters())
