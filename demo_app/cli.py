@@ -65,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         dest="checkpoints",
         type=_checkpoint,
         action="append",
-        metavar="DEMO=FOLDER",
-        help="one of your own, for that demo's picker; may be given again",
+        metavar="[DEMO=]FOLDER",
+        help="one of your own, for the picker of that demo, or of the one on its card; may be given again",
     )
     run.add_argument("--preload", type=parse_names, metavar="NAMES", help="first (default), all, none, or demos")
     run.add_argument("--device", choices=("cuda", "mps", "cpu"))

@@ -21,7 +21,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Any
 
 Translations = Mapping[str, Mapping[str, str]]  # language -> English text -> the same in that language
@@ -97,7 +97,7 @@ class Catalog:
         return known.get(first.lower()) or known.get(first.lower().partition("-")[0])
 
 
-@lru_cache(maxsize=None)  # the host's own are in the catalog of every demo
+@cache  # the host's own are in the catalog of every demo
 def _pattern(text: str) -> re.Pattern[str]:
     """Of a text with places; a name that comes twice is the same both times."""
     parts, seen = _PLACE.split(text), set[str]()

@@ -28,7 +28,7 @@ from packaging.utils import canonicalize_name
 
 import demo_app
 from demo_app import hookspecs
-from demo_app.api import Checkpoint, Demo
+from demo_app.api import Checkpoint, Demo, DemoError
 from demo_app.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -109,11 +109,12 @@ def find_demo(plugins: Iterable[Plugin], name: str) -> tuple[Plugin, Demo[Any]]:
 def add_checkpoint(plugins: Sequence[Plugin], name: str, folder: Path) -> list[Plugin]:
     """The plugins, with a checkpoint in a folder offered by the demo of that name; it is called as the folder.
 
-    Raises `SettingsError` when there is no such demo or folder, or the demo has a checkpoint of that name.
+    Without a name, the demo is the one that the folder's card names. Raises `SettingsError` when there is no such demo
+    or folder, or the demo has a checkpoint of that name.
     """
-    owner, demo = find_demo(plugins, name)
     if not folder.is_dir():
-        raise SettingsError(f"the checkpoint {folder} is no folder; name the one that was trained.")
+        raise SettingsError(f"the checkpoint {folder} is no folder; name the one that was trained, as DEMO=FOLDER.")
+    owner, demo = find_demo(plugins, name or _demo_on_card(folder))
     files = tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
     folder = folder.resolve()
     try:
@@ -123,6 +124,19 @@ def add_checkpoint(plugins: Sequence[Plugin], name: str, folder: Path) -> list[P
         raise SettingsError(str(error)) from None
     demos = tuple(more if other is demo else other for other in owner.demos)
     return [replace(plugin, demos=demos) if plugin is owner else plugin for plugin in plugins]
+
+
+def _demo_on_card(folder: Path) -> str:
+    """The demo that `demo-app finetune` trained the checkpoint for. Raises `SettingsError` where no card says so."""
+    from demo_app.repository import split_header
+
+    try:
+        fields, _ = split_header((folder / "README.md").read_text("utf-8"))
+    except (OSError, UnicodeError, DemoError):
+        fields = {}
+    if not fields.get("demo"):
+        raise SettingsError(f"no card in {folder} says which demo its checkpoint is for; write DEMO=FOLDER.")
+    return str(fields["demo"])
 
 
 def find_plugins(settings: Settings) -> list[Plugin]:

@@ -52,11 +52,13 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def parse_checkpoints(text: str) -> tuple[tuple[str, Path], ...]:
-    """Demo and folder of each in "text_classifier=my_model, ..."."""
+    """Demo and folder of each in "text_classifier=my_model, ..."; of a folder alone, whose card says the demo, ""."""
     pairs = []
     for part in parse_names(text):
         demo, sign, folder = part.partition("=")
-        if not (demo.strip() and sign and folder.strip()):
+        if not sign:
+            demo, folder = "", part
+        elif not (demo.strip() and folder.strip()):
             raise SettingsError(f"{part!r} names no checkpoint; write DEMO=FOLDER.")
         pairs.append((demo.strip(), Path(folder.strip())))
     return tuple(pairs)
@@ -86,7 +88,7 @@ class Settings:
     only: tuple[str, ...] = _setting((), parse_names, "plugins to use, by name, comma-separated; others are disabled")
     disable: tuple[str, ...] = _setting((), parse_names, "plugins not to import, by name, comma-separated")
     checkpoints: tuple[tuple[str, Path], ...] = _setting(
-        (), parse_checkpoints, "checkpoints of your own, DEMO=FOLDER, comma-separated"
+        (), parse_checkpoints, "checkpoints of your own, DEMO=FOLDER or FOLDER, comma-separated"
     )
     strict: bool = _setting(False, parse_flag, "1: the first plugin that fails stops the start")
     preload: tuple[str, ...] = _setting(

@@ -82,7 +82,7 @@ def test_the_variable_and_the_option_read_the_same(tmp_path: Path) -> None:
     assert Settings.from_env({"DEMO_APP_CHECKPOINTS": text}).checkpoints == pairs
 
 
-@pytest.mark.parametrize("text", ["reader", "=folder", "reader="])
+@pytest.mark.parametrize("text", ["=folder", "reader="])
 def test_a_half_of_a_pair_says_how_to_write_one(text: str) -> None:
     with pytest.raises(SettingsError, match="DEMO=FOLDER"):
         parse_checkpoints(text)
@@ -107,8 +107,23 @@ def test_what_cannot_be_offered_stops_the_start(
 
 
 def test_the_command_line_refuses_what_is_no_pair() -> None:
-    done = demo_app("run", "--checkpoint", "reader")
+    done = demo_app("run", "--checkpoint", "reader=")
     assert (done.returncode, "DEMO=FOLDER" in done.stderr) == (2, True)
+
+
+def test_a_folder_alone_goes_to_the_demo_on_its_card(plugins: Any, reader: Path) -> None:
+    settings = Settings(plugins_dir=plugins.path, checkpoints=parse_checkpoints(str(reader)))
+    for card in (None, "# mine", "---\nlicense: mit\n---\n", "---\n[\n---\n"):
+        if card is not None:
+            (reader / "README.md").write_text(card)
+        with pytest.raises(SettingsError, match=r"no card in .* says which demo .*; write DEMO=FOLDER"):
+            load_plugins(settings)
+    (reader / "README.md").write_text("---\ndemo: raeder\n---\n")
+    with pytest.raises(SettingsError, match="there are: reader"):
+        load_plugins(settings)
+    (reader / "README.md").write_text("---\ndemo: reader\n---\n")
+    (demo,) = (demo for plugin in load_plugins(settings) for demo in plugin.demos)
+    assert demo.checkpoints[-1].name == "mine"
 
 
 def ask(url: str, action: str, *data: Any, session: str = "me") -> Any:

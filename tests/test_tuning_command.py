@@ -48,7 +48,7 @@ def test_a_checkpoint_with_its_card_is_what_the_page_can_use(
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["strategy"] == "freeze"
     assert metrics["accuracy"] > metrics["most_frequent"]
-    plugins = load_plugins(Settings(plugins_dir=ROOT / "plugins", checkpoints=(("text_classifier", out),)))
+    plugins = load_plugins(Settings(plugins_dir=ROOT / "plugins", checkpoints=(("", out),)))
     demo = next(demo for plugin in plugins for demo in plugin.demos if demo.name == "text_classifier")
     model = demo.load(demo.checkpoints[-1].folder, "cpu")
     assert set(model.labels) == {row["label"] for row in csv.DictReader(topics.open(encoding="utf-8-sig"))}

@@ -32,7 +32,7 @@ def write_card(
     fields = _base_fields(base_folder)
     header: dict[str, Any] = {name: fields[name] for name in ("license", "language", "pipeline_tag") if name in fields}
     header |= {"base_model": base_on_hub} if base_on_hub else {}
-    header |= {"library_name": "demo-app", "tags": ["demo-app", "fine-tuned"]}
+    header |= {"library_name": "demo-app", "demo": demo, "tags": ["demo-app", "fine-tuned"]}
     (folder / "README.md").write_text(
         join_header(header, _body(folder.name, demo, base, data, recipe, result)), "utf-8"
     )
