@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"demo-app: {error}\n")
         return 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt:
-        sys.stderr.write("\ndemo-app: stopped; what was fetched whole is kept.\n")
+        sys.stderr.write("\ndemo-app: stopped; give the same command again to go on.\n")
         return 130
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,65 @@ def test_forgetting_is_measured_on_examples_that_one_brings(topics: Path, tmp_pa
     assert json.loads((out / "metrics.json").read_text())["forgetting"]["examples"] == 2
 
 
+def test_examples_of_another_task_measure_no_forgetting(
+    topics: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--original", topics, "--strategy", "freeze", "--epochs", "1"]
+    assert finetune("text_classifier", "--data", topics, *options, "--out", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "None of the examples of the original task has a class of the checkpoint (negative, positive; theirs" in said
+
+
+def test_a_strategy_that_cannot_be_is_told_before_any_is_tried(
+    topics: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--strategy", "freeze,layers", "--layers", "nothing.*", "--epochs", "1"]
+    assert finetune("text_classifier", "--data", topics, *options, "--out", tmp_path / "out") == 1
+    assert "no layer matches 'nothing.*'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_learned(
+    topics: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert finetune("text_classifier", "--data", topics, "--strategy", "freeze", "--out", topics / "out") == 1
+    said = capsys.readouterr().err
+    assert "out cannot be made (Not a directory); name another folder." in said
+    assert "step/s" not in said
+
+
+def test_a_strategy_is_tried_once_however_often_it_is_named(topics: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ["--strategy", "freeze,freeze", "--epochs", "1", "--out", out]
+    assert finetune("text_classifier", "--data", topics, *options) == 0
+    assert (out / "model.safetensors").is_file()
+
+
+def test_a_comparison_that_was_killed_goes_on_with_what_is_left(
+    topics: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["finetune", "text_classifier", "--data", str(topics), "--strategy", "freeze,full", *PLUGINS]
+    command += ["--out", str(out), "--epochs", "3", "--batch-size", "64"]
+    killed = subprocess.Popen([sys.executable, "-m", "demo_app", *command], stderr=subprocess.PIPE)
+    assert killed.stderr is not None
+    seen = b""
+    while b"full:" not in seen:
+        seen += killed.stderr.read(1)
+    killed.kill()
+    killed.communicate()
+    first = (out / "freeze" / "model.safetensors").stat().st_mtime_ns
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert "freeze is through already" in said
+    assert [line.split()[0] for line in said.split("strategy  accuracy")[1].splitlines()[1:3]] == ["freeze", "full"]
+    assert (out / "freeze" / "model.safetensors").stat().st_mtime_ns == first
+    assert (out / "full" / "README.md").is_file()
+    assert sorted(path.name for path in out.iterdir()) == ["freeze", "full"]
+    assert cli.main(command) == 1  # it is through, and is not written over
+    assert "is not empty" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence", "code"),
     [
@@ -103,6 +164,11 @@ def test_forgetting_is_measured_on_examples_that_one_brings(topics: Path, tmp_pa
         (["text_classifier", "--strategy", "freeze", "--upto", "head"], "leaves nothing to train", 1),
         (["text_classifier/distilbert_sst2", "--strategy", "full"], "run: demo-app download text_classifier/", 1),
         (["text_classifier=nowhere", "--strategy", "full"], "nowhere is no folder with a config.json", 1),
+        (["text_classifier", "--strategy", "freeze", "--seed", "9" * 20], "seed 9999", 1),
+        (["text_classifier", "--strategy", "freeze", "--minutes", "-1"], "minutes -1.0 is negative", 1),
+        (["text_classifier", "--strategy", "freeze", "--warmup", "7"], "warmup 7.0 is no share", 1),
+        (["text_classifier", "--strategy", "freeze", "--learning-rate", "nan"], "learning_rate nan is no rate", 1),
+        (["text_classifier", "--strategy", "freeze", "--dropout", "5"], "dropout 5.0 leaves nothing", 1),
         (["separable_conv", "--strategy", "full"], "cinema.csv has no column named 'image'", 1),
     ],
 )
@@ -131,7 +197,7 @@ def test_a_folder_of_another_architecture_is_named(
         ("a,x\nb,x\nc,x\nd,x\n", [], "All examples are of the class 'x'"),
         ("a,x\nb,y\n", [], "4 examples are needed at least, 2 of each class, and 2 can be used"),
         ("a,x\nb,x\nc,x\nd,y\n", [], "there is only one of 'y'"),
-        ("a,Joy\nb,joy\nc,x\nd,x\ne,joy\nf,Joy\n", [], "Do 'Joy' and 'joy' mean the same"),
+        ("a,Joy\nb,joy\nc,x\nd,x\ne,joy\nf,Joy\n", [], "Do 'Joy' and 'joy' mean the same? Say --same-labels"),
         ("a,\nb,\nc,\n", [], "row 1 has no label"),
     ],
 )

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from demo_app import hub
-from demo_app.api import Demo, DemoError
+from demo_app.api import Demo, DemoError, InputError
 from demo_app.commands import chosen
 from demo_app.nn import loop
 from demo_app.plugins import find_demo, load_plugins
 from demo_app.repository import check_folder
 from demo_app.settings import Settings, SettingsError
+from demo_app.tables import short
 from demo_app.tuning.card import write_card
 from demo_app.tuning.data import Data, check, read_data, summary
 from demo_app.tuning.recipe import STRATEGIES, Recipe
-from demo_app.tuning.run import Listener, Result, preview, tune
+from demo_app.tuning.run import Forgetting, Listener, Result, preview, tune
 
 STATE = "training.pt"  # in the folder of the new checkpoint: what a killed training goes on from
+THROUGH = "strategies.json"  # in DIR, while several are compared: those that are through
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +48,24 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     with loop.processes(args.device) as process:
         say = sys.stdout.write if process.first else lambda _: 0
         say(described(data))
+        if data.alike and data.same is None:
+            alike = " and ".join(repr(short(label)) for label in data.alike[0][:2])
+            raise InputError(f"Do {alike} mean the same? Say --same-labels if they do, else --no-same-labels.")
         check(data)
+        plans = [preview(tuner, base.folder, data.labels, recipe) for recipe in recipes]  # what is wrong is told now
+        if args.plan:
+            say("".join(f"\n{plan}\n" for plan in plans))
+            return
+        outs = {recipe.strategy: args.out / recipe.strategy if len(recipes) > 1 else args.out for recipe in recipes}
+        what = json.dumps([base.name, str(base.folder), list(map(asdict, recipes)), data.labels, len(data.examples)])
+        through = process.agreed(_prepare(outs, args, what) if process.first else [])
         results = []
         for recipe in recipes:
-            out = args.out / recipe.strategy if len(recipes) > 1 else args.out
-            if args.plan:
-                say(f"\n{preview(tuner, base.folder, data.labels, recipe)}\n")
+            out = outs[recipe.strategy]
+            if recipe.strategy in through:
+                say(f"\n{recipe.strategy} is through already\n")
+                results.append(_result(out))
                 continue
-            if process.first and not (out / STATE).is_file():
-                check_folder(out, force=args.force)
-                out.mkdir(parents=True, exist_ok=True)
             with loop.bar(recipe.strategy, shown=process.first) as shown:
                 listener = Listener(planned=lambda plan: _print_plan(say, plan), progress=shown)
                 result = tune(
@@ -72,11 +83,42 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
                     recipe=recipe,
                     result=result,
                 )
+                through.append(recipe.strategy)
+                if len(recipes) > 1:
+                    (args.out / THROUGH).write_text(json.dumps({"of": what, "through": through}), "utf-8")
             results.append(result)
             say(by_class(result))
-        if results:
-            say("\n" + table(list(results[0].row()), [list(result.row().values()) for result in results]))
-            say(f"\nwritten to {args.out}; now: demo-app run --checkpoint {base.demo.name}={out}\n")
+        if process.first:
+            (args.out / THROUGH).unlink(missing_ok=True)
+        say("\n" + table(list(results[0].row()), [list(result.row().values()) for result in results]))
+        say(f"\nwritten to {args.out}; now: demo-app run --checkpoint {base.demo.name}={out}\n")
+
+
+def _prepare(outs: Mapping[str, Path], args: argparse.Namespace, what: str) -> list[str]:
+    """Make the folders. Returns the strategies that are through, where the same command, `what`, was killed.
+
+    Raises `DemoError` for a folder that has files, but those of a killed training, or that cannot be made.
+    """
+    try:
+        before = json.loads((args.out / THROUGH).read_text("utf-8"))
+    except (OSError, ValueError):
+        before = {}
+    again = before.get("of") == what
+    for out in outs.values():
+        if not again and not (out / STATE).is_file():
+            check_folder(out, force=args.force)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DemoError(f"{out} cannot be made ({error.strerror}); name another folder.") from error
+    return list(before["through"]) if again else []
+
+
+def _result(folder: Path) -> Result:
+    """What is written there."""
+    facts = json.loads((folder / "metrics.json").read_text("utf-8"))
+    lost = facts.pop("forgetting")
+    return Result(**facts, forgetting=Forgetting(**lost) if lost else None)
 
 
 def _print_plan(say: Any, plan: Any) -> None:
@@ -91,7 +133,7 @@ def strategies(text: str) -> list[str]:
             raise SettingsError(f"there is no strategy {name!r}; there are: {', '.join(STRATEGIES)}.")
     if not names:
         raise SettingsError(f"name a strategy: {', '.join(STRATEGIES)}.")
-    return names
+    return list(dict.fromkeys(names))
 
 
 def recipe_of(args: argparse.Namespace, strategy: str) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,10 +44,19 @@ class Recipe:
                 raise InputError(f"{name} {getattr(self, name)} is too small; choose 1 or more.")
         if not 0 < self.held_out < 1:
             raise InputError(f"held_out {self.held_out} is no share; choose more than 0 and less than 1.")
-        if self.learning_rate < 0:
+        if not 0 <= self.learning_rate < math.inf:
             raise InputError(
-                f"learning_rate {self.learning_rate} is negative; choose more than 0, or 0 for the usual one."
+                f"learning_rate {self.learning_rate} is no rate; choose more than 0, or 0 for the usual one."
             )
+        for name in ("weight_decay", "minutes"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} {getattr(self, name)} is negative; choose 0 or more.")
+        if not 0 <= self.warmup <= 1:
+            raise InputError(f"warmup {self.warmup} is no share; choose from 0 to 1.")
+        if not self.dropout < 1:
+            raise InputError(f"dropout {self.dropout} leaves nothing; choose less than 1.")
+        if not -(2**31) <= self.seed < 2**31:
+            raise InputError(f"seed {self.seed} is too long; choose one of nine digits at most.")
 
     def steps(self, examples: int) -> int:
         """Of so many examples in all, if it does not end early."""

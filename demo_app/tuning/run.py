@@ -17,11 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demo_app import finetune
+from demo_app.api import InputError
 from demo_app.finetune import Plan
 from demo_app.nn import loop, stages, training
 from demo_app.nn.attention import MultiHeadAttention
 from demo_app.nn.loop import Course, Outcome, Process, Progress
 from demo_app.nn.stages import Row, Stage, State
+from demo_app.tables import short
 from demo_app.tuning.data import Data, Example, check
 from demo_app.tuning.recipe import Recipe
 from demo_app.tuning.tuner import Tuner, begin, is_head, with_old_head
@@ -347,6 +349,13 @@ def _asked(
 ) -> _Asked | None:
     """Examples with the checkpoint's own labels; where there are none, its own answers to what is held out."""
     known = [example for example in original or tuner.original(model) if example.label in had]
+    if original and not known:
+        written = list(dict.fromkeys(example.label for example in original))
+        own, theirs = (", ".join(short(label) for label in some[:5]) for some in (had, written))
+        raise InputError(
+            f"None of the examples of the original task has a class of the checkpoint ({own}; theirs: {theirs}); "
+            "name some that do."
+        )
     if known:
         wanted = torch.tensor([had.index(example.label) for example in known])
         return _Asked(known, wanted, tuner.predict(model, known).argmax(1), "labelled examples of its own task")
