@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, cast
 
@@ -27,6 +27,7 @@ MAX_BYTES = 200 * 2**20  # unpacked: more is no table of sentences, or an archiv
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _WHOLE = re.compile(r"-?\d{1,18}")
 _HEAD = 2**16
+_EMPTY = 1000  # lines that may stand before the header
 _LONGEST = 2**20  # characters of a line: csv itself would look at a line only once it has all of it
 
 
@@ -68,6 +69,11 @@ def read_csv(
             except (OSError, EOFError) as error:  # of gzip, in the midst of it
                 raise InputError(f"{name} cannot be read ({error}); check the file.") from error
             except csv.Error as error:
+                if "field limit" in str(error):
+                    raise InputError(
+                        f"{name} has a cell of more than {csv.field_size_limit():,} characters; shorten it, or close "
+                        "the quotation mark before it."
+                    ) from error
                 raise InputError(
                     f"{name} is not a CSV file that can be read ({error}); export it again as CSV."
                 ) from error
@@ -125,7 +131,7 @@ def _lines(file: io.TextIOWrapper) -> Iterator[str]:
 
 def _cells(lines: Iterator[str], wanted: Sequence[str]) -> Iterator[list[str]]:
     """The lines, cut where the header says: by the separator that gives it the most of the wanted columns."""
-    header = next(lines, "")
+    header = next((line for line in islice(lines, _EMPTY) if line.strip(",; \t\r\n")), "")
     names = {column.casefold() for column in wanted}
 
     def found(separator: str) -> int:

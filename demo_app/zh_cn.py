@@ -173,6 +173,9 @@ ZH_CN = {
     "{name} is not a CSV file that can be read ({error}); export it again as CSV.": (
         "{name} 不是能读的 CSV 文件（{error}）；请重新导出为 CSV。"
     ),
+    "{name} has a cell of more than {count} characters; shorten it, or close the quotation mark before it.": (
+        "{name} 有一个单元格超过 {count} 个字符；请缩短，或补上它前面的引号。"
+    ),
     "{name} has more than {rows} rows; split it into smaller files.": "{name} 超过 {rows} 行；请拆成小一些的文件。",
     "{name} has a header but no rows; add some.": "{name} 只有表头，没有数据行；请补上。",
     "{name} has no column named {column} (its columns: {columns}); rename or add one.": (

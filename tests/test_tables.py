@@ -67,6 +67,11 @@ def test_a_table_is_read_in_its_usual_encodings_packed_or_not(tmp_path: Path, da
         assert table.rows == ROWS
 
 
+@pytest.mark.parametrize("before", ["\n\r\n", ",,\n", " \n"])
+def test_empty_lines_before_the_header_are_passed_over(before: str) -> None:
+    assert read_csv((before + CONTENT).encode(), ("text", "label")).rows == ROWS
+
+
 @pytest.mark.parametrize("separator", [";", "\t"], ids=["semicolon", "tab"])
 def test_the_header_says_what_separates_the_cells(separator: str) -> None:
     content = CONTENT.replace("好, 的", "好; 的 \t").replace(",", separator)
@@ -111,7 +116,7 @@ def test_a_row_that_is_too_long_or_too_short_is_a_row(row: bytes) -> None:
         (gzip.compress(b"\x89PNG\r\n\x1a\n\x00\x00", mtime=0), "binary file, not a CSV"),
         (b"\x1f\x8bnot really", "cannot be read"),
         (gzip.compress(b"text\n" + bytes(range(33, 127)) * 99, mtime=0)[:-20], "cannot be read"),
-        (b'text\n"' + b"x" * 200_000, "not a CSV file that can be read"),
+        (b'text\n"' + b"x" * 200_000, "a cell of more than 131,072 characters; shorten it, or close the quot"),
         (b"text\n" + b"x," * 600_000, "a line of more than"),
     ],
 )
