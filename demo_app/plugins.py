@@ -112,9 +112,10 @@ def add_checkpoint(plugins: Sequence[Plugin], name: str, folder: Path) -> list[P
     Without a name, the demo is the one that the folder's card names. Raises `SettingsError` when there is no such demo
     or folder, or the demo has a checkpoint of that name.
     """
+    named = find_demo(plugins, name) if name else None
     if not folder.is_dir():
         raise SettingsError(f"the checkpoint {folder} is no folder; name the one that was trained, as DEMO=FOLDER.")
-    owner, demo = find_demo(plugins, name or _demo_on_card(folder))
+    owner, demo = named or find_demo(plugins, _demo_on_card(folder))
     files = tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
     folder = folder.resolve()
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ import pytest
 from demo_app_text_classifier.sample import write
 
 from demo_app.settings import Settings
+from demo_app.tuning import jobs
 from demo_app.tuning.jobs import Finished, Job, Planned, Running, Started, TrainingFailed, Trainings, Update, Waiting
 from demo_app.tuning.recipe import Recipe
 
@@ -163,6 +166,19 @@ def test_a_process_that_dies_is_told(trainings: Trainings, job: Job) -> None:
     with pytest.raises(TrainingFailed, match="ended before it was through"):
         list(updates)
     assert until(trainings.follow(job, "a"), Started)
+
+
+def test_a_process_that_is_done_may_take_its_time_to_end() -> None:
+    said = [{"kind": "started"}, {"kind": "done"}]
+    code = f"import json, time\nfor line in {said!r}: print(json.dumps(line), flush=True)\ntime.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        begun = time.monotonic()
+        assert list(jobs.updates(process))[-1] == Started()
+        assert time.monotonic() - begun < 30
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_the_host_s_end_is_the_training_s(job: Job) -> None:

@@ -158,7 +158,7 @@ class Trainings:
         with self._changed:
             self._running[visitor] = process
         try:
-            yield from _updates(process)
+            yield from updates(process)
         finally:
             end(process)
             with self._changed:
@@ -253,8 +253,8 @@ class Trainings:
             self.forget(visitor)
 
 
-def _updates(process: subprocess.Popen[str]) -> Iterator[Update]:
-    """What the process says, until it ends."""
+def updates(process: subprocess.Popen[str]) -> Iterator[Update]:
+    """What the process says, until it says that it is done. It may take its time to end."""
     lines: queue.Queue[str | None] = queue.Queue()
     assert process.stdout is not None
     threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
@@ -270,15 +270,16 @@ def _updates(process: subprocess.Popen[str]) -> Iterator[Update]:
             break
         facts = json.loads(line)
         kind = facts.pop("kind")
+        if kind == "done":
+            return
         if kind == "failed":
             raise TrainingFailed(facts["text"])
         if "folder" in facts:
             facts["folder"] = Path(facts["folder"])
         last = KINDS[kind](**facts)
         yield last
-    if process.wait(PATIENCE) != 0:
-        log.error("a training ended with exit status %s", process.returncode)
-        raise TrainingFailed("The training ended before it was through; the machine may be short of memory. Try less.")
+    log.error("a training ended before it was done")
+    raise TrainingFailed("The training ended before it was through; the machine may be short of memory. Try less.")
 
 
 def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:

@@ -114,6 +114,8 @@ def begin(
     own, given = network.state_dict(), tuner.network(model).state_dict()
     with torch.no_grad():
         for name, tensor in own.items():
+            if name not in given and is_head(tuner, name):  # an encoder that had no head
+                continue
             by_class = tensor.ndim > 0 and len(tensor) == len(labels) and len(given[name]) == len(had)
             if labels == had or not (is_head(tuner, name) and by_class):
                 tensor.copy_(given[name])

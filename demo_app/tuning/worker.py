@@ -1,8 +1,9 @@
 """The process in which a page's training runs: `python -m demo_app.tuning.worker`, started by `jobs`.
 
-It takes what to do as one line of JSON on standard input, and says how it goes in lines of JSON on standard output. A
-line `stop` ends the strategy that runs with its best weights so far. When standard input ends, whoever started it is
-gone, or wants nothing more, and so it ends at once. It runs at the lowest priority there is.
+It takes what to do as one line of JSON on standard input, and says how it goes in lines of JSON on standard output, the
+last of which is `done` or `failed`. A line `stop` ends the strategy that runs with its best weights so far. When
+standard input ends, whoever started it is gone, or wants nothing more, and so it ends at once. It runs at the lowest
+priority there is.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ def main() -> None:
     except Exception:
         log.exception("the training failed")
         _say(out, "failed", text="Something went wrong in the training; the host's log says what.")
+    else:
+        _say(out, "done")
+    os._exit(0)  # at this priority, on a busy machine, it would take torch long to put its things away
 
 
 def lower_priority() -> None:
