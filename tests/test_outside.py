@@ -10,7 +10,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +28,7 @@ from playwright.sync_api import expect
 from plugins_on_disk import ROOT
 
 from demo_app.new import create
+from demo_app.testing.host import free_port
 
 if TYPE_CHECKING:
     from demo_app.testing.browser import Visits
@@ -95,12 +95,6 @@ def address(output: IO[str], said: list[str]) -> str:
         if "serving on " in line:
             return line.split("serving on ")[1].strip()
     pytest.fail("it ended before it served:\n" + "".join(said))
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def installed(folder: Path, name: str, packages: list[Path]) -> Machine:

@@ -19,6 +19,7 @@ from playwright.sync_api import expect
 from plugins_on_disk import ROOT, Plugins
 
 from demo_app.testing import serve
+from demo_app.testing.host import free_port
 
 if TYPE_CHECKING:
     from demo_app.server import Server
@@ -67,12 +68,6 @@ def build(handle):
 def register_demos():
     return [Demo(name="post", title="Post", summary="Sends and gets.", load=lambda *_: str, build=build)]
 """
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def blocks_of_the_page() -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 def serve(settings: Settings | None = None, **overrides: Any) -> Iterator[Server]:
     """The host, running in this process on a free port; closed at the end. Keywords are fields of `Settings`.
 
+    The port is the system's choice: two processes that test at once would find the same one of Gradio's free.
+
     >>> with serve(plugins_dir=Path("plugins")) as server:  # doctest: +SKIP
     ...     httpx.get(server.url)
     """
-    settings = settings or Settings.from_env(**({"preload": ("none",)} | overrides))
+    usual: dict[str, Any] = {"preload": ("none",), "port": free_port()}
+    settings = settings or Settings.from_env(**(usual | overrides))
     prepare_environment(settings.threads)
     from demo_app.server import launch
     from demo_app.ui import create_app
@@ -37,6 +41,13 @@ def serve(settings: Settings | None = None, **overrides: Any) -> Iterator[Server
         yield server
     finally:
         server.close()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -94,25 +94,21 @@ def plan_of(tuner: Tuner[Any], network: nn.Module, recipe: Recipe, *, new_head: 
     """Let the recipe's strategy say who learns; a head that is new learns in any case."""
     fast = recipe.learning_rate or usual_rate(network, recipe.strategy)
     common: dict[str, Any] = {"base_lr": fast, "weight_decay": recipe.weight_decay}
+    names = [layer.name for layer in finetune.full(network).layers]
+    head = [name for name in names if is_head(tuner, name)]  # of `tuner.head` what this network has
     match recipe.strategy:
         case "freeze":
-            return finetune.freeze(network, recipe.upto or _before_head(tuner, network), **common)
+            return finetune.freeze(network, recipe.upto or names.index(head[0]), **common)
         case "layers":
-            return finetune.train_only(network, [*recipe.patterns, *(tuner.head if new_head else ())], **common)
+            return finetune.train_only(network, [*recipe.patterns, *(head if new_head else ())], **common)
         case "layerwise":
             return finetune.layerwise_lr(network, decay=recipe.decay, **common)
         case "gradual":
             return finetune.unfreeze_gradually(network, epoch, decay=recipe.decay, **common)
         case "lora":
-            return finetune.lora(network, recipe.rank, patterns=recipe.patterns or None, also=tuner.head, base_lr=fast)
+            return finetune.lora(network, recipe.rank, patterns=recipe.patterns or None, also=head, base_lr=fast)
         case _:
             return finetune.full(network, **common)
-
-
-def _before_head(tuner: Tuner[Any], network: nn.Module) -> int:
-    """How many layers come before the head."""
-    names = [layer.name for layer in finetune.full(network).layers]
-    return next(place for place, name in enumerate(names) if is_head(tuner, name))
 
 
 def preview(tuner: Tuner[Any], folder: Path, labels: tuple[str, ...], recipe: Recipe) -> Plan:

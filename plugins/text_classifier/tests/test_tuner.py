@@ -108,6 +108,20 @@ def test_the_plan_is_known_before_anything_is_loaded() -> None:
         preview(TUNER, SST2, ("a", "b"), Recipe(strategy="layers", layers="layer.2"))
 
 
+def test_an_encoder_without_a_head_gets_one(topics: Data, tmp_path: Path) -> None:
+    shape = {"width": 16, "heads": 2, "layers": 2, "feed_forward": 32, "norm": "post", "pooling": "mean"}
+    config = Config(labels=(), vocab_size=12000, max_tokens=32, **shape)
+    tokenizer = Tokenizer.from_file(str(SST2 / "tokenizer.json"))
+    Classifier(TextClassifier(config), tokenizer).save(tmp_path / "encoder")
+    assert [layer.name for layer in preview(TUNER, tmp_path / "encoder", ("a", "b"), Recipe()).layers][-1] == "head"
+    for strategy in STRATEGIES:
+        recipe = Recipe(strategy=strategy, layers="layers.1" if strategy == "layers" else "", epochs=1)
+        result = tune(TUNER, tmp_path / "encoder", topics, recipe, tmp_path / strategy)
+        assert strategy != "freeze" or result.trained == 17 * len(topics.labels)
+        assert result.forgetting is None  # it had no task
+        assert TUNER.labels(tmp_path / strategy) == topics.labels
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_learns_and_saves(strategy: str, topics: Data, tmp_path: Path) -> None:
     layers = "layers.2.*" if strategy == "layers" else ""
