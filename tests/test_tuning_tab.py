@@ -488,6 +488,11 @@ def test_a_visitor_finds_the_way_from_an_upload_to_a_model_of_their_own(
     box = page.get_by_role("tabpanel").filter(has_text="Who learns").last
     box.locator("input[type=file]").first.set_input_files(table(tmp_path, rows, head=("review", "stars")))
     expect(page.get_by_role("alert").get_by_text("no column named 'text'").first).to_be_visible()
+    start = page.get_by_role("button", name="Start", exact=True)
+    with page.expect_response("**/queue/join*"):
+        start.click()
+    expect(start).to_be_enabled()  # after an error one can start again
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_disabled()
     box.get_by_label("Clear").first.click()
     expect(page.get_by_text("A CSV with the columns text and label.")).to_be_visible()
     box.locator("input[type=file]").first.set_input_files(table(tmp_path, rows))

@@ -200,9 +200,10 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
     uploads = files.upload(actions.data, files, read, api_name="finetune_data")
     example = sample.click(actions.example, None, [*read, files], api_name="finetune_example", show_progress_on=data)
     answered = same.input(actions.answer, [same, mine], read, api_name="finetune_same", show_progress="hidden")
-    for event in (uploads, example, answered):
+    fewer = gr.on([files.clear, files.delete], actions.taken_away, files, read, api_visibility="private")
+    for event in (uploads, example, answered, fewer):
         event.then(**plan_anew)
-    gr.on([files.clear, files.delete], actions.taken_away, files, read, api_visibility="private").then(**plan_anew)
+        event.failure(**plan_anew)  # on the page `then` is not called after an error
     changed = [part.input for part in (base, strategies, layers, epochs, rate, decay, rank)]
     gr.on(changed, actions.plan, **planned, api_name="finetune_plan", trigger_mode="always_last", **QUIET)
     follow = [gr.on([picker.change], actions.follow, [picker, base], base, **PRIVATE)]
@@ -224,6 +225,7 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
         concurrency_limit=16,
     )
     running.then(lambda: waiting[::-1], None, toggled, **PRIVATE)
+    running.failure(lambda: waiting[::-1], None, toggled, **PRIVATE)
     stop.click(actions.stop, None, None, api_name="finetune_stop", **QUIET)
     looked = [which, tried]
     which.change(actions.result, looked, [scores, numbers], api_name="finetune_result", **QUIET)
