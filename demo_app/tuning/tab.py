@@ -637,6 +637,8 @@ class Actions:
         tuner = self._tuner()
         _, folder = self._base(name)
         labels = tuner.labels(folder)
+        if not labels:  # an encoder alone has no answers
+            return {}
         with self.handle.use(name) as model:
             shares = tuner.predict(model, [example])[0].tolist()
         best = sorted(zip(labels, shares, strict=True), key=lambda pair: -pair[1])[:TOP]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -257,7 +258,7 @@ class Actions:
         """
         if not isinstance(checkpoint, str) or method not in CAVEATS:
             raise InputError(f"Choose a checkpoint, and a method from: {', '.join(CAVEATS)}.")
-        with self.handle.use(checkpoint) as classifier:
+        with self._use(checkpoint) as classifier:
             seen = self._look(checkpoint, classifier, usable(str(text or "")))
         check(seen)
         scores, *pictures = self._answer(seen, method, str(layer), str(head))
@@ -278,10 +279,18 @@ class Actions:
         if number not in range(len(LESSONS)):  # a number, or nothing at all
             raise InputError(f"There is no example {number}; choose one from 0 to {len(LESSONS) - 1}.")
         lesson = LESSONS[number]
-        with self.handle.use(lesson.checkpoint) as classifier:
+        with self._use(lesson.checkpoint) as classifier:
             seen = self._look(lesson.checkpoint, classifier, lesson.text)
         scores, words, *rest = self._answer(seen, method, layer, head)
         return lesson.text, lesson.checkpoint, scores, viz.note(lesson.lesson, kind="lesson") + words, *rest
+
+    @contextmanager
+    def _use(self, checkpoint: str) -> Iterator[Classifier]:
+        """The model of a checkpoint that has classes. Raises `InputError` for an encoder alone, which may be taught."""
+        with self.handle.use(checkpoint) as classifier:
+            if not classifier.labels:
+                raise InputError("This checkpoint has no classes yet; teach it some at Fine-tune, or choose another.")
+            yield classifier
 
     def _look(self, checkpoint: str, classifier: Classifier, text: str) -> Seen:
         """Together with whoever else asks that checkpoint just now; a visitor's own is asked by its visitor alone."""
@@ -351,7 +360,7 @@ class Actions:
         Returns:
             The words and what each adds to the answer's probability, as HTML.
         """
-        with self.handle.use(checkpoint) as classifier:
+        with self._use(checkpoint) as classifier:
             occlusion = occlude(classifier, usable(text))
         if not occlusion.words:
             raise InputError("There is only one word; write at least two, so that something is left to classify.")
@@ -368,7 +377,7 @@ class Actions:
         Returns:
             The probabilities for A; for B; the differences and the words of both, coloured, as HTML.
         """
-        with self.handle.use(checkpoint) as classifier:
+        with self._use(checkpoint) as classifier:
             pair = look(classifier, [usable(a, "Text A"), usable(b, "Text B")], checkpoint=checkpoint)
         for seen in pair:
             check(seen)
@@ -396,7 +405,7 @@ class Actions:
         limit = self.handle.settings.max_text
         rows = read_csv(Path(file), require_label=False, max_rows=self.handle.settings.max_rows)
         answers: list[tuple[str, float]] = []
-        with tempfile.TemporaryDirectory(prefix="demo-app-") as folder, self.handle.use(checkpoint) as classifier:
+        with tempfile.TemporaryDirectory(prefix="demo-app-") as folder, self._use(checkpoint) as classifier:
             for start in range(0, len(rows.texts), CHUNK):
                 progress((start, len(rows.texts)), unit="rows")
                 yield gr.skip(), progress_view(start, len(rows.texts))

@@ -137,6 +137,9 @@ ZH_CN = {
     "There is only one word; write at least two, so that something is left to classify.": (
         "只有一个词；请至少写两个，去掉一个之后才有东西可分类。"
     ),
+    "This checkpoint has no classes yet; teach it some at Fine-tune, or choose another.": (
+        "这个权重还没有类别；请在“微调”里教它一些，或另选一个。"
+    ),
     "There is no file yet; choose a CSV file with a column 'text'.": "还没有文件；请选择一个带 text 列的 CSV 文件。",
     HOW: """
 1. **Token。** 文本按固定的词表切成小块：常见的词保持完整，少见的词拆成几段。最前面加上 `[CLS]`。

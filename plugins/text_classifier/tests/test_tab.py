@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +74,25 @@ def deep(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plugin_dir(folder: Path, chinese: Path, deep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def encoder(deep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model without classes."""
+    from demo_app_text_classifier.model import TextClassifier
+
+    classifier = Classifier.load(deep, "cpu")
+    path = tmp_path_factory.mktemp("checkpoint") / "encoder"
+    Classifier(TextClassifier(replace(classifier.config, labels=())), classifier.tokenizer).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plugin_dir(
+    folder: Path, chinese: Path, deep: Path, encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A plugin with this one's tab, and tiny models under the names of its own."""
     plugin = tmp_path_factory.mktemp("plugins") / "tiny"
     plugin.mkdir()
     folders = {"sst2": str(folder), "emotion": str(folder), "zh_reviews": str(chinese), "distilbert_sst2": str(deep)}
+    folders["encoder"] = str(encoder)
     (plugin / "pyproject.toml").write_text(PYPROJECT)
     (plugin / "tiny_text_classifier_plugin.py").write_text(PLUGIN.replace("{folders!r}", repr(folders)))
     return plugin
@@ -264,6 +279,25 @@ def test_text_with_nothing_to_read_gets_a_sentence(client: Client) -> None:
 def test_a_single_word_cannot_be_taken_away(client: Client) -> None:
     with pytest.raises(AppError, match="write at least two"):
         call(client, "occlude", "film", "sst2")
+
+
+def test_an_encoder_alone_says_that_it_has_no_classes_and_can_be_taught_some(client: Client, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.csv"
+    texts.write_text("text\na film\n")
+    asked = [
+        ("classify", "a film"),
+        ("occlude", "a film"),
+        ("compare", "a", "b"),
+        ("classify_file", handle_file(texts)),
+    ]
+    for action, *given in asked:
+        with pytest.raises(AppError, match="has no classes yet; teach it some"):
+            call(client, action, *given, "encoder")
+    call(client, "finetune_example")
+    call(client, "finetune", base="encoder", strategies=["freeze"], epochs=1)
+    before, after = call(client, "finetune_try", text="a film", which="1")
+    assert not before.get("confidences")
+    assert len(after["confidences"]) == 3
 
 
 @pytest.mark.parametrize(
