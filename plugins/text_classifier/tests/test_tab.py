@@ -284,7 +284,8 @@ def test_a_single_word_cannot_be_taken_away(client: Client) -> None:
 def test_an_encoder_alone_says_that_it_has_no_classes_and_can_be_taught_some(client: Client, tmp_path: Path) -> None:
     texts = tmp_path / "texts.csv"
     texts.write_text("text\na film\n")
-    asked = {"classify": ["a film"], "occlude": ["a film"], "compare": ["a", "b"], "classify_file": [handle_file(texts)]}
+    file = handle_file(texts)
+    asked = {"classify": ["a film"], "occlude": ["a film"], "compare": ["a", "b"], "classify_file": [file]}
     for action, given in asked.items():
         with pytest.raises(AppError, match="has no classes yet; teach it some"):
             call(client, action, *given, "encoder")
