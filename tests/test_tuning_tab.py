@@ -223,6 +223,7 @@ def test_a_glob_that_matches_nothing_says_so_in_the_plan_and_at_the_start(visito
     assert "no layer matches 'nowhere.*'" in mine.refused("finetune", **mine.settings("layers", layers=["nowhere.*"]))
     assert "wants the names of layers" in mine.refused("finetune", **mine.settings("layers"))
     assert "for the command line" in mine.plan("layers", layers=[r"re:(\w+\.?)+!"])  # would never end
+    assert "no layer matches &#x27;1.5&#x27;" in mine.plan("layers", layers=1.5)
     assert workers() == []
 
 

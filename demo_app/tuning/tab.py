@@ -742,7 +742,7 @@ def _example(text: str | None) -> Example:
 
 def _globs(given: Any) -> list[str]:
     """Patterns of layers. Raises `InputError`, also for regular expressions: a stranger's can take for ever."""
-    patterns = [str(pattern).strip() for pattern in ([given] if isinstance(given, str) else given or [])]
+    patterns = [str(pattern).strip() for pattern in (given if isinstance(given, list) else [given] if given else [])]
     if len(patterns) > MOST_PATTERNS or any(len(pattern) > MAX_PATTERN for pattern in patterns):
         raise InputError(
             f"Layers are named by {MOST_PATTERNS} patterns at most, of {MAX_PATTERN} characters; use fewer."
