@@ -10,6 +10,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,13 @@ def test_too_many_steps_say_so_in_the_plan_and_at_the_start(visitor: Any) -> Non
     ("changed", "sentence"),
     [
         ({"strategies": []}, "No strategy is chosen"),
+        ({"strategies": None}, "No strategy is chosen"),
+        ({"strategies": 5}, "There is no strategy 5"),
+        ({"epochs": "NaN"}, "Epochs is no number; write one from 1 to 1000"),
+        ({"epochs": 0}, "Epochs is 0; choose from 1 to 1000"),
+        ({"rank": 10**400}, "Rank is no number"),
+        ({"decay": []}, "Decay is no number"),
+        ({"learning_rate": "fast"}, "The learning rate is no number"),
         ({"base": "nothing"}, "has no checkpoint 'nothing'"),
         ({"base": "distilbert_sst2"}, "is not on this disk yet"),
         ({"base": "own-mine-0123456789abcdef"}, "has no checkpoint of your own of that name"),
@@ -251,7 +259,15 @@ def test_too_many_steps_say_so_in_the_plan_and_at_the_start(visitor: Any) -> Non
 def test_settings_that_cannot_be_say_what_to_choose(visitor: Any, changed: Any, sentence: str) -> None:
     mine = visitor()
     mine("finetune_example")
-    assert sentence in mine.refused("finetune", **mine.settings(**{"strategies": ["freeze"], **changed}))
+    wrong = mine.settings(**{"strategies": ["freeze"], **changed})
+    assert sentence in mine.refused("finetune", **wrong)
+    assert sentence in unescape(mine("finetune_plan", **wrong)[0])
+
+
+def test_a_number_whose_box_is_empty_is_the_usual_one(visitor: Any) -> None:
+    mine = visitor()
+    mine("finetune_example")
+    assert mine.plan("full", epochs=None, decay=None, rank=None) == mine.plan("full", epochs=25)
 
 
 def test_nothing_can_be_asked_before_something_is_trained(visitor: Any) -> None:

@@ -7,7 +7,6 @@ happens in the first event, and the training itself in a process of its own (`de
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shutil
 import tempfile
@@ -46,6 +45,7 @@ KEPT_SECONDS = 3 * 3600  # what a session uploaded and trained is forgotten afte
 DRAWN_SECONDS = 0.5  # between two pictures of a training
 TOP = 5  # classes of an answer
 MOST_PATTERNS, MAX_PATTERN = 50, 200  # of layers, and characters of each
+HUGE = 1e300  # no number beyond: JSON has whole numbers that no float holds, and NaN
 
 INTRODUCTION = """
 Teach a checkpoint classes of your own. What you upload and train stays yours and is deleted when you leave.
@@ -194,7 +194,8 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
             publish = gr.Button("Publish")
 
     settings = [base, strategies, layers, epochs, rate, decay, rank]
-    planned = {"inputs": [*settings, mine], "outputs": [plan, layers]}
+    # what is no number is told here: of a slider whose box is empty Gradio says nothing
+    planned = {"inputs": [*settings, mine], "outputs": [plan, layers], "preprocess": False}
     plan_anew: dict[str, Any] = {"fn": actions.plan, **planned, **PRIVATE}
     read = [mine, data, same]
     uploads = files.upload(actions.data, files, read, api_name="finetune_data")
@@ -220,6 +221,7 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
         [*settings, mine, tried],
         trained,
         api_name="finetune",
+        preprocess=False,
         show_progress="hidden",
         concurrency_id="finetune",  # whoever waits takes nobody's place
         concurrency_limit=16,
@@ -403,7 +405,7 @@ class Actions:
         Returns:
             A table of layers, parameters and learning rates as HTML, or what has to be changed; what layers there are.
         """
-        shown: dict[str, Any] = {"visible": "layers" in (strategies or [])}
+        shown: dict[str, Any] = {"visible": "layers" in _listed(strategies)}
         try:
             if mine is None or not mine.usable:
                 return viz.note("Add examples, and you see here which layers will learn.", kind="hint"), gr.update(
@@ -431,7 +433,7 @@ class Actions:
     ) -> tuple[Recipe, ...]:
         """One for each strategy, in the order of `STRATEGIES`. Raises `InputError`."""
         usual = Recipe()
-        wanted = [strategies] if isinstance(strategies, str) else list(strategies or [])
+        wanted = _listed(strategies)
         if unknown := [name for name in wanted if name not in STRATEGIES]:
             raise InputError(f"There is no strategy {unknown[0]}; choose from: {', '.join(STRATEGIES)}.")
         if not wanted:
@@ -740,9 +742,14 @@ def _example(text: str | None) -> Example:
     return Example(label="", text=text)
 
 
+def _listed(given: Any) -> list[Any]:
+    """What may come as a list, alone, or not at all."""
+    return given if isinstance(given, list) else [given] if given else []
+
+
 def _globs(given: Any) -> list[str]:
     """Patterns of layers. Raises `InputError`, also for regular expressions: a stranger's can take for ever."""
-    patterns = [str(pattern).strip() for pattern in (given if isinstance(given, list) else [given] if given else [])]
+    patterns = [str(pattern).strip() for pattern in _listed(given)]
     if len(patterns) > MOST_PATTERNS or any(len(pattern) > MAX_PATTERN for pattern in patterns):
         raise InputError(
             f"Layers are named by {MOST_PATTERNS} patterns at most, of {MAX_PATTERN} characters; use fewer."
@@ -756,7 +763,7 @@ def _number(value: Any, usual: float, least: float, most: float, name: str) -> f
     """A number from a box that may be empty. Raises `InputError`."""
     if value is None:
         return usual
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < HUGE:
         raise InputError(f"{name} is no number; write one from {least:g} to {most:g}.")
     if not least <= value <= most:
         raise InputError(f"{name} is {value:g}; choose from {least:g} to {most:g}.")
