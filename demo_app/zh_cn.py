@@ -351,7 +351,7 @@ ZH_CN = {
     "examples learned from": "用于学习的样本",
     "kept back": "留出的样本",
     "One strategy": "一个策略",
-    "{count} strategies": "{count} 个策略",
+    "{count} strategies": " {count} 个策略",
     "Done after {seconds} s: {count} below.": "{seconds} 秒后完成：下面是{count}的结果。",
     "Stopped after {seconds} s, with the best weights so far: {count} below.": (
         "{seconds} 秒后停止，保留至今最好的权重：下面是{count}的结果。"

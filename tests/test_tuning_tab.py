@@ -521,6 +521,12 @@ def test_a_visitor_finds_the_way_from_an_upload_to_a_model_of_their_own(
     page.get_by_label("Your text").fill("a wonderful film")
     page.get_by_role("button", name="Ask both").click()
     expect(page.get_by_role("heading", name="good")).to_be_visible()
+    page.get_by_text("Publish to the Hub").click()
+    page.get_by_role("button", name="Publish", exact=True).click()
+    expect(page.get_by_role("alert").get_by_text("is no repository").first).to_be_visible()
+    token = page.get_by_label("Your access token")
+    token.click(timeout=5000)  # nothing lies over it after the error
+    expect(token).to_have_value("")
     page.get_by_role("button", name="Use it in this tab").click()
     expect(page.get_by_text("is chosen in the picker at the top")).to_be_visible()
 

@@ -244,7 +244,13 @@ def build(handle: ModelHandle[Any], picker: gr.Dropdown, reads: Sequence[str]) -
     use.click(actions.use, looked, [picker, line], api_name="finetune_use", **QUIET)
     packed = pack.click(actions.zip, looked, archive, api_name="finetune_zip")
     packed.success(lambda: gr.update(visible=True), None, archive, **PRIVATE)
-    publish.click(actions.publish, [name, token, private, *looked], [line, token], api_name="finetune_publish")
+    publish.click(
+        actions.publish,
+        [name, token, private, *looked],
+        [line, token],
+        api_name="finetune_publish",
+        show_progress="hidden",  # else an error lies over the box of the token
+    )
 
 
 def _try_panel(actions: Actions) -> tuple[list[Any], list[Any]]:
