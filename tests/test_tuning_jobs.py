@@ -192,3 +192,21 @@ def test_the_host_s_end_is_the_training_s(job: Job) -> None:
     assert time.monotonic() - began < 3
     with pytest.raises(TrainingFailed, match="restarting"):
         next(trainings.follow(job, "b"))
+
+
+def test_who_did_nothing_for_long_is_forgotten_when_another_comes(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch, job: Job
+) -> None:
+    gone, trains = trainings.folder("called without a page"), trainings.folder("trains")
+    updates = trainings.follow(long(job), "trains")
+    until(updates, Running)
+    trainings.folder("came a while ago")
+    assert gone.exists()
+
+    monkeypatch.setattr(jobs, "KEPT_SECONDS", 0)
+    trainings.folder("comes")
+
+    assert not gone.exists()
+    assert trains.exists()
+    assert isinstance(next(updates), Running)
+    updates.close()

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 BEAT = 0.5  # seconds after which the last update is given again, so that who iterates can see whether it still matters
 PATIENCE = 5.0  # seconds for a process to end before it is killed
+KEPT_SECONDS = 3 * 3600  # what a session uploaded and trained is forgotten after so long without use
 
 
 class TrainingFailed(DemoError):
@@ -106,6 +108,7 @@ class Trainings:
         self._line: list[_Place] = []  # who trains, and after that who waits
         self._running: dict[str, subprocess.Popen[str]] = {}  # by visitor
         self._folders: dict[str, Path] = {}
+        self._used: dict[str, float] = {}  # when each was last asked for
         self._elsewhere: dict[str, set[Path]] = {}  # files outside it, by visitor
         self._closed = False
 
@@ -219,10 +222,19 @@ class Trainings:
 
     def folder(self, visitor: str) -> Path:
         """This visitor's own folder, made when it is first asked for; for this process's user alone."""
+        for other in self._long_gone() if visitor not in self._folders else ():
+            self.forget(other)
         with self._changed:
             if visitor not in self._folders:
                 self._folders[visitor] = Path(tempfile.mkdtemp(prefix="demo-app-tuning-"))
+            self._used[visitor] = time.monotonic()
             return self._folders[visitor]
+
+    def _long_gone(self) -> list[str]:
+        """Who has done nothing for long: a program that calls without a page never says that it leaves."""
+        with self._changed:
+            busy, oldest = {place.visitor for place in self._line}, time.monotonic() - KEPT_SECONDS
+            return [visitor for visitor, used in self._used.items() if used <= oldest and visitor not in busy]
 
     def remember(self, visitor: str, *files: Path) -> None:
         """Files outside the visitor's folder that go with it: what Gradio keeps of uploads and downloads."""
@@ -235,6 +247,7 @@ class Trainings:
             self._give_up(visitor)
             process = self._running.pop(visitor, None)
             folder = self._folders.pop(visitor, None)
+            self._used.pop(visitor, None)
             files = self._elsewhere.pop(visitor, set())
         if process is not None:
             end(process)

@@ -31,7 +31,7 @@ from demo_app.pictures import SUFFIXES, uploaded
 from demo_app.tables import clean
 from demo_app.tuning import parcel, views
 from demo_app.tuning.data import Data, Example, check, read_data
-from demo_app.tuning.jobs import Finished, Job, Running
+from demo_app.tuning.jobs import KEPT_SECONDS, Finished, Job, Running
 from demo_app.tuning.recipe import STRATEGIES, Recipe, check_steps
 from demo_app.widgets import drawing
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEPT_SECONDS = 3 * 3600  # what a session uploaded and trained is forgotten after so long without use
 DRAWN_SECONDS = 0.5  # between two pictures of a training
 TOP = 5  # classes of an answer
 MOST_PATTERNS, MAX_PATTERN = 50, 200  # of layers, and characters of each
