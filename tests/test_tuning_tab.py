@@ -171,6 +171,9 @@ def test_from_examples_to_a_checkpoint_that_answers_in_the_tab(demo: str, visito
     Image.new("RGB", (80, 60), "navy").save(picture)
     given = {TEXT: ["A lovely evening."], PICTURE: [handle_file(picture)]}
     before, after = mine("finetune_try", *given.get(demo, [handle_file(picture), "is there a circle?"]), "2")
+    if demo == PAIR:
+        assert "The text is empty" in mine.refused("finetune_try", handle_file(picture), 1.5, "2")
+        assert "Nothing is uploaded yet" in mine.refused("finetune_try", None, "is there a circle?", "2")
     assert {share["label"] for share in after["confidences"]} == set(numbers["labels"])
     assert {share["label"] for share in before["confidences"]} - set(numbers["labels"]) or demo == PAIR
 

@@ -740,11 +740,11 @@ def _chosen(which: Any, tried: tuple[Tried, ...]) -> Tried:
     raise InputError(f"There is no training {which}; choose one from 1 to {len(tried)}.")
 
 
-def _example(text: str | None) -> Example:
-    text = clean(text or "")
-    if not text.strip():
+def _example(text: Any) -> Example:
+    written = clean(text) if isinstance(text, str) else ""
+    if not written.strip():
         raise InputError("The text is empty; write a sentence, then try again.")
-    return Example(label="", text=text)
+    return Example(label="", text=written)
 
 
 def _listed(given: Any) -> list[Any]:
