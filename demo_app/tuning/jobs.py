@@ -167,6 +167,8 @@ class Trainings:
             with self._changed:
                 if self._running.get(visitor) is process:
                     del self._running[visitor]
+                if visitor in self._used:
+                    self._used[visitor] = time.monotonic()
 
     def _start(self, job: Job, out: Path) -> subprocess.Popen[str]:
         tuner = job.demo.tuner
