@@ -209,7 +209,7 @@ def test_csv_files_are_read_in_their_usual_encodings_packed_or_not(tmp_path: Pat
         ("text,label\nx,1\n".encode("utf-16"), "UTF-16"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "binary file"),
         (b"\x1f\x8bnot really", "cannot be read"),
-        (b"text,label\n" + b"x" * 200_000, "not a CSV file that can be read"),
+        (b"text,label\n" + b"x" * 200_000, "a cell of more than 131,072 characters; shorten it"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_clear_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
