@@ -9,15 +9,16 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from demo_app import zerogpu
 from demo_app.api import DemoError, InputError
-from demo_app.i18n import say, say_updates
+from demo_app.i18n import Catalog, say, speaking, translate_updates
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Handlers:
 
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self.settings = settings
+        self.catalog = Catalog({})  # what the page's demos say in other languages; the page sets it
         self.closing = False
         self._running = 0
         self._idle = threading.Condition()
@@ -55,19 +57,37 @@ class Handlers:
         With `gpu`, on ZeroGPU, it runs in a copy of the process; of its errors only the sentence comes back.
         """
         if gpu:
-            fn = zerogpu.in_a_copy(_within(fn, lambda _: self._told(demo, title, action)))
-        return _within(fn, lambda args: self._guarded(args, demo, title, action))
+            fn = self._in_a_copy(fn, demo, title, action)
+        return _within(fn, lambda args: self._guarded(args, demo, title, action), self._speaking)
+
+    def _in_a_copy(self, fn: Callable[..., Any], demo: str, title: str, action: str) -> Callable[..., Any]:
+        """`fn`, run in a copy of the process, which learns the visitor's language from here: it has no request."""
+        return zerogpu.in_a_copy(
+            _within(fn, lambda _: self._translated(demo, title, action)),
+            sent=self._language,
+            within=lambda language: speaking(self.catalog, language),
+        )
+
+    def _language(self) -> str | None:
+        """The language of the visitor whose event is being handled; `None` for English."""
+        request = LocalContext.request.get(None)
+        headers = getattr(request, "headers", None)  # none at start, and none from a queue that lost its visitor
+        return self.catalog.language_of(headers.get("accept-language", "")) if headers is not None else None
+
+    def _speaking(self) -> AbstractContextManager[None]:
+        return speaking(self.catalog, self._language())
 
     @contextmanager
     def _guarded(self, args: tuple[Any, ...], demo: str, title: str, action: str) -> Iterator[None]:
         """Refuse what is too long or too late, and count."""
         if self.closing:
-            raise gr.Error(say(RESTARTING), title=say(title), print_exception=False)
+            with self._speaking():
+                raise gr.Error(say(RESTARTING), title=say(title), print_exception=False)
         with self._idle:
             self._running += 1
         started, outcome = time.perf_counter(), "ok"
         try:
-            with self._told(demo, title, action):
+            with self._translated(demo, title, action):
                 self._check_lengths(args)
                 yield
         except GeneratorExit:  # the visitor cancelled, or closed the page
@@ -84,8 +104,8 @@ class Handlers:
             self._seconds.labels(demo, action).observe(time.perf_counter() - started)
 
     @contextmanager
-    def _told(self, demo: str, title: str, action: str) -> Iterator[None]:
-        """Make of an exception what a visitor reads, a `gr.Error` whose `outcome` is what is counted."""
+    def _translated(self, demo: str, title: str, action: str) -> Iterator[None]:
+        """Turn an exception into what the visitor reads: a `gr.Error` whose `outcome` is counted."""
         try:
             yield
         except gr.Error:
@@ -93,37 +113,55 @@ class Handlers:
         except DemoError as error:
             log.info("%s/%s: %s", demo, action, error)
             outcome = "refused" if isinstance(error, InputError) else "error"
-            raise _said(str(error), title, outcome) from error
+            raise self._error(error.text, title, outcome, **error.values) from error
         except Exception as error:
             number = secrets.token_hex(3)
             log.exception("%s/%s failed, error %s", demo, action, number)
-            text = f"Something went wrong here. Try again; the host's log has the reason under error {number}."
-            raise _said(text, title, "error") from error
+            text = "Something went wrong here. Try again; the host's log has the reason under error {number}."
+            raise self._error(text, title, "error", number=number) from error
 
     def _check_lengths(self, args: tuple[Any, ...]) -> None:
         limit = self.settings.max_text
         for arg in args:
             if isinstance(arg, str) and len(arg) > limit:
-                raise InputError(f"The text has {len(arg):,} characters and the limit is {limit:,}; shorten it.")
+                raise InputError(
+                    "The text has {count} characters and the limit is {limit}; shorten it.",
+                    count=f"{len(arg):,}",
+                    limit=f"{limit:,}",
+                )
 
-
-def _said(text: str, title: str, outcome: str) -> gr.Error:
-    error = gr.Error(say(text), title=say(title), print_exception=False)
-    error.outcome = outcome
-    return error
+    def _error(self, text: str, title: str, outcome: str, **values: Any) -> gr.Error:
+        with nullcontext() if zerogpu.on_gpu() else self._speaking():
+            error = gr.Error(say(text, **values), title=say(title), print_exception=False)
+        error.outcome = outcome
+        return error
 
 
 def _within(
-    fn: Callable[..., Any], context: Callable[[tuple[Any, ...]], AbstractContextManager[None]]
+    fn: Callable[..., Any],
+    context: Callable[[tuple[Any, ...]], AbstractContextManager[None]],
+    step: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Callable[..., Any]:
-    """`fn`, of the same kind, run within the context that is made of its arguments."""
+    """`fn`, of the same kind, run within the context that is made of its arguments.
+
+    Gradio runs each step of a generator in a thread and a context of its own, so `step` is entered anew for each.
+    """
     if inspect.isasyncgenfunction(fn):
 
         @functools.wraps(fn)
         async def call_async_generator(*args: Any, **kwargs: Any) -> Any:
             with context(args):
-                async for value in fn(*args, **kwargs):
-                    yield say_updates(value)
+                values = fn(*args, **kwargs)
+                try:
+                    while True:
+                        with step():
+                            try:
+                                value = translate_updates(await anext(values))
+                            except StopAsyncIteration:
+                                return
+                        yield value
+                finally:
+                    await values.aclose()
 
         return call_async_generator
     if inspect.isgeneratorfunction(fn):
@@ -131,22 +169,27 @@ def _within(
         @functools.wraps(fn)
         def call_generator(*args: Any, **kwargs: Any) -> Any:
             with context(args), closing(fn(*args, **kwargs)) as values:  # whoever cancels, cancels the handler
-                for value in values:
-                    yield say_updates(value)
+                while True:
+                    with step():
+                        try:
+                            value = translate_updates(next(values))
+                        except StopIteration:
+                            return
+                    yield value
 
         return call_generator
     if inspect.iscoroutinefunction(fn):
 
         @functools.wraps(fn)
         async def call_coroutine(*args: Any, **kwargs: Any) -> Any:
-            with context(args):
-                return say_updates(await fn(*args, **kwargs))
+            with context(args), step():
+                return translate_updates(await fn(*args, **kwargs))
 
         return call_coroutine
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with context(args):
-            return say_updates(fn(*args, **kwargs))
+        with context(args), step():
+            return translate_updates(fn(*args, **kwargs))
 
     return call

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from demo_app.api import Checkpoint, DemoError
 
@@ -37,8 +37,8 @@ class HubError(DemoError):
     `status` is the HTTP status that the Hub answered with, where it answered.
     """
 
-    def __init__(self, text: str, *, status: int | None = None) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, /, *, status: int | None = None, **values: Any) -> None:
+        super().__init__(text, **values)
         self.status = status
 
 
@@ -57,8 +57,10 @@ class Gated(HubError):
 class RateLimited(HubError):
     """Too many requests; `retry_after` says in how many seconds to come back, where the Hub says so."""
 
-    def __init__(self, text: str, *, status: int | None = None, retry_after: int | None = None) -> None:
-        super().__init__(text, status=status)
+    def __init__(
+        self, text: str, /, *, status: int | None = None, retry_after: int | None = None, **values: Any
+    ) -> None:
+        super().__init__(text, status=status, **values)
         self.retry_after = retry_after
 
 
@@ -69,8 +71,8 @@ class HubBroken(HubError):
 class DiskFull(HubError):
     """Not enough room in the cache; `needed` and `free` are bytes."""
 
-    def __init__(self, text: str, *, needed: int | None = None, free: int | None = None) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, /, *, needed: int | None = None, free: int | None = None, **values: Any) -> None:
+        super().__init__(text, **values)
         self.needed = needed
         self.free = free
 

@@ -1,14 +1,14 @@
-"""The page in the language of the visitor's browser: what is written in English is looked up by its very text.
+"""The page in the language of the visitor's browser: an English text is its own key.
 
-A demo's `translations` give, for each language, the English texts of its tab and what they are in that language.
-`{name}` in a text stands for whatever changes there; it appears at `{name}` in the translation, itself translated if
-it is known, but as it is where it is quoted: “{name}”.
+A demo's `translations` map, for each language, the English texts of its tab to their translations. A text whose
+details vary is a template: `say("{n} rows", n=3)` looks up "{n} rows", then formats it. Values that are texts are looked
+up too, unless the template quotes them: “{name}”.
 
-What stands on the page from the start is translated in the browser, by Gradio: `mark` puts markers into the page's
-configuration, and only there, so that components, the API and its clients know English alone. A marker's key is no
-text that stands on a page: Gradio also looks up values, and would make of `average` what no choice is called. It begins
-with the English text, unseen but for a moment at the start. What a handler says later is translated by
-`say`, into the language that the browser asks for. Imports neither gradio nor torch.
+Texts that are on the page from the start are translated in the browser, by Gradio: `mark` puts markers into the page's
+configuration, and only there, so components, the API and its clients see English alone. A marker's key never equals a
+text of the page: Gradio also looks up values, and would translate the value `average` to something that is not among
+the choices. The key starts with the English text, which shows for a moment at the start. What a handler says later is
+translated by `say`, in the language of the visitor whom `speaking` names. Imports neither gradio nor torch.
 """
 
 from __future__ import annotations
@@ -18,18 +18,23 @@ import html
 import inspect
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
 Translations = Mapping[str, Mapping[str, str]]  # language -> English text -> the same in that language
 Find = Callable[[str, str], str | None]  # (English text, language) -> its translation
+Formatted = Mapping[str, tuple[str, Mapping[str, Any]]]  # English text -> the template and the values it was made of
 
 SHOWN = ("label", "info", "placeholder", "title", "x_title", "y_title", "description")  # props that are words for eyes
 VALUES = ("button", "downloadbutton", "markdown", "html", "uploadbutton")  # components whose value is such words
 MOST_HTML = 10_000  # characters of a drawing that every visitor is sent in all languages
+
+_listener: ContextVar[tuple[Catalog, str] | None] = ContextVar("listener", default=None)
+_formatted: ContextVar[dict[str, tuple[str, Mapping[str, Any]]] | None] = ContextVar("formatted", default=None)
 
 _DOT = " · "
 _PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -42,7 +47,8 @@ _TAG = re.compile(r"(<[^>]*>)")
 class Catalog:
     """Translations that can be asked for a text."""
 
-    def __init__(self, translations: Translations) -> None:
+    def __init__(self, translations: Translations, formatted: Formatted | None = None) -> None:
+        self._formatted = formatted or {}
         self._texts = {
             language: {inspect.cleandoc(text): inspect.cleandoc(said) for text, said in texts.items()}
             for language, texts in translations.items()
@@ -66,6 +72,9 @@ class Catalog:
         found = self._texts.get(language, {}).get(text)
         if found is not None:
             return found
+        if text in self._formatted:
+            template, values = self._formatted[text]
+            return self.format(template, values, language)
         if _DOT in text:
             facts = [(fact, self.find(fact, language)) for fact in text.split(_DOT)]
             return _DOT.join(said or fact for fact, said in facts) if any(said for _, said in facts) else None
@@ -81,8 +90,24 @@ class Catalog:
                 return "".join(parts)
         return None
 
+    def format(self, template: str, values: Mapping[str, Any], language: str) -> str | None:
+        """The template in that language with its values filled in; `None` where the language does not know it.
+
+        >>> catalog = Catalog({"de": {"{n} rows of “{name}”": "{n} Zeilen aus „{name}“", "first": "erste"}})
+        >>> catalog.format("{n} rows of “{name}”", {"n": 3, "name": "first"}, "de")
+        '3 Zeilen aus „first“'
+        """
+        found = self._texts.get(language, {}).get(template)
+        if found is None:
+            return None
+        return found.format(**{name: self._value(template, name, value, language) for name, value in values.items()})
+
+    def _value(self, template: str, name: str, value: Any, language: str) -> Any:
+        quoted = f"“{{{name}}}”" in template
+        return value if quoted or not isinstance(value, str) else self.find(value, language) or value
+
     def say(self, text: str, accepted: str) -> str:
-        """The text in the language that a browser wants; as it is where that language does not know it."""
+        """The text in the language that a browser accepts; unchanged where that language does not know it."""
         language = self.language_of(accepted)
         return (self.find(text, language) if language else None) or text
 
@@ -109,33 +134,62 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.DOTALL)
 
 
-def merged(sources: Iterable[Translations]) -> Catalog:
+def merged(sources: Iterable[Translations], formatted: Formatted | None = None) -> Catalog:
     """One catalog of several; where two know a text, the earlier one is taken."""
     texts: dict[str, dict[str, str]] = {}
     for source in sources:
         for language, known in source.items():
             texts[language] = {**known, **texts.get(language, {})}
-    return Catalog(texts)
+    return Catalog(texts, formatted)
 
 
-def say(text: str) -> str:
-    """The text in the language of the visitor whose event is being handled; as it is where there is none.
+@contextmanager
+def speaking(catalog: Catalog, language: str | None) -> Iterator[None]:
+    """Inside, `say` speaks that language; English where it is `None`."""
+    token = _listener.set((catalog, language) if language is not None else None)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
-    Programs that call the API name no language and get English.
+
+@contextmanager
+def recording() -> Iterator[dict[str, tuple[str, Mapping[str, Any]]]]:
+    """Inside, `say` notes which template each of its texts was made of, for a `Catalog` to translate them later.
+
+    The page is built in English, once for all visitors, and translated for each.
     """
-    context = sys.modules.get("gradio.context")
-    if context is None:
-        return text
-    catalog = getattr(context.LocalContext.blocks.get(None), "catalog", None)
-    request = context.LocalContext.request.get(None)
-    headers = getattr(request, "headers", None)  # none at start, and none from a queue that lost its visitor
-    if catalog is None or headers is None:
-        return text
-    said: str = catalog.say(text, headers.get("accept-language", ""))
+    token = _formatted.set({})
+    try:
+        formatted = _formatted.get()
+        assert formatted is not None
+        yield formatted
+    finally:
+        _formatted.reset(token)
+
+
+def say(text: str, /, **values: Any) -> str:
+    """The text in the language of the visitor whose event is being handled, `values` filled in at their `{names}`.
+
+    English where no visitor is known: at start, and for programs that call the API, which name no language.
+
+    >>> say("{n} rows", n=3)
+    '3 rows'
+    """
+    listener = _listener.get()
+    if listener is not None:
+        catalog, language = listener
+        found = catalog.format(text, values, language) if values else catalog.find(text, language)
+        if found is not None:
+            return found
+    said = text.format(**values) if values else text
+    formatted = _formatted.get()
+    if values and formatted is not None:
+        formatted[said] = (text, values)
     return said
 
 
-def say_html(drawing: str) -> str:
+def translate_html(drawing: str) -> str:
     """A drawing with the texts between its tags in that language."""
     parts = _TAG.split(drawing)
     for i, words in _between_tags(parts):
@@ -143,10 +197,10 @@ def say_html(drawing: str) -> str:
     return "".join(parts)
 
 
-def say_updates(result: Any) -> Any:
+def translate_updates(result: Any) -> Any:
     """What a handler returns, with the labels and choices of its `gr.update(...)`s in that language."""
     if isinstance(result, tuple | list):
-        return type(result)(map(say_updates, result)) if any(_is_update(part) for part in result) else result
+        return type(result)(map(translate_updates, result)) if any(_is_update(part) for part in result) else result
     if not _is_update(result):
         return result
     said: dict[str, Any] = {prop: say(text) for prop, text in result.items() if prop in SHOWN and isinstance(text, str)}

@@ -7,7 +7,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -456,6 +456,17 @@ class ModelHandle(Generic[M]):
         from demo_app import picker
 
         return picker.build(self, **kwargs)
+
+    def on_open(self, fn: Callable[..., Any], inputs: Any = None, outputs: Any = None, **kwargs: Any) -> None:
+        """Call `fn` when a visitor opens the page, for use inside `build`. It must be fast: every visitor waits for it.
+
+        `inputs`, `outputs` and `kwargs` are those of a Gradio event.
+        """
+        from gradio.context import Context
+
+        assert Context.root_block is not None
+        options: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        Context.root_block.load(fn, inputs, outputs, **options | kwargs)
 
     def finetune(self, picker: gr.Dropdown, reads: Sequence[str]) -> None:
         """All of a tab "Fine-tune", for use inside `with gr.Tab(...)`: from one's own examples to a checkpoint.

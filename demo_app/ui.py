@@ -120,11 +120,11 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> App:
     plugins = load_plugins(settings)
     tabs: list[Tab] = []
     page_seen = threading.Event()
-    with _no_servers():
+    with _no_servers(), i18n.recording() as formatted:
         for i, plugin in enumerate(plugins):
             plugins[i] = _build_tabs(plugin, models, handlers, settings, tabs)
         tabs.sort(key=lambda tab: (tab.blocks is None, tab.order, tab.name))
-        blocks = _compose(tabs, tuple(plugins), models, handlers, page_seen)
+        blocks = _compose(tabs, tuple(plugins), models, handlers, page_seen, formatted)
         blocks.queue(max_size=settings.queue_size, default_concurrency_limit=settings.concurrency)
     return App(
         blocks=blocks,
@@ -240,7 +240,12 @@ def _slug(name: str, tabs: list[Tab]) -> str:
 
 
 def _compose(
-    tabs: list[Tab], plugins: tuple[Plugin, ...], models: Models, handlers: Handlers, page_seen: threading.Event
+    tabs: list[Tab],
+    plugins: tuple[Plugin, ...],
+    models: Models,
+    handlers: Handlers,
+    page_seen: threading.Event,
+    formatted: i18n.Formatted,
 ) -> Page:
     settings = handlers.settings
     page = Page(title=settings.title, analytics_enabled=False, delete_cache=(3600, 3600))
@@ -255,7 +260,8 @@ def _compose(
                 _place(tab)
             report_view, report = status.build(plugins, models, handlers)
 
-        _translate(page, tabs)
+        _translate(page, tabs, formatted)
+        handlers.catalog = page.catalog
         # Said when the page opens: what Gradio's page does not translate, what is too large to send in all languages
         samples = [part for part in page.blocks.values() if isinstance(part, gr.Dataset) and part.sample_labels]
         drawings = [part for part in page.blocks.values() if isinstance(part, gr.HTML) and i18n.is_large(part.value)]
@@ -270,7 +276,7 @@ def _compose(
                 gr.update(sample_labels=labels) if labels != part.sample_labels else gr.skip()
                 for part, labels in zip(samples, called, strict=True)
             ]
-            redrawn = [i18n.say_html(part.value) for part in drawings]
+            redrawn = [i18n.translate_html(part.value) for part in drawings]
             redrawn = [gr.skip() if said == part.value else said for part, said in zip(drawings, redrawn, strict=True)]
             return selected, report() if wanted == status.NAME else gr.skip(), *renamed, *redrawn
 
@@ -291,17 +297,17 @@ def _compose(
     return page
 
 
-def _translate(page: Page, tabs: list[Tab]) -> None:
+def _translate(page: Page, tabs: list[Tab], formatted: i18n.Formatted) -> None:
     """Tell the page who knows which words: the host its own, a demo those of its tab, the host's among them."""
-    host = i18n.merged([HOST])
+    host = i18n.merged([HOST], formatted)
     page.catalogs = dict.fromkeys(page.blocks, ("host", host))
     for tab in tabs:
         if tab.demo is not None and tab.blocks is not None:
-            known = i18n.merged([tab.demo.translations, HOST])
+            known = i18n.merged([tab.demo.translations, HOST], formatted)
             # the tab's frame, then what the demo built
             framed = [id for id, part in page.blocks.items() if part.elem_id in (tab.elem_id, f"{tab.elem_id}-summary")]
             page.catalogs |= dict.fromkeys([*framed, *tab.blocks.blocks], (tab.name, known))
-    page.catalog = i18n.merged([HOST, *(tab.demo.translations for tab in tabs if tab.demo is not None)])
+    page.catalog = i18n.merged([HOST, *(tab.demo.translations for tab in tabs if tab.demo is not None)], formatted)
 
 
 def _place(tab: Tab) -> None:

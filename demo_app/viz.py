@@ -171,6 +171,20 @@ def bars(
     )
 
 
+def progress(done: int, total: int, *, label: str, unit: str = "rows") -> str:
+    """A bar of how far something is: "128 of 500 rows".
+
+    Args:
+        done: so far.
+        total: in all.
+        label: what is under way; caption and name of the bar.
+        unit: what is counted, in the plural.
+    """
+    share = done / total if total else 1.0
+    name = say(f"{{done}} of {{total}} {unit}", done=f"{done:,}", total=f"{total:,}")
+    return bars([name], [share], label=label, full=1.0)
+
+
 def heat_map(
     weights: ArrayLike,
     rows: Sequence[str],

@@ -14,7 +14,7 @@ import inspect
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -64,36 +64,43 @@ def after_fork(renew: Callable[[], None]) -> None:
         os.register_at_fork(after_in_child=renew)
 
 
-def in_a_copy(fn: Callable[..., Any]) -> Callable[..., Any]:
+def in_a_copy(
+    fn: Callable[..., Any],
+    sent: Callable[[], Any] = lambda: None,
+    within: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
+) -> Callable[..., Any]:
     """`fn`, run where the GPU is; of the same kind, with the same signature and docstring.
 
-    What it takes and returns is pickled. A coroutine stays here: `spaces` takes none.
+    What it takes and returns is pickled, and so is what `sent` returns here; there `fn` runs inside `within(that)`.
+    A coroutine stays here: `spaces` takes none.
     """
     if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
         return fn
     if inspect.isgeneratorfunction(fn):
 
         @functools.wraps(fn)
-        def iterate_there(*args: Any, **kwargs: Any) -> Any:
-            yield from fn(*map(_unpacked, args), **kwargs)
+        def iterate_there(_sent: Any, *args: Any, **kwargs: Any) -> Any:
+            with within(_sent):
+                yield from fn(*map(_unpacked, args), **kwargs)
 
         iterate = _spaces().GPU(iterate_there)
 
         @functools.wraps(fn)
         def iterate_here(*args: Any, **kwargs: Any) -> Any:
-            yield from iterate(*map(_packed, args), **kwargs)
+            yield from iterate(sent(), *map(_packed, args), **kwargs)
 
         return iterate_here
 
     @functools.wraps(fn)
-    def call_there(*args: Any, **kwargs: Any) -> Any:
-        return fn(*map(_unpacked, args), **kwargs)
+    def call_there(_sent: Any, *args: Any, **kwargs: Any) -> Any:
+        with within(_sent):
+            return fn(*map(_unpacked, args), **kwargs)
 
     call = _spaces().GPU(call_there)
 
     @functools.wraps(fn)
     def call_here(*args: Any, **kwargs: Any) -> Any:
-        return call(*map(_packed, args), **kwargs)
+        return call(sent(), *map(_packed, args), **kwargs)
 
     return call_here
 

@@ -1,0 +1,1 @@
+"""What visitors bring: numbers, texts, tables, pictures and archives, each read within bounds."""

@@ -1,0 +1,1 @@
+"""The page: one tab a demo, and what tabs are made of."""

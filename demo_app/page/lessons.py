@@ -1,0 +1,29 @@
+"""Examples that each make a point. Imports no gradio, so that a demo's lessons are plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from demo_app.api import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """An example to try, and what to notice in it. A demo subclasses it to add its inputs."""
+
+    title: str  # on the button
+    lesson: str  # what to notice
+
+
+L = TypeVar("L")
+
+
+def pick(lessons: Sequence[L], number: Any) -> L:
+    """The example of that number, from 0. Raises `InputError` where there is none."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(lessons):
+        raise InputError(
+            "There is no example {number}; choose one from 0 to {last}.", number=number, last=len(lessons) - 1
+        )
+    return lessons[number]
