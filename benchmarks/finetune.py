@@ -52,11 +52,11 @@ from common import (
 sys.path[:0] = [str(ROOT), str(ROOT / "plugins" / "text_classifier")]
 
 from demo_app import machine  # noqa: E402
-from demo_app.tables import write_csv  # noqa: E402
-from demo_app.tuning.recipe import STRATEGIES, Recipe  # noqa: E402
+from demo_app.finetune.recipe import STRATEGIES, Recipe  # noqa: E402
+from demo_app.inputs.tables import write_csv  # noqa: E402
 
 if TYPE_CHECKING:
-    from demo_app.tuning.data import Data, Example
+    from demo_app.finetune.data import Data, Example
 
 WEIGHTS = ROOT / "plugins/text_classifier/demo_app_text_classifier/weights"
 ROUNDS, CALLS = 5, 30
@@ -86,7 +86,7 @@ def rows_of(args: Any, folder: Path) -> tuple[list[tuple[str, str]], list[tuple[
     """All rows to draw from, and those to measure on."""
     from demo_app_text_classifier.sample import write
 
-    from demo_app.tables import read_csv
+    from demo_app.inputs.tables import read_csv
 
     sources = [args.data or write(folder)[0], args.validation]
     tables = [read_csv(path, ("text", "label")).rows if path else [] for path in sources]
@@ -96,7 +96,7 @@ def rows_of(args: Any, folder: Path) -> tuple[list[tuple[str, str]], list[tuple[
 def drawn(rows: Sequence[tuple[str, str]], count: int, seed: int) -> Data:
     from collections import Counter
 
-    from demo_app.tuning.data import Data
+    from demo_app.finetune.data import Data
 
     some = random.Random(seed).sample(rows, min(count, len(rows)))
     counts = Counter(label for _, label in some)
@@ -107,7 +107,7 @@ def drawn(rows: Sequence[tuple[str, str]], count: int, seed: int) -> Data:
 
 
 def examples_of(rows: Sequence[tuple[str, str]]) -> list[Example]:
-    from demo_app.tuning.data import Example
+    from demo_app.finetune.data import Example
 
     return [Example(text=text, label=label, row=row) for row, (text, label) in enumerate(rows, start=1)]
 
@@ -117,7 +117,7 @@ def strategies(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
     import torch
     from demo_app_text_classifier.tuner import TextTuner
 
-    from demo_app.tuning.run import tune
+    from demo_app.finetune.run import tune
 
     torch.set_num_threads(2)
     tuner = TextTuner()
@@ -189,7 +189,7 @@ def epochs(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
     import torch
     from demo_app_text_classifier.tuner import TextTuner
 
-    from demo_app.tuning.run import tune
+    from demo_app.finetune.run import tune
 
     torch.set_num_threads(2)
     rows, _ = rows_of(args, folder)

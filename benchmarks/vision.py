@@ -171,7 +171,8 @@ def decode(rounds: int) -> tuple[Result, str]:
     from demo_app_separable_conv.classifier import Classifier
     from PIL import Image, ImageOps
 
-    from demo_app.pictures import centre_crop, open_picture
+    from demo_app.inputs.crops import centre_crop
+    from demo_app.inputs.pictures import open_picture
 
     grain = np.random.default_rng(0).normal(0, 6, (3000, 4000, 1))
     with Image.open(EXAMPLE) as small:

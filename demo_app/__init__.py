@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from demo_app.api import Checkpoint, Comparison, Demo, DemoError, InputError
+from demo_app.api import Checkpoint, Comparison, Demo
+from demo_app.errors import DemoError, InputError
 from demo_app.hookspecs import hookimpl
+from demo_app.version import __version__
 
 if TYPE_CHECKING:
-    from demo_app.ui import App
+    from demo_app.page.app import App
 
-__version__ = "0.1.0"
 __all__ = [
     "Checkpoint",
     "Comparison",
@@ -27,15 +28,15 @@ __all__ = [
 def create_app(**overrides: Any) -> App:
     """The page with all its plugins, not served yet. Keywords are fields of `demo_app.settings.Settings`."""
     settings = _prepare(overrides)
-    from demo_app import ui
+    from demo_app.page import app
 
-    return ui.create_app(settings)
+    return app.create_app(settings)
 
 
 def run(**overrides: Any) -> None:
     """Build the page and serve it until SIGTERM. Keywords are fields of `demo_app.settings.Settings`."""
     settings = _prepare(overrides)
-    from demo_app import server
+    from demo_app.serving import server
 
     server.run(settings)
 

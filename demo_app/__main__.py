@@ -1,5 +1,5 @@
 """python -m demo_app: the same as the command demo-app."""
 
-from demo_app.cli import main
+from demo_app.cli.main import main
 
 raise SystemExit(main())

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from demo_app.models import ModelHandle
-    from demo_app.tuning.tuner import Tuner
+from demo_app.errors import InputError
 
 M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
 
 _SLUG = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -31,37 +31,6 @@ def called(name: str) -> str:
     """
     own = OWN.fullmatch(name)
     return own[1] if own is not None else name
-
-
-class DemoError(Exception):
-    """One sentence that a visitor may read, ending in what to do.
-
-    Raise it in a handler or a `load`: the host shows its text. The text of any other exception stays in the log.
-    With `values` the text is a template, which is looked up in the visitor's language and then formatted.
-
-    >>> str(DemoError("There are {n} rows; shorten the file.", n=3))
-    'There are 3 rows; shorten the file.'
-    """
-
-    def __init__(self, text: str, /, **values: Any) -> None:
-        super().__init__(text.format(**values) if values else text)
-        self.text = text
-        self.values = values
-
-    def __reduce__(self) -> Any:
-        return _raised, (type(self), self.args, self.__dict__)
-
-
-def _raised(kind: type[DemoError], args: tuple[Any, ...], state: dict[str, Any]) -> DemoError:
-    """An error as it was before it was pickled, whatever its constructor takes."""
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
-
-
-class InputError(DemoError):
-    """What the visitor sent cannot be used; the sentence says what can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +111,66 @@ class Comparison:
     def ok(self) -> bool:
         difference = self.difference
         return self.expected == self.found if difference is None else difference <= self.tolerance
+
+
+class ModelHandle(Protocol[M]):
+    """A demo's access to its models, and what a tab may know of the host: what `build` gets."""
+
+    @property
+    def demo(self) -> Demo[M]:
+        """The demo whose tab is built."""
+
+    @property
+    def settings(self) -> Any:
+        """The host's `demo_app.settings.Settings`, such as `max_text`, the most characters of a text."""
+
+    def use(self, name: str | None = None) -> AbstractContextManager[M]:
+        """Lease the model of the checkpoint `name`, the default one without a name, for the `with` statement.
+
+        The first use loads it. Raises `DemoError` if it cannot be loaded.
+
+        >>> with handle.use("tiny") as model:  # doctest: +SKIP
+        ...     model.predict("a sentence")
+        """
+
+    def folder(self, name: str) -> Path | None:
+        """The folder of the checkpoint's files; `None` while they are only on the Hub. Loads and downloads nothing."""
+
+    def picker(self, **kwargs: Any) -> Any:
+        """A `gr.Dropdown` of the demo's checkpoints, for use inside `build`; its value is the checkpoint's name.
+
+        Below it, while the chosen checkpoint is only on the Hub: its size, a Fetch button, progress, Cancel. On a page
+        that is not public, its last choice asks for a folder, which becomes a choice of that visitor's.
+        """
+
+    def on_open(self, fn: Callable[..., Any], inputs: Any = None, outputs: Any = None, **kwargs: Any) -> None:
+        """Call `fn` when a visitor opens the page, for use inside `build`. It must be fast: every visitor waits for it.
+
+        `inputs`, `outputs` and `kwargs` are those of a Gradio event.
+        """
+
+    def finetune(self, picker: Any, reads: Sequence[str]) -> None:
+        """All of a tab "Fine-tune", for use inside `with gr.Tab(...)`: from the visitor's examples to a checkpoint.
+
+        The demo has a `tuner`, and `reads` is what that reads. `picker` is the `gr.Dropdown` whose checkpoint is the
+        starting point, and which offers what was trained.
+        """
+
+
+class Tuner(Protocol[M_co]):
+    """How a demo's models learn from a visitor's examples: a `demo_app.finetune.tuner.Tuner`, which needs torch."""
+
+    reads: tuple[str, ...]  # what an example has beside its label, of "text" and "image"
+    head: tuple[str, ...]  # names of the layers that know the classes
+
+    def load(self, folder: Path) -> M_co:
+        """The model of a checkpoint."""
+
+    def labels(self, folder: Path) -> tuple[str, ...]:
+        """The classes of a checkpoint, in the order of the logits."""
+
+    def sample(self, folder: Path) -> list[Path]:
+        """Write examples that a visitor can try into a folder; returns their paths, or none."""
 
 
 @dataclass(frozen=True, kw_only=True)

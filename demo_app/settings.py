@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from demo_app import machine
+from demo_app.errors import SettingsError
 
 _UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-
-class SettingsError(ValueError):
-    """A variable or an option that cannot be read; the sentence names it and what it takes."""
 
 
 def parse_bytes(text: str) -> int:
@@ -133,24 +130,9 @@ class Settings:
         if environ.get("SPACE_ID"):
             values["public"] = True
         values.update({name: value for name, value in overrides.items() if value is not None})
-        values.setdefault("plugins_dir", _plugins_beside_app() or _plugins_here())
         return cls(**values)
 
     @property
     def budget(self) -> int:
         """Bytes that all loaded models together may take."""
         return self.memory_budget if self.memory_budget is not None else int(0.6 * machine.memory())
-
-
-def _plugins_beside_app() -> Path | None:
-    """`plugins/` of the checkout that this package was imported from, if it was."""
-    root = Path(__file__).resolve().parent.parent
-    return root / "plugins" if (root / "app.py").is_file() and (root / "plugins").is_dir() else None
-
-
-def _plugins_here() -> Path | None:
-    """The current directory, where it is a plugin or holds some: `demo-app new echo && demo-app run` shows it."""
-    from demo_app.plugins import is_plugin
-
-    here = Path.cwd()
-    return here if is_plugin(here) or any(is_plugin(path.parent) for path in here.glob("*/pyproject.toml")) else None

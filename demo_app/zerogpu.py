@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from demo_app.settings import SettingsError
+from demo_app.errors import SettingsError
 
 _host = os.getpid()
 _warming: ContextVar[bool] = ContextVar("warming", default=False)

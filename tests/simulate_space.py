@@ -290,12 +290,12 @@ def classify(url: str, text: str) -> str:
 
 def name_picture(url: str, picture: Path) -> str:
     """What the picture classifier says is in it; asked as a program asks."""
-    from demo_app.testing import wire
+    from demo_app.serving import client
 
     with picture.open("rb") as file:
         path = httpx.post(f"{url}gradio_api/upload", files={"files": file}, timeout=60).json()[0]
     given = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    return str(wire.run(url, "separable_conv_classify", given, "cifar10").json()["data"][0]["label"])
+    return str(client.run(url, "separable_conv_classify", given, "cifar10").json()["data"][0]["label"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

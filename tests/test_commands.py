@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo_app import DemoError, InputError
-from demo_app.commands import add_options, chosen, clear_errors, find_checkpoint, option
+from demo_app.options import add_options, chosen, clear_errors, find_checkpoint, option
 
 
 @dataclass(frozen=True, kw_only=True)

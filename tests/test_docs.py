@@ -11,9 +11,9 @@ import pytest
 import yaml
 from plugins_on_disk import ROOT, Plugins
 
-from demo_app import cli
+from demo_app.cli import main
+from demo_app.serving import client
 from demo_app.settings import Settings
-from demo_app.testing import wire
 
 
 def code_of(path: Path, language: str, marker: str) -> str:
@@ -32,7 +32,7 @@ def test_the_smallest_plugin_is_a_tab(page: str, plugins: Plugins, host: Any) ->
     (folder / f"demo_app_echo_{page[:4].lower()}.py").write_text(module)
     server = host()
     assert [plugin.state for plugin in server.app.plugins] == ["ok"], server.app.plugins
-    assert wire.call(server.url, "echo_shout", "hello") == ("complete", ["HELLO"])
+    assert client.call(server.url, "echo_shout", "hello") == ("complete", ["HELLO"])
 
 
 def test_the_checkpoints_of_the_docs_are_valid() -> None:
@@ -49,7 +49,7 @@ def test_the_unit_for_systemd_starts_the_host_with_settings_that_there_are() -> 
     unit.read_string(text)
     program, *options = unit["Service"]["ExecStart"].split()
     assert program.endswith("/demo-app")
-    assert cli._parser().parse_args(options).command == "run"
+    assert main._parser().parse_args(options).command == "run"
     variables = dict(re.findall(r"^Environment=(\w+)=(.*)$", text, flags=re.MULTILINE))
     settings = Settings.from_env(variables)
     assert (settings.root_path, settings.public) == ("/demos", True)

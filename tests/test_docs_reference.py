@@ -20,10 +20,12 @@ from markdown_it import MarkdownIt
 from plugins_on_disk import ROOT
 
 import demo_app
-from demo_app import Checkpoint, Comparison, Demo, check, cli
-from demo_app.models import ModelHandle
+from demo_app import Checkpoint, Comparison, Demo
+from demo_app.checking import plugin
+from demo_app.cli import main
+from demo_app.finetune.tuner import Tuner
+from demo_app.page.handle import ModelHandle
 from demo_app.testing import fixtures
-from demo_app.tuning.tuner import Tuner
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
 CODE = re.compile(r"`([^`]+)`")
@@ -93,7 +95,7 @@ def test_every_name_of_a_module_is_there(name: str) -> None:
 
 
 def test_the_modules_that_are_light_are() -> None:
-    heavy = ("demo_app.nn", "demo_app.widgets", "demo_app.finetune", "demo_app.tuning.tuner")
+    heavy = ("demo_app.nn", "demo_app.page.widgets", "demo_app.finetune", "demo_app.finetune.tuner")
     light = [name for name in MODULES if not name.startswith(heavy)]
     code = f"import {', '.join(light)}, sys; print({{'torch', 'gradio'}} & {{*sys.modules}})"
     command = [sys.executable, "-c", code]
@@ -102,7 +104,7 @@ def test_the_modules_that_are_light_are() -> None:
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    (choices,) = [action.choices for action in cli._parser()._actions if isinstance(action.choices, dict)]
+    (choices,) = [action.choices for action in main._parser()._actions if isinstance(action.choices, dict)]
     return dict(choices)
 
 
@@ -161,7 +163,7 @@ def exists(name: str) -> bool:
 def test_what_the_checker_calls_a_pickle_is_told() -> None:
     told = re.search(r"files that end in (.*?) a\s+problem", PAGE, flags=re.DOTALL)
     assert told is not None
-    assert tuple(CODE.findall(told[1])) == check.PICKLES
+    assert tuple(CODE.findall(told[1])) == plugin.PICKLES
 
 
 def block(before: str) -> str:
@@ -190,5 +192,5 @@ def test_the_network_of_the_page_is_trained_and_loaded(tmp_path: Path) -> None:
 
 def test_the_version_is_told_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["--version"])
+        main.main(["--version"])
     assert capsys.readouterr().out.strip() == demo_app.__version__

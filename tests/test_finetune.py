@@ -13,7 +13,7 @@ from torchvision.models import mobilenet_v2, resnet18
 
 from demo_app import InputError, finetune
 from demo_app.finetune import Plan
-from demo_app.nn import loop
+from demo_app.training import loop
 
 
 class Encoder(nn.Module):

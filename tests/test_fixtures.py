@@ -121,7 +121,7 @@ def test_a_tiny_checkpoint_of_a_network_can_be_read_back(tiny_checkpoint: Callab
 
 
 def test_a_folder_of_plugins_may_be_one_plugin(plugins: Plugins, tmp_path: Path) -> None:
-    from demo_app.plugins import plugins_in
+    from demo_app.registry.discovery import plugins_in
 
     folder = plugins.add_good("one")
     plugins.add_good("two")

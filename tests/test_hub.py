@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from demo_app import Checkpoint, Demo
-from demo_app.hub import HubError, fetch, locate
-from demo_app.models import default_checkpoint, where
+from demo_app.hub.errors import HubError
+from demo_app.hub.fetch import fetch
+from demo_app.hub.files import locate
+from demo_app.models.checkpoints import default_checkpoint, where
 from demo_app.testing.hub import Hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

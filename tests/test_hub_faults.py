@@ -29,32 +29,12 @@ from typing import Any
 import pytest
 
 from demo_app import Checkpoint
-from demo_app.hub import (
-    Cancelled,
-    Corrupt,
-    DiskFull,
-    Gated,
-    HubBroken,
-    HubError,
-    NotFound,
-    Offline,
-    Progress,
-    RateLimited,
-    cache_folder,
-    fetch,
-    locate,
-)
-from demo_app.testing.hub import (
-    Fault,
-    Hub,
-    closed_port,
-    corrupt_body,
-    cut_body,
-    refuse,
-    silent_host,
-    stall_body,
-    wrong_length,
-)
+from demo_app.hub.errors import Cancelled, Corrupt, DiskFull, Gated, HubBroken, HubError, NotFound, Offline, RateLimited
+from demo_app.hub.fetch import fetch
+from demo_app.hub.files import cache_folder, locate
+from demo_app.hub.progress import Progress
+from demo_app.testing.faults import closed_port, corrupt_body, cut_body, refuse, silent_host, stall_body, wrong_length
+from demo_app.testing.hub import Fault, Hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MIB = 2**20

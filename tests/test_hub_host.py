@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from plugins_on_disk import Plugins
 
-from demo_app.testing import wire
-from demo_app.testing.hub import Hub, refuse, stall_body
+from demo_app.serving import client
+from demo_app.testing.faults import refuse, stall_body
+from demo_app.testing.hub import Hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FAR = f"""
@@ -51,17 +52,17 @@ def url(hub: Hub, plugins: Plugins, host: Callable[..., Any]) -> str:
 
 
 def assert_others_work(url: str) -> None:
-    assert wire.run(url, "good_shout", "hello").json()["data"] == ["HELLO"]
-    assert wire.call(url, "good_shout_queued", "hello") == ("complete", ["HELLO"])
+    assert client.run(url, "good_shout", "hello").json()["data"] == ["HELLO"]
+    assert client.call(url, "good_shout_queued", "hello") == ("complete", ["HELLO"])
 
 
 def fetch(url: str) -> tuple[str, Any]:
     """Press Fetch and wait for the end: "complete" or "error", and what the page then shows."""
-    return wire.call(url, "far_fetch", "far")
+    return client.call(url, "far_fetch", "far")
 
 
 def test_a_click_never_waits_for_the_network(hub: Hub, url: str) -> None:
-    refused = wire.run(url, "far_read", "far")
+    refused = client.run(url, "far_read", "far")
     assert refused.status_code == 500
     assert "Far: Far is not on this disk yet (300.0 kB): press Fetch below the picker" in refused.json()["error"]
     assert "demo-app download far/far" in refused.json()["error"]
@@ -78,7 +79,7 @@ def test_visitors_share_one_download_and_it_keeps_no_other_tab_waiting(hub: Hub,
         assert not any(visitor.done() for visitor in visitors)
         assert [visitor.result()[0] for visitor in visitors] == ["complete"] * 3
     assert len(hub.bodies()) == 3, "two files, and one of them a second time after it stalled"
-    assert wire.run(url, "far_read", "far").json()["data"] == ['{"width": 8}']
+    assert client.run(url, "far_read", "far").json()["data"] == ['{"width": 8}']
 
 
 def test_a_hub_that_refuses_is_told_to_who_asked_and_the_next_click_tries_again(hub: Hub, url: str) -> None:
@@ -89,7 +90,7 @@ def test_a_hub_that_refuses_is_told_to_who_asked_and_the_next_click_tries_again(
     assert_others_work(url)
     hub.fault = None
     assert fetch(url)[0] == "complete"
-    assert wire.run(url, "far_read", "far").json()["data"] == ['{"width": 8}']
+    assert client.run(url, "far_read", "far").json()["data"] == ['{"width": 8}']
 
 
 def test_a_restart_finds_what_was_fetched_and_asks_nothing(
@@ -100,6 +101,6 @@ def test_a_restart_finds_what_was_fetched_and_asks_nothing(
     assert fetch(str(host().url))[0] == "complete"
     hub.log.clear()
     again = host()
-    assert wire.run(again.url, "far_read", "far").json()["data"] == ['{"width": 8}']
-    assert "on disk" in wire.text_of(again.url)
+    assert client.run(again.url, "far_read", "far").json()["data"] == ['{"width": 8}']
+    assert "on disk" in client.text_of(again.url)
     assert hub.log == []

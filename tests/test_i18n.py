@@ -16,7 +16,9 @@ from gradio_client.exceptions import AppError
 
 from demo_app import Demo, i18n, viz
 from demo_app.i18n import Catalog
-from demo_app.ui import HOST, App, Tab, create_app
+from demo_app.page.app import App, create_app
+from demo_app.page.shell import HOST
+from demo_app.page.tabs import Tab
 
 ROOT = Path(__file__).parent.parent
 CHINESE = "zh-CN"

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from plugins_on_disk import ROOT
 
-from demo_app.plugins import PluginError, load_plugins
+from demo_app.registry.loading import load_plugins
+from demo_app.registry.plugin import PluginError
+from demo_app.serving import client
 from demo_app.settings import Settings
-from demo_app.testing import wire
 
 HOOK = """
 from demo_app import Demo, hookimpl
@@ -72,17 +73,17 @@ def test_one_broken_plugin_is_one_greyed_tab_with_the_reason(what: str, plugins:
     assert list(failed) == [what]
     assert failed[what].stage == stage
     assert named in failed[what].reason
-    assert wire.run(server.url, "before_shout", "hello").json()["data"] == ["HELLO"]
-    assert wire.call(server.url, "later_shout_queued", "hello") == ("complete", ["HELLO"])
-    page = wire.text_of(server.url)
+    assert client.run(server.url, "before_shout", "hello").json()["data"] == ["HELLO"]
+    assert client.call(server.url, "later_shout_queued", "hello") == ("complete", ["HELLO"])
+    page = client.text_of(server.url)
     assert "is not available" in page
     assert "half built" not in page
-    assert len(wire.tab_names(server.url)) == 4  # two good ones, the failed one, status
+    assert len(client.tab_names(server.url)) == 4  # two good ones, the failed one, status
 
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_strict_mode_raises_the_first_failure_whole(what: str, plugins: Any) -> None:
-    from demo_app.ui import create_app
+    from demo_app.page.app import create_app
 
     code, stage, named = BROKEN[what]
     plugins.add(what, code)
@@ -124,7 +125,7 @@ def test_two_demos_of_one_name_name_both_providers(plugins: Any, host: Any) -> N
     assert (second.state, second.stage) == ("failed", "names")
     assert "demo-first 0.1.0" in second.reason
     assert "demo-second 0.1.0" in second.reason
-    assert wire.run(server.url, "first_shout", "hello").json()["data"] == ["HELLO"]
+    assert client.run(server.url, "first_shout", "hello").json()["data"] == ["HELLO"]
 
 
 def test_a_plugin_registers_all_its_demos_or_none(plugins: Any) -> None:
@@ -144,7 +145,7 @@ def test_equal_api_names_of_two_demos_stay_stable(plugins: Any, host: Any) -> No
     plugins.add_good("one", order=2)
     plugins.add_good("two", order=1)
     server = host()
-    names = {d["api_name"] for d in wire.config(server.url)["dependencies"] if d["api_visibility"] == "public"}
+    names = {d["api_name"] for d in client.config(server.url)["dependencies"] if d["api_visibility"] == "public"}
     assert {"one_shout", "one_shout_queued", "two_shout", "two_shout_queued"} <= names
     assert not any(name.endswith("_1") for name in names)
 
@@ -190,25 +191,25 @@ def test_a_raising_handler_tells_the_visitor_nothing_of_the_inside(plugins: Any,
     plugins.add_good("good")
     server = host()
     with caplog.at_level(logging.ERROR):
-        answer = wire.run(server.url, "good_shout", "boom")
+        answer = client.run(server.url, "good_shout", "boom")
     assert "shadow" not in answer.text
     number = answer.json()["error"].rstrip(".").rsplit(" ", 1)[1]
     logged = next(record for record in caplog.records if number in record.getMessage())
     assert "good/shout" in logged.getMessage()
     assert logged.exc_info is not None
-    assert wire.run(server.url, "good_shout", "still here").json()["data"] == ["STILL HERE"]
+    assert client.run(server.url, "good_shout", "still here").json()["data"] == ["STILL HERE"]
 
 
 def test_a_demo_error_reaches_the_visitor_as_it_is(plugins: Any, host: Any) -> None:
     plugins.add_good("good")
     server = host()
-    assert wire.run(server.url, "good_shout", "  ").json()["error"] == "Write something first."
-    assert wire.call(server.url, "good_shout_queued", "  ")[1]["error"] == "Write something first."
+    assert client.run(server.url, "good_shout", "  ").json()["error"] == "Write something first."
+    assert client.call(server.url, "good_shout_queued", "  ")[1]["error"] == "Write something first."
 
 
 def test_a_reason_with_markup_is_shown_not_run(plugins: Any, host: Any) -> None:
     plugins.add("evil", "raise RuntimeError('<img src=x onerror=alert(1)>')")
-    page = wire.text_of(host().url)
+    page = client.text_of(host().url)
     assert "&lt;img src=x" in page
     assert "<img src=x" not in page
 
@@ -218,7 +219,7 @@ def test_tabs_stand_in_order_then_name_and_failed_ones_last(plugins: Any, host: 
     plugins.add_good("zebra", order=1)
     plugins.add_good("bear", order=2)
     plugins.add_good("ant", order=2)
-    assert wire.tab_names(host().url) == ["zebra", "ant", "bear", "aaa", "status"]
+    assert client.tab_names(host().url) == ["zebra", "ant", "bear", "aaa", "status"]
 
 
 def test_disabled_plugins_are_not_imported(plugins: Any) -> None:
@@ -274,7 +275,7 @@ def test_cached_examples_stay_with_their_demo_when_plugins_come_and_go(plugins: 
 
 def test_no_plugins_is_a_page_too(plugins: Any, host: Any) -> None:
     plugins.path.mkdir()
-    assert wire.tab_names(host().url) == ["status"]
+    assert client.tab_names(host().url) == ["status"]
 
 
 def test_only_launch_makes_a_web_server(plugins: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,5 +294,5 @@ def test_only_launch_makes_a_web_server(plugins: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(routes.App, "create_app", staticmethod(count))
     with serve(plugins_dir=plugins.path) as server:
         assert len(made) == 1
-        assert wire.call(server.url, "one_shout_queued", "hello") == ("complete", ["HELLO"])
+        assert client.call(server.url, "one_shout_queued", "hello") == ("complete", ["HELLO"])
     assert routes.App.create_app is count

@@ -21,9 +21,12 @@ from packaging.requirements import Requirement
 from plugins_on_disk import ROOT, Plugins
 from test_three_ways import copied, environment, pip, wheels
 
-from demo_app import repository, space
-from demo_app.cli import main
-from demo_app.settings import Settings, SettingsError, parse_names
+from demo_app.cli.main import main
+from demo_app.errors import SettingsError
+from demo_app.publishing import files as publishing_files
+from demo_app.publishing import requirements as publishing_requirements
+from demo_app.publishing import space
+from demo_app.settings import Settings, parse_names
 from demo_app.testing.hub import Hub
 
 TOKEN = "hf_a_secret_of_mine"
@@ -257,7 +260,7 @@ def test_a_folder_with_files_is_left_alone_unless_forced_and_then_keeps_what_is_
 
 def test_a_clone_of_an_empty_repository_is_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "space" / ".git").mkdir(parents=True)
-    repository.write({"a/b.txt": b"x"}, tmp_path / "space", force=False)
+    publishing_files.write({"a/b.txt": b"x"}, tmp_path / "space", force=False)
     assert (tmp_path / "space" / "a" / "b.txt").read_bytes() == b"x"
 
 
@@ -321,7 +324,8 @@ def test_zerogpu_gets_a_torch_that_it_takes(texts: Any, plugins: Plugins) -> Non
     assert "torch>=2.8" in lines(texts("good", hardware="t4-small")["requirements.txt"])
     plugins.add("newer", PINNED.replace('"quiet"', '"newer"'), requires=("demo-app", "torch>=2.12"))
     with pytest.raises(
-        space.SpaceError, match=r"need torch.*>=2\.12.*, and ZeroGPU has torch 2\.8\.0, .* other hardware"
+        publishing_requirements.SpaceError,
+        match=r"need torch.*>=2\.12.*, and ZeroGPU has torch 2\.8\.0, .* other hardware",
     ):
         texts("newer", plugins_dir=plugins.path, hardware="zero-a10g")
 
@@ -387,7 +391,7 @@ def test_a_line_says_where_a_stranger_can_have_it_too(
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: demo-x\nVersion: 1.2\n")
     if origin is not None:
         (folder / "direct_url.json").write_text(json.dumps(origin))  # as pip notes it (PEP 610)
-    assert space.line_of(Distribution.at(folder)) == line
+    assert publishing_requirements.line_of(Distribution.at(folder)) == line
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from demo_app import Checkpoint, Demo, DemoError, InputError, machine
-from demo_app.hub import Cancelled, Gated, HubError
-from demo_app.models import LoadError, Models, NotFetched
+from demo_app.hub.errors import Cancelled, Gated, HubError
+from demo_app.models.cache import Models
+from demo_app.models.state import LoadError, NotFetched
 from demo_app.settings import Settings
-from demo_app.testing.hub import Hub, refuse, stall_body
+from demo_app.testing.faults import refuse, stall_body
+from demo_app.testing.hub import Hub
 
 MB = 10**6
 
@@ -540,7 +542,7 @@ def test_a_fault_of_ours_in_a_fetch_is_for_the_log_alone(far: Demo[Any], monkeyp
     def broken(*_: Any) -> None:
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr("demo_app.hub.fetch", broken)
+    monkeypatch.setattr("demo_app.hub.fetch.fetch", broken)
     models = models_of(10 * MB)
     with pytest.raises(HubError, match=r"Far could not be fetched \(RuntimeError\); the log says more"):
         list(models.fetch(far, "far", "me"))

@@ -14,9 +14,8 @@ import pytest
 from plugins_on_disk import ROOT
 from safetensors.numpy import save
 
-from demo_app.api import DemoError
-from demo_app.new import create
-from demo_app.settings import SettingsError
+from demo_app.errors import DemoError, SettingsError
+from demo_app.scaffold.plugin import create
 
 if TYPE_CHECKING:
     from demo_app.testing.hub import Hub

@@ -20,8 +20,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from demo_app.nn import loop
-from demo_app.nn.loop import Course, Outcome, Progress, TrainingError
+from demo_app.training import loop, processes
+from demo_app.training import progress as training_progress
+from demo_app.training.loop import Course, Outcome, TrainingError
+from demo_app.training.progress import Progress
 
 ROOT = Path(__file__).parents[1]
 Batch = tuple[Tensor, Tensor]
@@ -191,7 +193,7 @@ def test_products_are_in_half_precision_where_that_is_wanted() -> None:
 
 
 def test_half_precision_is_not_even_tried_for_a_small_network() -> None:
-    assert not loop.faster_in_half(net(), torch.device("cpu"))
+    assert not processes.faster_in_half(net(), torch.device("cpu"))
 
 
 # Frozen parts
@@ -331,9 +333,9 @@ def test_the_bar_counts_steps_and_lets_the_log_have_lines_of_its_own(capsys: pyt
     root.handlers = [logging.StreamHandler(sys.stderr)]
     root.setLevel(logging.INFO)
     try:
-        with loop.bar("mine", every=0) as progress:
+        with training_progress.bar("mine", every=0) as progress:
             run(net(), course(), evaluate=held_out_loss, progress=progress)
-        with loop.bar(shown=False) as progress:
+        with training_progress.bar(shown=False) as progress:
             run(net(), course(), progress=progress)
     finally:
         root.handlers = before

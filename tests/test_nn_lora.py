@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from demo_app.nn import lora
+from demo_app.finetune import adapters
 
 RANK, ALPHA = 2, 6.0
 
@@ -31,7 +31,7 @@ LAYERS = {
 def trained(layer: nn.Module, x: Tensor, steps: int = 3) -> nn.Sequential:
     """An adapted network after a few steps."""
     network = nn.Sequential(layer, nn.Tanh())
-    lora.adapt(network, ["0"], RANK, ALPHA)
+    adapters.adapt(network, ["0"], RANK, ALPHA)
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.5)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -53,7 +53,7 @@ def test_nothing_changes_at_first_and_merged_it_computes_what_the_adapters_did(n
     adapted = network(x)
     assert not torch.allclose(adapted, untouched(x).tanh(), atol=1e-2)
     assert torch.equal(layer.weight, untouched.weight)  # the weight itself rests, until
-    assert lora.merge(network)[0] is layer
+    assert adapters.merge(network)[0] is layer
     torch.testing.assert_close(network(x), adapted)
     assert not torch.equal(layer.weight, untouched.weight)
     assert network.state_dict().keys() == nn.Sequential(untouched).state_dict().keys()
@@ -61,7 +61,7 @@ def test_nothing_changes_at_first_and_merged_it_computes_what_the_adapters_did(n
 
 def test_the_change_is_of_the_rank_and_scaled() -> None:
     torch.manual_seed(0)
-    adapter = lora.LoRALinear(nn.Linear(10, 8), rank=3, alpha=6.0)
+    adapter = adapters.LoRALinear(nn.Linear(10, 8), rank=3, alpha=6.0)
     nn.init.normal_(adapter.lora_b)
     assert torch.linalg.matrix_rank(adapter.change()).item() == 3
     torch.testing.assert_close(adapter.change(), 2.0 * adapter.lora_b @ adapter.lora_a)
@@ -77,7 +77,7 @@ def test_only_the_adapters_learn() -> None:
 def test_torchs_own_encoder_computes_with_adapters_what_it_computes_without_its_fused_kernel() -> None:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
-    lora.adapt(layer, ["linear1", "linear2"], RANK, ALPHA)
+    adapters.adapt(layer, ["linear1", "linear2"], RANK, ALPHA)
     for adapter in (layer.linear1, layer.linear2):
         nn.init.normal_(adapter.lora_b)
     x = torch.randn(2, 5, 16)
@@ -85,12 +85,12 @@ def test_torchs_own_encoder_computes_with_adapters_what_it_computes_without_its_
     with torch.no_grad():
         fused = layer.eval()(x)  # reads the weights past `forward`
     torch.testing.assert_close(fused, plain, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(lora.merge(layer).train()(x), plain, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(adapters.merge(layer).train()(x), plain, atol=1e-5, rtol=1e-4)
 
 
 def test_what_has_no_adapter_is_said() -> None:
     depthwise = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.LayerNorm(4))
-    assert not any(lora.adaptable(module) for module in depthwise)
+    assert not any(adapters.adaptable(module) for module in depthwise)
     for name in ("0", "1"):
         with pytest.raises(ValueError, match=f"{name} is .*; LoRA is for linear maps and full convolutions"):
-            lora.adapt(depthwise, [name], RANK, ALPHA)
+            adapters.adapt(depthwise, [name], RANK, ALPHA)

@@ -27,8 +27,8 @@ from installing import copied, environment, pip, wheels
 from playwright.sync_api import expect
 from plugins_on_disk import ROOT
 
-from demo_app.new import create
-from demo_app.testing.host import free_port
+from demo_app.scaffold.plugin import create
+from demo_app.serving.local import free_port
 
 if TYPE_CHECKING:
     from demo_app.testing.browser import Visits

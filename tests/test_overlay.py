@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demo_app.overlay import OPACITY, STRONG, framed, heat
+from demo_app.viz.overlay import OPACITY, STRONG, framed, heat
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 

@@ -13,9 +13,10 @@ import httpx
 import pytest
 from test_cli import demo_app
 
-from demo_app.plugins import load_plugins
-from demo_app.settings import Settings, SettingsError, parse_checkpoints
-from demo_app.testing import wire
+from demo_app.errors import SettingsError
+from demo_app.registry.loading import load_plugins
+from demo_app.serving import client
+from demo_app.settings import Settings, parse_checkpoints
 
 READER = """
 from pathlib import Path
@@ -72,8 +73,8 @@ def reader(plugins: Any, tmp_path: Path) -> Path:
 
 def test_own_checkpoint_is_offered_beside_the_plugins_and_answers(reader: Path, host: Callable[..., Any]) -> None:
     server = host(checkpoints=(("reader", reader),))
-    assert wire.call(server.url, "reader_say", "mine") == ("complete", ["as I taught it"])
-    assert wire.call(server.url, "reader_say", "theirs") == ("complete", ["as published"])
+    assert client.call(server.url, "reader_say", "mine") == ("complete", ["as I taught it"])
+    assert client.call(server.url, "reader_say", "theirs") == ("complete", ["as published"])
 
 
 def test_the_variable_and_the_option_read_the_same(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_folder_alone_goes_to_the_demo_on_its_card(plugins: Any, reader: Path)
 
 def ask(url: str, action: str, *data: Any, session: str = "me") -> Any:
     """The first thing that an action returns, or the sentence by which it refuses."""
-    outcome, said = wire.call(url, f"reader_{action}", *data, session=session)
+    outcome, said = client.call(url, f"reader_{action}", *data, session=session)
     return said[0] if outcome == "complete" else said["error"]
 
 
@@ -206,9 +207,9 @@ def test_where_visitors_are_strangers_no_folder_is_read(reader: Path, host: Call
     assert not [
         action for action in httpx.get(f"{server.url}gradio_api/info").json()["named_endpoints"] if "folder" in action
     ]
-    assert wire.run(server.url, "reader_use_folder", str(reader)).status_code >= 400  # there is no such action
+    assert client.run(server.url, "reader_use_folder", str(reader)).status_code >= 400  # there is no such action
     assert server.app.models.own_states() == []
-    assert "A folder of your own" not in wire.text_of(server.url)
+    assert "A folder of your own" not in client.text_of(server.url)
     for action in ("raw", "say"):
         for name in (str(reader), "+folder", "own-mine-0123456789abcdef"):
             assert "as I taught it" not in ask(server.url, action, name)
@@ -233,9 +234,9 @@ def test_an_event_of_the_tab_adds_a_choice_for_its_visitor(
 def test_the_status_page_counts_what_is_visitors_own_and_names_nothing(reader: Path, host: Callable[..., Any]) -> None:
     server = host(public=True)
     name = ask(server.url, "train", str(reader))["value"]
-    before = wire.run(server.url, "status").json()["data"][0]
+    before = client.run(server.url, "status").json()["data"][0]
     ask(server.url, "raw", name)
-    after = wire.run(server.url, "status").json()["data"][0]
+    after = client.run(server.url, "status").json()["data"][0]
     for page, loaded in ((before, False), (after, True)):
         assert "1 of visitors&#x27; own" in page
         assert not [secret for secret in (name, name[-16:], "Mine", str(reader)) if secret in page]
@@ -260,4 +261,4 @@ def test_what_is_ones_own_is_forgotten_when_the_page_is_closed(reader: Path, hos
 
 
 def test_the_page_keeps_its_heartbeat_though_the_demo_keeps_no_state(reader: Path, host: Callable[..., Any]) -> None:
-    assert wire.config(host(public=True).url)["connect_heartbeat"]
+    assert client.config(host(public=True).url)["connect_heartbeat"]

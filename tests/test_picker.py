@@ -15,10 +15,11 @@ from playwright.sync_api import expect
 from plugins_on_disk import Plugins
 
 from demo_app import Checkpoint
-from demo_app.hub import Progress
-from demo_app.picker import meter, offer
-from demo_app.testing import wire
-from demo_app.testing.hub import Hub, refuse, stall_body
+from demo_app.hub.progress import Progress
+from demo_app.page.picker import meter, offer
+from demo_app.serving import client
+from demo_app.testing.faults import refuse, stall_body
+from demo_app.testing.hub import Hub
 
 if TYPE_CHECKING:
     from demo_app.testing.browser import Visit, Visits
@@ -281,6 +282,6 @@ def test_the_fetch_has_a_name_and_says_what_it_takes(start: Callable[[], str]) -
     assert {"/reader_fetch", "/reader_cancel_fetch"} <= set(info)
     assert "Hugging Face Hub" in info["/reader_fetch"]["description"]
     assert [taken["parameter_name"] for taken in info["/reader_fetch"]["parameters"]] == ["checkpoint"]
-    outcome, said = wire.call(url, "reader_fetch", "far")
+    outcome, said = client.call(url, "reader_fetch", "far")
     assert (outcome, said[1]) == ("complete", f"<p>{html.escape(FAR)} is on this disk.</p>")
-    assert wire.call(url, "reader_fetch", "near")[0] == "complete"
+    assert client.call(url, "reader_fetch", "near")[0] == "complete"

@@ -27,17 +27,12 @@ import pytest
 import torchvision.transforms as T
 from PIL import Image
 
-from demo_app import InputError, pictures
-from demo_app.pictures import (
-    Entry,
-    by_name,
-    centre_crop,
-    check_picture,
-    label_of,
-    open_picture,
-    pictures_in,
-    uploaded,
-)
+from demo_app import InputError
+from demo_app.inputs import archives
+from demo_app.inputs.archives import Entry, by_name, label_of, pictures_in
+from demo_app.inputs.crops import centre_crop
+from demo_app.inputs.pictures import check_picture, open_picture
+from demo_app.inputs.uploads import uploaded
 
 IMAGES = Path(gr.__file__).parent / "media_assets" / "images"
 CHEETAH = IMAGES / "cheetah.jpg"
@@ -681,7 +676,7 @@ def test_a_zip_that_lies_about_its_sizes_unpacks_to_no_more_than_it_said(tmp_pat
 def test_a_picture_too_large_in_a_good_archive_is_a_row_with_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "MAX_FILE", 2**20)
+    monkeypatch.setattr(archives, "MAX_FILE", 2**20)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("large.png", bytes(2**20 + 1))
         archive.writestr("small.png", PICTURE)
@@ -777,7 +772,7 @@ def test_threads_read_one_tar_without_mixing_its_pictures_up(tmp_path: Path) -> 
     with pictures_in(tmp_path / "a.tar", max_pictures=200) as entries:
         wrong: list[str] = []
 
-        def read(part: list[pictures.Entry]) -> None:
+        def read(part: list[archives.Entry]) -> None:
             for entry in part:
                 number = int(entry.name[:-4])
                 if entry.read() != bytes([number]) * (5000 + number):

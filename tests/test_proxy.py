@@ -18,11 +18,11 @@ from gradio_client import Client, handle_file
 from playwright.sync_api import expect
 from plugins_on_disk import ROOT, Plugins
 
+from demo_app.serving.local import free_port
 from demo_app.testing import serve
-from demo_app.testing.host import free_port
 
 if TYPE_CHECKING:
-    from demo_app.server import Server
+    from demo_app.serving.server import Server
     from demo_app.testing.browser import Visits
 
 NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")

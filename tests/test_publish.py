@@ -13,8 +13,9 @@ import pytest
 import yaml
 from plugins_on_disk import ROOT, Plugins
 
-from demo_app import Checkpoint, hub
-from demo_app.cli import main
+from demo_app import Checkpoint
+from demo_app.cli.main import main
+from demo_app.hub import fetch, files
 from demo_app.testing.hub import Hub
 
 TOKEN = "hf_a_secret_of_mine"
@@ -89,7 +90,7 @@ def pinned(said: str) -> Checkpoint:
 
 
 def card(hub: Hub, repo_id: str) -> tuple[dict[str, Any], str]:
-    _, header, body = hub.repos[repo_id].files["README.md"].decode().split("---\n", 2)
+    _, header, body = files.repos[repo_id].files["README.md"].decode().split("---\n", 2)
     return yaml.safe_load(header), body
 
 
@@ -119,8 +120,8 @@ def test_a_text_classifier_fetched_back_gives_the_same_logits(
     assert checkpoint.revision == mine.repos["me/sst2"].sha
     assert set(checkpoint.sha256) == {"config.json", "model.safetensors", "tokenizer.json"}
     texts = ["A warm and wonderful film.", "Dull.", ""]
-    here, there = (Classifier.load(folder, "cpu") for folder in (embedded, hub.fetch(checkpoint)))
-    assert checkpoint.size == hub.size_on_disk(hub.fetch(checkpoint))
+    here, there = (Classifier.load(folder, "cpu") for folder in (embedded, fetch.fetch(checkpoint)))
+    assert checkpoint.size == files.size_on_disk(fetch.fetch(checkpoint))
     encoded = here.encode(texts)
     assert there.encode(texts).ids.equal(encoded.ids)
     assert there.network(encoded.ids, encoded.mask).logits.equal(here.network(encoded.ids, encoded.mask).logits)
@@ -136,7 +137,7 @@ def test_a_picture_classifier_fetched_back_gives_the_same_logits(run: Run, mine:
     assert code == 0, said
     embedded = ROOT / "plugins" / "separable_conv" / "demo_app_separable_conv" / "weights" / "cifar10"
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8))
-    here, there = (Classifier.load(folder, "cpu") for folder in (embedded, hub.fetch(pinned(said))))
+    here, there = (Classifier.load(folder, "cpu") for folder in (embedded, fetch.fetch(pinned(said))))
     x = here.prepare([noise])
     assert there.logits(x).equal(here.logits(x))
 
@@ -275,7 +276,7 @@ def test_published_again_it_needs_force_and_the_first_pin_still_holds(run: Run, 
     assert (code, "is on the Hub already" in said) == (1, True)
     second = pinned(run("reader/theirs", "me/theirs", "--force")[1])
     assert first.revision != second.revision
-    assert [(hub.fetch(pin) / "words.txt").read_text() for pin in (first, second)] == ["one two", "three"]
+    assert [(fetch.fetch(pin) / "words.txt").read_text() for pin in (first, second)] == ["one two", "three"]
     same = pinned(run("reader/theirs", "me/theirs", "--force")[1])  # nothing is new: no commit
     assert same == second
 

@@ -6,11 +6,13 @@ from typing import Any, Literal
 
 import pytest
 
-from demo_app import repository
-from demo_app.api import DemoError
-from demo_app.hub import HubBroken, HubError, Offline, RateLimited
-from demo_app.repository import Refused, Taken, join_header, split_header
-from demo_app.testing.hub import Fault, Hub, closed_port, silent_host
+from demo_app.errors import DemoError
+from demo_app.hub import upload as hub_upload
+from demo_app.hub.card import join_header, split_header
+from demo_app.hub.errors import HubBroken, HubError, Offline, RateLimited
+from demo_app.hub.upload import Refused, Taken
+from demo_app.testing.faults import closed_port, silent_host
+from demo_app.testing.hub import Fault, Hub
 
 TOKEN = "hf_a_secret_of_mine"
 FILES = {"README.md": b"---\nsdk: gradio\n---\n", "app.py": b"run()", "w/model.safetensors": b"\x00\x01"}
@@ -24,8 +26,8 @@ def mine(test_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
     return test_hub
 
 
-def upload(repo_id: str = "me/page", kind: Literal["model", "space"] = "space", **more: Any) -> repository.Uploaded:
-    return repository.upload(more.pop("files", FILES), repo_id, kind=kind, message="x", **more)
+def upload(repo_id: str = "me/page", kind: Literal["model", "space"] = "space", **more: Any) -> hub_upload.Uploaded:
+    return hub_upload.upload(more.pop("files", FILES), repo_id, kind=kind, message="x", **more)
 
 
 def refused(error: type[HubError], sentence: str, **more: Any) -> None:
@@ -130,7 +132,7 @@ def test_a_hub_that_cannot_be_reached(mine: Hub, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_hub_that_says_nothing_is_given_up(mine: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repository, "ASK", 0.3)
+    monkeypatch.setattr(hub_upload, "ASK", 0.3)
     with silent_host(accepts=True) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
         refused(Offline, "The Hub (127.0.0.1) does not answer; check the network")

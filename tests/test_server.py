@@ -16,7 +16,7 @@ import httpx
 import pytest
 from plugins_on_disk import ROOT
 
-from demo_app.testing import wire
+from demo_app.serving import client
 
 SLOW = """
 from demo_app import Demo, hookimpl
@@ -85,7 +85,7 @@ def test_metrics_tell_requests_latencies_errors_models_and_queue(plugins: Any, h
     plugins.add_good("good")
     server = host()
     for text in ("hello", "boom", " "):
-        wire.run(server.url, "good_shout", text)
+        client.run(server.url, "good_shout", text)
     lines = httpx.get(f"{server.url}metrics").text.splitlines()
     for outcome in ("ok", "error", "refused"):
         assert f'demo_app_requests_total{{action="shout",demo="good",outcome="{outcome}"}} 1.0' in lines
@@ -100,15 +100,15 @@ def test_gradios_own_monitoring_and_history_are_closed(plugins: Any, host: Any) 
     plugins.add_good("good")
     url = host().url
     assert httpx.get(f"{url}monitoring/summary").status_code in (403, 404)
-    assert not wire.config(url).get("run_history")
+    assert not client.config(url).get("run_history")
 
 
 def test_too_long_a_text_is_refused_with_both_numbers(plugins: Any, host: Any) -> None:
     plugins.add_good("good")
     server = host(max_text=100)
-    assert wire.run(server.url, "good_shout", "x" * 100).status_code == 200
-    assert "101 characters and the limit is 100" in wire.run(server.url, "good_shout", "x" * 101).json()["error"]
-    assert "1,048,576" in wire.run(server.url, "good_shout", "x" * 2**20).json()["error"]
+    assert client.run(server.url, "good_shout", "x" * 100).status_code == 200
+    assert "101 characters and the limit is 100" in client.run(server.url, "good_shout", "x" * 101).json()["error"]
+    assert "1,048,576" in client.run(server.url, "good_shout", "x" * 2**20).json()["error"]
 
 
 def test_too_large_an_upload_is_refused(plugins: Any, host: Any) -> None:
@@ -125,7 +125,7 @@ def test_a_full_queue_turns_the_next_visitor_away(plugins: Any, host: Any) -> No
     plugins.add("slow", SLOW)
     server = host(queue_size=1)
     url = f"{server.url}gradio_api/queue/join"
-    fn = next(d["id"] for d in wire.config(server.url)["dependencies"] if d["api_name"] == "slow_wait_queued")
+    fn = next(d["id"] for d in client.config(server.url)["dependencies"] if d["api_name"] == "slow_wait_queued")
     bodies = [{"data": [3.0], "fn_index": fn, "session_hash": f"visitor{i}"} for i in range(6)]
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda body: httpx.post(url, json=body, timeout=30), bodies))
@@ -138,23 +138,23 @@ def test_a_full_queue_turns_the_next_visitor_away(plugins: Any, host: Any) -> No
 def test_strangers_get_no_unload_button(plugins: Any, host: Any) -> None:
     plugins.add_good("good")
     alone, public = host(), host(public=True)
-    assert "unload" in {d["api_name"] for d in wire.config(alone.url)["dependencies"]}
-    assert "unload" not in {d["api_name"] for d in wire.config(public.url)["dependencies"]}
-    assert '"Unload"' not in wire.text_of(public.url)
+    assert "unload" in {d["api_name"] for d in client.config(alone.url)["dependencies"]}
+    assert "unload" not in {d["api_name"] for d in client.config(public.url)["dependencies"]}
+    assert '"Unload"' not in client.text_of(public.url)
 
 
 def test_unload_gives_a_models_memory_back(plugins: Any, host: Any) -> None:
     plugins.add_good("good")
     server = host()
-    wire.run(server.url, "good_shout", "hello")
-    assert "ready" in wire.run(server.url, "status").json()["data"][0]
-    assert "ready" not in wire.run(server.url, "unload", "good").json()["data"][0]
+    client.run(server.url, "good_shout", "hello")
+    assert "ready" in client.run(server.url, "status").json()["data"][0]
+    assert "ready" not in client.run(server.url, "unload", "good").json()["data"][0]
 
 
 def test_the_status_page_tells_plugins_checkpoints_and_memory(plugins: Any, host: Any) -> None:
     plugins.add_good("good")
     plugins.add("bad", "import nothing_of_this_name")
-    report = wire.run(host().url, "status").json()["data"][0]
+    report = client.run(host().url, "status").json()["data"][0]
     for text in ("good", "0.1.0", "folder good/", "nothing_of_this_name", "absent", "0 bytes of", "CPUs"):
         assert text in report
 
@@ -162,7 +162,7 @@ def test_the_status_page_tells_plugins_checkpoints_and_memory(plugins: Any, host
 def test_the_first_model_is_warm_once_the_page_was_opened(plugins: Any, process: Any) -> None:
     plugins.add_good("good")
     _, url = process(DEMO_APP_PRELOAD="first")
-    load = next(d["id"] for d in wire.config(url)["dependencies"] if ["load"] in [t[1:] for t in d["targets"]])
+    load = next(d["id"] for d in client.config(url)["dependencies"] if ["load"] in [t[1:] for t in d["targets"]])
     httpx.post(f"{url}gradio_api/run/predict", json={"fn_index": load, "data": [], "session_hash": "visitor"})
     wait_for(lambda: "demo_app_models_loaded 1.0" in httpx.get(f"{url}metrics").text.splitlines())
 
@@ -174,7 +174,7 @@ def test_torch_is_not_imported_before_a_model_that_needs_it_is_used(plugins: Any
     server, url = process(DEMO_APP_PRELOAD="none")
     httpx.get(url)
     assert "libtorch" not in Path(f"/proc/{server.pid}/maps").read_text()
-    wire.run(url, "good_shout", "hello")
+    client.run(url, "good_shout", "hello")
     assert "libtorch" in Path(f"/proc/{server.pid}/maps").read_text()
 
 
@@ -183,10 +183,10 @@ def test_a_stop_answers_what_ends_in_time_and_tells_the_rest(number: int, plugin
     plugins.add("slow", SLOW)
     server, url = process(DEMO_APP_PRELOAD="none")
     with ThreadPoolExecutor(4) as pool:
-        soon = pool.submit(wire.run, url, "slow_wait", 2)
-        soon_queued = pool.submit(wire.call, url, "slow_wait_queued", 2)
-        never = pool.submit(wire.run, url, "slow_wait", 60)
-        never_queued = pool.submit(wire.call, url, "slow_wait_queued", 60)
+        soon = pool.submit(client.run, url, "slow_wait", 2)
+        soon_queued = pool.submit(client.call, url, "slow_wait_queued", 2)
+        never = pool.submit(client.run, url, "slow_wait", 60)
+        never_queued = pool.submit(client.call, url, "slow_wait_queued", 60)
         wait_for(lambda: "demo_app_running 4.0" in httpx.get(f"{url}metrics").text.splitlines())
         stopped = time.monotonic()
         server.send_signal(number)

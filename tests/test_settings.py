@@ -9,7 +9,8 @@ import pytest
 from plugins_on_disk import ROOT
 
 from demo_app import machine
-from demo_app.settings import Settings, SettingsError, parse_bytes
+from demo_app.errors import SettingsError
+from demo_app.settings import Settings, parse_bytes
 
 
 @pytest.mark.parametrize(

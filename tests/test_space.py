@@ -13,7 +13,7 @@ import pytest
 import simulate_space
 from simulate_space import ROOT, Running, Space
 
-from demo_app.testing import wire
+from demo_app.serving import client
 
 pytestmark = [
     pytest.mark.space,
@@ -103,7 +103,7 @@ def test_a_space_of_two_plugins_needs_no_more_than_all_of_them_and_has_no_more(o
 
 
 def test_a_space_of_two_plugins_has_two_tabs_and_both_answer(running_two: Running) -> None:
-    tabs = [c["props"].get("id") for c in wire.config(running_two.url)["components"] if c["type"] == "tabitem"]
+    tabs = [c["props"].get("id") for c in client.config(running_two.url)["components"] if c["type"] == "tabitem"]
     assert [name for name in tabs if name is not None] == ["text_classifier", "separable_conv", "status"]
     assert simulate_space.classify(running_two.url, "A warm and wonderful film.").lower() == "positive"
     picture = ROOT / "plugins" / "separable_conv" / "demo_app_separable_conv" / "assets" / "horse.png"

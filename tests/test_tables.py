@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from demo_app import InputError
-from demo_app.tables import clean, harmless, label_names, read_csv, short, write_csv
+from demo_app.inputs.tables import harmless, label_names, read_csv, write_csv
+from demo_app.inputs.text import clean, short
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1+1", "-1+cmd", "@SUM(A1)", "\tfine", "\rfine", "\t=1", " =1", "\n@x"])

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from demo_app.together import Together
+from demo_app.models.batching import Together
 
 SECONDS = 30
 

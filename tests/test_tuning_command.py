@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from demo_app_text_classifier.sample import write
 
-from demo_app import cli
-from demo_app.plugins import load_plugins
-from demo_app.repository import split_header
+from demo_app.cli import main
+from demo_app.hub.card import split_header
+from demo_app.registry.loading import load_plugins
 from demo_app.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +26,7 @@ def topics(tmp_path: Path) -> Path:
 
 
 def finetune(*arguments: str | Path) -> int:
-    return cli.main(["finetune", *map(str, arguments), *PLUGINS])
+    return main.main(["finetune", *map(str, arguments), *PLUGINS])
 
 
 def test_a_checkpoint_with_its_card_is_what_the_page_can_use(
@@ -141,14 +141,14 @@ def test_a_comparison_that_was_killed_goes_on_with_what_is_left(
     killed.kill()
     killed.communicate()
     first = (out / "freeze" / "model.safetensors").stat().st_mtime_ns
-    assert cli.main(command) == 0
+    assert main.main(command) == 0
     said = capsys.readouterr().out
     assert "freeze is through already" in said
     assert [line.split()[0] for line in said.split("strategy  accuracy")[1].splitlines()[1:3]] == ["freeze", "full"]
     assert (out / "freeze" / "model.safetensors").stat().st_mtime_ns == first
     assert (out / "full" / "README.md").is_file()
     assert sorted(path.name for path in out.iterdir()) == ["freeze", "full"]
-    assert cli.main(command) == 1  # it is through, and is not written over
+    assert main.main(command) == 1  # it is through, and is not written over
     assert "is not empty" in capsys.readouterr().err
 
 

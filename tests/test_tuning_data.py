@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from demo_app import InputError
-from demo_app.tuning.data import Data, Share, check, read_data, summary
+from demo_app.finetune.data import Data, Share, check, read_data, summary
 
 TEXT, IMAGE, BOTH = ("text",), ("image",), ("image", "text")
 

@@ -16,10 +16,11 @@ import demo_app_text_classifier
 import pytest
 from demo_app_text_classifier.sample import write
 
+from demo_app.finetune import jobs
+from demo_app.finetune.jobs import Job, TrainingFailed, Trainings
+from demo_app.finetune.recipe import Recipe
+from demo_app.finetune.updates import Finished, Planned, Running, Started, Update, Waiting
 from demo_app.settings import Settings
-from demo_app.tuning import jobs
-from demo_app.tuning.jobs import Finished, Job, Planned, Running, Started, TrainingFailed, Trainings, Update, Waiting
-from demo_app.tuning.recipe import Recipe
 
 (DEMO,) = demo_app_text_classifier.register_demos()
 pytestmark = pytest.mark.slow  # each starts processes that import torch

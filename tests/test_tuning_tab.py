@@ -22,8 +22,9 @@ from PIL import Image
 from playwright.sync_api import expect
 from plugins_on_disk import ROOT
 
-from demo_app.server import Server
-from demo_app.testing import serve, wire
+from demo_app.serving import client
+from demo_app.serving.server import Server
+from demo_app.testing import serve
 from demo_app.testing.hub import Hub
 
 TEXT, PICTURE, PAIR = "text_classifier", "separable_conv", "image_text_fusion"
@@ -134,7 +135,7 @@ def workers() -> list[str]:
         except OSError:  # it ended just now
             continue
         parent = int(stat.rpartition(")")[2].split()[1])
-        if "demo_app.tuning.worker" in command and parent == os.getpid():
+        if "demo_app.finetune.worker" in command and parent == os.getpid():
             found.append(process.name)
     return found
 
@@ -430,7 +431,7 @@ def test_who_waits_may_give_up_and_nobody_waits_twice(visitor: Any) -> None:
 
 def test_a_page_that_is_closed_in_mid_training_ends_it(visitor: Any, server: Server) -> None:
     session = "a page that is closed"
-    assert wire.call(server.url, f"{TEXT}_finetune_example", session=session)[0] == "complete"
+    assert client.call(server.url, f"{TEXT}_finetune_example", session=session)[0] == "complete"
     asked = {"data": ["sst2", ["full"], [], 100, 0, 0.8, 8], "session_hash": session}
     answer = httpx.post(f"{server.url}gradio_api/call/{TEXT}_finetune", json=asked, timeout=60)
     address = f"{server.url}gradio_api/call/{TEXT}_finetune/{answer.json()['event_id']}"

@@ -19,7 +19,7 @@ import httpx
 import pytest
 from plugins_on_disk import ROOT, Plugins
 
-from demo_app.testing import wire
+from demo_app.serving import client
 
 pytestmark = [
     pytest.mark.slow,
@@ -123,7 +123,7 @@ class Host:
 
     def ask(self, action: str, *data: Any, session: str = "one", event_data: Any = None) -> Iterator[dict[str, Any]]:
         """What the queue tells of an event, as a page hears it; `data` has a place for each input, states too."""
-        numbers = {event["api_name"]: event["id"] for event in wire.config(self.url)["dependencies"]}
+        numbers = {event["api_name"]: event["id"] for event in client.config(self.url)["dependencies"]}
         body = {"data": data, "fn_index": numbers[action], "session_hash": session, "event_data": event_data}
         httpx.post(f"{self.url}gradio_api/queue/join", json=body, timeout=60).raise_for_status()
         about = {"session_hash": session}
@@ -198,17 +198,17 @@ def test_queued_actions_run_in_a_copy_on_the_gpu_with_a_model_that_was_loaded_at
 
 
 def test_quick_actions_stay_in_the_host_on_the_cpu(gpu: Host) -> None:
-    device, loaded_by, ran_in = wire.run(gpu.url, "gpu_quick").json()["data"][0].split()
+    device, loaded_by, ran_in = client.run(gpu.url, "gpu_quick").json()["data"][0].split()
 
     assert (device, int(loaded_by), int(ran_in)) == ("cpu", gpu.pid, gpu.pid)
 
 
 def test_ones_own_checkpoint_answers_on_the_cpu_and_is_refused_on_the_gpu(gpu: Host, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
-    (name,) = wire.run(gpu.url, "own_adopt", str(tmp_path)).json()["data"]
+    (name,) = client.run(gpu.url, "own_adopt", str(tmp_path)).json()["data"]
 
-    assert wire.run(gpu.url, "own_quick", name).json()["data"] == [f"cpu {gpu.pid}"]
-    outcome, said = wire.call(gpu.url, "own_queued", name)
+    assert client.run(gpu.url, "own_quick", name).json()["data"] == [f"cpu {gpu.pid}"]
+    outcome, said = client.call(gpu.url, "own_queued", name)
     assert (outcome, said["error"][:57]) == ("error", "On the GPU of this Space a checkpoint of your own cannot ")
     assert gpu.answer("own_queued", "theirs")[0].startswith("cuda ")
 
@@ -239,10 +239,10 @@ def test_a_session_keeps_what_a_copy_returned(gpu: Host) -> None:
 
 
 def test_an_error_of_a_copy_is_a_sentence_and_is_counted_for_what_it_is(gpu: Host) -> None:
-    kind, said = wire.call(gpu.url, "gpu_refuse")
+    kind, said = client.call(gpu.url, "gpu_refuse")
     assert (kind, said["error"]) == ("error", "Not that.")
 
-    kind, said = wire.call(gpu.url, "gpu_fail")
+    kind, said = client.call(gpu.url, "gpu_fail")
     assert kind == "error"
     assert "under error" in said["error"]
     assert "shadow" not in str(said)
@@ -271,12 +271,12 @@ def test_fetching_from_the_hub_takes_no_gpu(real: Host) -> None:
     wrapped = [line for line in real.log.read_text().splitlines() if line.startswith("spaces: wraps")]
 
     assert any("Actions.generate" in line for line in wrapped)
-    assert not any("demo_app.picker" in line for line in wrapped)
+    assert not any("demo_app.page.picker" in line for line in wrapped)
     assert "not ready for the GPU" not in real.log.read_text()
 
 
 def test_texts_are_classified_here_and_there(real: Host) -> None:
-    quick = wire.run(
+    quick = client.run(
         real.url, "text_classifier_classify", "A wonderful film.", "sst2", "gradient", "average", "average"
     )
     assert quick.json()["data"][0]["label"] == "positive"
@@ -326,7 +326,7 @@ def test_one_goes_on_from_where_one_stands(real: Host) -> None:
 
 
 def test_a_wrong_input_is_refused_with_the_plugins_sentence(real: Host) -> None:
-    kind, said = wire.call(real.url, "decoder_generator_generate", "", "shakespeare", "five", *SETTINGS, 60, 1, "")
+    kind, said = client.call(real.url, "decoder_generator_generate", "", "shakespeare", "five", *SETTINGS, 60, 1, "")
 
     assert kind == "error"
     assert "prompt is empty" in said["error"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from demo_app.api import InputError
+from demo_app.errors import InputError
 
 
 def whole_number(value: Any, name: str, *, least: int, most: int | None = None) -> int:

@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demo_app.api import DemoError
+from demo_app.errors import DemoError
 from demo_app.nn import int8, weights
 
 log = logging.getLogger(__name__)

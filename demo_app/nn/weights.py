@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from demo_app.api import DemoError
+from demo_app.errors import DemoError
 
 V = TypeVar("V")
 PAGE_OUT = 21  # MADV_PAGEOUT

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from demo_app.api import InputError
+from demo_app.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

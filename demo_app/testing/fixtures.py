@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def plugin_dir(request: pytest.FixtureRequest) -> Path:
     """The folder of the plugin under test: the nearest one above the test whose pyproject.toml has a `demo_app` entry
     point. A module or a conftest.py that has its plugin elsewhere overrides this fixture, with `scope="module"`."""
-    from demo_app.plugins import is_plugin
+    from demo_app.registry.discovery import is_plugin
 
     found = next((folder for folder in request.path.parents if is_plugin(folder)), None)
     if found is None:

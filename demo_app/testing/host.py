@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo_app.api import Demo
-from demo_app.machine import prepare_environment
-from demo_app.plugins import PluginError, plugins_in
-from demo_app.settings import Settings
+from demo_app.registry.discovery import plugins_in
+from demo_app.registry.plugin import PluginError
+from demo_app.serving.local import serve
 
 if TYPE_CHECKING:
     from gradio_client import Client
 
-    from demo_app.server import Server
-
-
-@contextmanager
-def serve(settings: Settings | None = None, **overrides: Any) -> Iterator[Server]:
-    """The host, running in this process; closed at the end. Keywords are fields of `Settings`.
-
-    Where no port is set it is one of the system's choice: two processes that test at once would find the same one of
-    Gradio's free.
-
-    >>> with serve(plugins_dir=Path("plugins")) as server:  # doctest: +SKIP
-    ...     httpx.get(server.url)
-    """
-    settings = settings or Settings.from_env(**({"preload": ("none",)} | overrides))
-    if settings.port is None:
-        settings = replace(settings, port=free_port())
-    prepare_environment(settings.threads)
-    from demo_app.server import launch
-    from demo_app.ui import create_app
-
-    server = launch(create_app(settings))
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-def free_port() -> int:
-    """A port of this machine that nobody uses now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    from demo_app.serving.server import Server
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,10 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from math import inf
 from typing import Any, NamedTuple, Self
 from urllib.parse import unquote
 
@@ -29,7 +27,6 @@ import yaml
 LARGE = (".safetensors", ".bin", ".spm", ".onnx")  # stored apart from the repository, named by their sha256
 LARGE_FROM = 10_000_000  # bytes: a larger file is stored apart too, whatever its name
 BLOCK = 64 * 2**10  # bytes written at once
-FLIPPED = bytes(255 - byte for byte in range(256))
 
 REPO = r"(?P<repo>(?:(?:spaces|datasets)/)?[^/]+/[^/]+)"
 RESOLVE = re.compile(rf"/{REPO}/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
@@ -467,117 +464,3 @@ def _serve(hub: Hub) -> ThreadingHTTPServer:
             pass  # the client hung up, as the tests make it do
 
     return Server(("127.0.0.1", 0), Handler)
-
-
-# Faults
-
-
-def refuse(
-    hub: Hub, status: int, code: str | None = None, *, method: str = "", times: float = inf, **headers: str
-) -> Fault:
-    """The first `times` requests, of one method or of all, get an error."""
-    left = _counter(times)
-
-    def fault(handler: BaseHTTPRequestHandler, verb: str, path: str) -> bool:
-        hit = method in ("", verb) and left()
-        if hit:
-            hub.error(handler, status, code, HTTPStatus(status).phrase, **headers)
-        return hit
-
-    return fault
-
-
-def cut_body(hub: Hub, *, at: int, times: float = inf) -> Fault:
-    """The connection breaks after `at` bytes of a body; bodies that are not longer arrive."""
-    return _body_fault(hub, at, times, lambda handler: None)
-
-
-def stall_body(hub: Hub, *, at: int, times: float = inf, stalled: threading.Event | None = None) -> Fault:
-    """After `at` bytes of a body nothing more comes, and the connection stays; `stalled` is set when that begins."""
-
-    def wait(handler: BaseHTTPRequestHandler) -> None:
-        if stalled is not None:
-            stalled.set()
-        handler.rfile.read(1)  # until the client hangs up, or the Hub closes
-
-    return _body_fault(hub, at, times, wait)
-
-
-def corrupt_body(hub: Hub, *, times: float = inf) -> Fault:
-    """As many bytes as there should be, all of them wrong."""
-    return _other_body(hub, lambda data: data.translate(FLIPPED), times)
-
-
-def wrong_length(hub: Hub, *, by: int, times: float = inf) -> Fault:
-    """A well-formed answer with `by` bytes more than the file has, or fewer."""
-    return _other_body(hub, lambda data: data + bytes(by) if by > 0 else data[:by], times)
-
-
-@contextmanager
-def silent_host(*, accepts: bool) -> Iterator[str]:
-    """The URL of a host that says nothing: it opens the connection and never replies, or does not even open it."""
-    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(128 if accepts else 0)
-        if not accepts:  # the queue of one is full: the kernel drops whoever knocks
-            for guest in (first, second):
-                guest.setblocking(False)
-                guest.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-@contextmanager
-def closed_port() -> Iterator[str]:
-    """The URL of a port where nobody listens, and nobody else will while we hold it."""
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{holder.getsockname()[1]}"
-
-
-def _body_fault(hub: Hub, at: int, times: float, end: Callable[[BaseHTTPRequestHandler], None]) -> Fault:
-    left = _counter(times)
-
-    def fault(handler: BaseHTTPRequestHandler, method: str, path: str) -> bool:
-        data = hub.content(path) if method == "GET" else None
-        if data is None or len(data) <= at or not left():
-            return False
-        wanted = RANGE.fullmatch(handler.headers.get("Range", ""))
-        first = int(wanted[1]) if wanted else 0
-        handler.send_response(206 if wanted else 200)
-        handler.send_header("Content-Length", str(len(data) - first))
-        handler.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
-        handler.end_headers()
-        handler.wfile.write(data[first:at])
-        handler.close_connection = True
-        end(handler)
-        with suppress(OSError):
-            handler.connection.shutdown(socket.SHUT_RDWR)
-        return True
-
-    return fault
-
-
-def _other_body(hub: Hub, change: Callable[[bytes], bytes], times: float) -> Fault:
-    left = _counter(times)
-
-    def fault(handler: BaseHTTPRequestHandler, method: str, path: str) -> bool:
-        data = hub.content(path) if method == "GET" else None
-        if data is None or not left():
-            return False
-        hub.send_file(handler, change(data))
-        return True
-
-    return fault
-
-
-def _counter(times: float) -> Callable[[], bool]:
-    """True for the first `times` calls, from whatever thread."""
-    lock, left = threading.Lock(), times
-
-    def take() -> bool:
-        nonlocal left
-        with lock:
-            left -= 1
-            return left >= 0
-
-    return take

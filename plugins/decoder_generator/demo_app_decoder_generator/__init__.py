@@ -14,7 +14,7 @@ from demo_app_decoder_generator.selfcheck import selfcheck
 from demo_app_decoder_generator.zh_cn import ZH_CN
 
 if TYPE_CHECKING:
-    from demo_app.models import ModelHandle
+    from demo_app.page.handle import ModelHandle
     from demo_app_decoder_generator.writer import Writer
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from demo_app.commands import clear_errors, find_checkpoint
+from demo_app.options import clear_errors, find_checkpoint
 from demo_app_decoder_generator.checkpoints import WEIGHTS
 from demo_app_decoder_generator.sampling import Sampling
 from demo_app_decoder_generator.texts import Poem, form_of, is_poems, poem_ids, prompt, read_poems, read_text

@@ -23,14 +23,14 @@ from gradio.context import Context
 
 from demo_app import InputError, viz
 from demo_app.api import called
-from demo_app.tables import clean
-from demo_app.widgets import AVERAGE, drawing, index, numbers
+from demo_app.inputs.text import clean
+from demo_app.page.widgets import AVERAGE, drawing, index, numbers
 from demo_app_decoder_generator import explain, pictures
 from demo_app_decoder_generator.example import example
 from demo_app_decoder_generator.how import HOW
 
 if TYPE_CHECKING:
-    from demo_app.models import ModelHandle
+    from demo_app.page.handle import ModelHandle
     from demo_app_decoder_generator.engine import Text
     from demo_app_decoder_generator.sampling import Sampling
     from demo_app_decoder_generator.writer import Writer

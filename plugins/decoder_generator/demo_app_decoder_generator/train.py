@@ -22,9 +22,11 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from demo_app import InputError
-from demo_app.commands import add_options, chosen, option, report
-from demo_app.nn import loop, training
-from demo_app.nn.muon import Muon
+from demo_app.options import add_options, chosen, option, report
+from demo_app.training import loop, processes
+from demo_app.training import optimizers as training_optimizers
+from demo_app.training import progress as training_progress
+from demo_app.training.optimizers import Muon
 from demo_app_decoder_generator.model import Config, Decoder
 from demo_app_decoder_generator.texts import (
     EOS,
@@ -72,7 +74,7 @@ class Windows:
         self.poems = [torch.tensor(poem_ids(tokenizer, poem)) for poem in poems]
         self.untitled = [torch.tensor(poem_ids(tokenizer, poem, title=False)) for poem in poems]
 
-    def batches(self, part: int, length: int, process: loop.Process) -> Iterator[Tensor]:
+    def batches(self, part: int, length: int, process: processes.Process) -> Iterator[Tensor]:
         """(B, T + 1) of the steps from one evaluation to the next; each process has its own, and its own dropout."""
         recipe = self.recipe
         torch.manual_seed((recipe.seed * 1_000_003 + part) * 64 + process.rank)
@@ -104,7 +106,7 @@ def optimizers(network: Decoder, recipe: Recipe) -> list[torch.optim.Optimizer]:
     inside = [p for p in network.layers.parameters() if p.ndim == 2]
     chosen = {id(p) for p in inside}
     others = [p for p in network.parameters() if id(p) not in chosen]
-    groups = training.decayed(others, recipe.weight_decay)
+    groups = training_optimizers.decayed(others, recipe.weight_decay)
     muon = Muon(inside, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     return [muon, torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.98))]
 
@@ -145,7 +147,7 @@ def nats_per_token(writer: Writer, rows: Sequence[Sequence[int]], stride: int | 
     return float(scores.double().mean())
 
 
-def fit(corpus: Corpus, config: Config, recipe: Recipe, out: Path, process: loop.Process) -> Writer:
+def fit(corpus: Corpus, config: Config, recipe: Recipe, out: Path, process: processes.Process) -> Writer:
     """The mean weights that were best on the held-out part. Goes on with `training.pt`, and removes it at last."""
     torch.manual_seed(recipe.seed)
     network = Decoder(config)
@@ -159,7 +161,7 @@ def fit(corpus: Corpus, config: Config, recipe: Recipe, out: Path, process: loop
         warmup=recipe.warmup,
         fall="linear",
         average=recipe.average,
-        half=loop.in_half(recipe.precision, network, process),
+        half=processes.in_half(recipe.precision, network, process),
         watch="nats",
         seed=recipe.seed,
     )
@@ -168,7 +170,7 @@ def fit(corpus: Corpus, config: Config, recipe: Recipe, out: Path, process: loop
         return {"nats": nats_per_token(Writer(mean, corpus.tokenizer), held_out, config.context // 2)}
 
     out.mkdir(parents=True, exist_ok=True)
-    with loop.bar(every=5, shown=process.first) as progress:
+    with training_progress.bar(every=5, shown=process.first) as progress:
         loop.train(
             network,
             optimizers(network, recipe),
@@ -208,7 +210,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
             f"{len(corpus.ids)} tokens are no window of the context, {config.context}; choose a smaller one."
         )
     recipe = chosen(Recipe, options)
-    with loop.processes(options.device) as process:
+    with processes.processes(options.device) as process:
         writer = fit(corpus, config, recipe, options.out, process)
         if not process.first:
             return {}

@@ -24,7 +24,7 @@ from gradio_client.exceptions import AppError
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from demo_app.server import Server
+from demo_app.serving.server import Server
 from demo_app.testing import DemoHost
 from demo_app.testing.browser import Visits
 

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from demo_app import InputError
-from demo_app.commands import clear_errors, find_checkpoint
+from demo_app.options import clear_errors, find_checkpoint
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
 from demo_app_image_text_fusion.model import Fusion, Output, Pieces

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from demo_app import InputError
-from demo_app.pictures import Entry, open_picture
-from demo_app.tables import read_csv
+from demo_app.inputs.archives import Entry
+from demo_app.inputs.pictures import open_picture
+from demo_app.inputs.tables import read_csv
 from demo_app_image_text_fusion.published import FITS
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from demo_app import InputError
-from demo_app.pictures import open_picture
-from demo_app.tables import read_csv
+from demo_app.inputs.pictures import open_picture
+from demo_app.inputs.tables import read_csv
 
 if TYPE_CHECKING:
     from demo_app_image_text_fusion.answerer import Answerer

@@ -19,16 +19,19 @@ from PIL import Image
 
 from demo_app import InputError, viz
 from demo_app.api import called
-from demo_app.pictures import SUFFIXES, by_name, open_picture, pictures_in, uploaded
-from demo_app.tables import clean, write_csv
-from demo_app.widgets import AVERAGE, drawing, index, numbers
+from demo_app.inputs.archives import by_name, pictures_in
+from demo_app.inputs.pictures import SUFFIXES, open_picture
+from demo_app.inputs.tables import write_csv
+from demo_app.inputs.text import clean
+from demo_app.inputs.uploads import uploaded
+from demo_app.page.widgets import AVERAGE, drawing, index, numbers
 from demo_app_image_text_fusion import example_clip, scenes, views
 from demo_app_image_text_fusion.example import EXAMPLE, example, make
 from demo_app_image_text_fusion.explain import ROLLOUT, Seen, likeliest, look
 from demo_app_image_text_fusion.how import HOW
 
 if TYPE_CHECKING:
-    from demo_app.models import ModelHandle
+    from demo_app.page.handle import ModelHandle
     from demo_app_image_text_fusion.answerer import Answerer
 
 KEPT_SECONDS = 3 * 3600  # a session's last answer is forgotten after so long

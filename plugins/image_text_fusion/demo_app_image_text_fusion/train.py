@@ -27,10 +27,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from demo_app import InputError
-from demo_app.commands import add_options, chosen, find_checkpoint, option, report
-from demo_app.nn import loop, training
-from demo_app.tuning import tuner
-from demo_app.tuning.data import Example
+from demo_app.finetune import tuner
+from demo_app.finetune.data import Example
+from demo_app.options import add_options, chosen, find_checkpoint, option, report
+from demo_app.training import evaluation, loop, optimizers
+from demo_app.training import progress as training_progress
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
 from demo_app_image_text_fusion.model import Config, Fusion, Modality
@@ -129,7 +130,7 @@ def fit(
 ) -> Fusion:
     """The network with the weights whose loss on the held-out part was lowest."""
     network = copy.deepcopy(network).requires_grad_(True)
-    groups = training.decayed(network.parameters(), recipe.weight_decay)
+    groups = optimizers.decayed(network.parameters(), recipe.weight_decay)
     course = loop.Course(
         epochs=recipe.epochs,
         steps=recipe.epochs * -(-len(examples) // recipe.batch_size),
@@ -141,7 +142,7 @@ def fit(
     def loss_of(network: Fusion, batch: Examples) -> Tensor:
         return F.cross_entropy(logits(network, tokenizer, batch, senses), batch.classes)
 
-    with loop.bar(senses) as progress:
+    with training_progress.bar(senses) as progress:
         loop.train(
             network,
             [torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))],
@@ -206,7 +207,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     examples, labels, problems = read_examples(pairs, base.at_least if base else options.size)
     for problem in problems:
         logger.warning("%s", problem)
-    kept, left = training.split(examples.classes, options.held_out, recipe.seed)
+    kept, left = evaluation.split(examples.classes, options.held_out, recipe.seed)
     examples, held_out = examples[kept], examples[left]
     first, tokenizer = begin(options, examples.texts, labels, base)
     accuracy: dict[str, float] = {}
@@ -218,7 +219,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         found = predict(network, tokenizer, held_out, senses)
         accuracy[senses] = round(scores(found, held_out.classes)["accuracy"], 4)
         if senses == "both":
-            detail = training.scores(found.argmax(1), held_out.classes, labels)
+            detail = evaluation.scores(found.argmax(1), held_out.classes, labels)
     result: dict[str, object] = {**accuracy, "always_the_same": detail["most_frequent"], "by_class": detail["by_class"]}
     result |= {"trained_on": len(examples), "examples": len(held_out), "failed": len(problems)}
     (options.out / "metrics.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")

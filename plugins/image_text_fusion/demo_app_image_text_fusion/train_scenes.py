@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from demo_app.commands import add_options, chosen, option, report
-from demo_app.nn import loop
-from demo_app.nn.muon import Muon
+from demo_app.options import add_options, chosen, option, report
+from demo_app.training import loop, processes
+from demo_app.training import progress as training_progress
+from demo_app.training.optimizers import Muon
 from demo_app_image_text_fusion import scenes
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.evaluate import answer, on_scenes
@@ -136,7 +137,7 @@ def fit(
         seed=recipe.seed,
     )
     out.mkdir(parents=True, exist_ok=True)
-    with loop.bar(every=10) as progress:
+    with training_progress.bar(every=10) as progress:
         loop.train(
             network,
             [Muon(matrices, lr=recipe.learning_rate), adam],
@@ -148,7 +149,7 @@ def fit(
             state=out / "training.pt",
             settings=json.dumps([asdict(config), asdict(replace(recipe, threads=0))]),  # more threads, same run
             progress=progress,
-            process=loop.Process(device=torch.device(device)),
+            process=processes.Process(device=torch.device(device)),
         )
     return network.requires_grad_(False).cpu()
 

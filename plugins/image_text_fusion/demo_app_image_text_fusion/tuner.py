@@ -20,10 +20,10 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from demo_app.finetune.data import Example, opened
+from demo_app.finetune.tuner import Tuner
 from demo_app.nn import weights
 from demo_app.nn.stages import Row, State
-from demo_app.tuning.data import Example, opened
-from demo_app.tuning.tuner import Tuner
 from demo_app_image_text_fusion import preparing, published, scenes
 from demo_app_image_text_fusion.answerer import Answerer, config_of
 from demo_app_image_text_fusion.make_pairs import make_pairs

@@ -14,7 +14,7 @@ from PIL import Image
 
 from demo_app import viz
 from demo_app.api import called
-from demo_app.overlay import framed, heat
+from demo_app.viz.overlay import framed, heat
 from demo_app_image_text_fusion.explain import ROLLOUT, Array, Seen, matrix, patches_of, words_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from demo_app_image_text_fusion.scenes import draw, examples
 from PIL import Image
 
 from demo_app import InputError
-from demo_app.pictures import by_name, pictures_in
+from demo_app.inputs.archives import by_name, pictures_in
 
 ((SCENE_MADE, QUESTION),) = examples(3, 1)
 PICTURE = Image.fromarray(draw(SCENE_MADE))

@@ -10,7 +10,7 @@ from demo_app_image_text_fusion.example import example
 from demo_app_image_text_fusion.tab import telling
 from playwright.sync_api import expect
 
-from demo_app.server import Server
+from demo_app.serving.server import Server
 from demo_app.testing import DemoHost
 
 pytestmark = pytest.mark.browser

@@ -26,7 +26,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from demo_app import InputError
-from demo_app.server import Server
+from demo_app.serving.server import Server
 from demo_app.testing import DemoHost
 
 ROOT = Path(__file__).resolve().parents[3]

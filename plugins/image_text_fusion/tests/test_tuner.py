@@ -11,10 +11,10 @@ from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
 from demo_app_image_text_fusion.tuner import PairTuner
 
+from demo_app.finetune.data import Data, read_data
+from demo_app.finetune.recipe import Recipe
+from demo_app.finetune.run import tune
 from demo_app.nn import stages
-from demo_app.tuning.data import Data, read_data
-from demo_app.tuning.recipe import Recipe
-from demo_app.tuning.run import tune
 
 TUNER = PairTuner()
 SCENES = WEIGHTS / "scenes"

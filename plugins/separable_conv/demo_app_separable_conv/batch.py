@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_app import InputError
-from demo_app.pictures import SUFFIXES, Entry, open_picture
-from demo_app.tables import write_csv
+from demo_app.inputs.archives import Entry
+from demo_app.inputs.pictures import SUFFIXES, open_picture
+from demo_app.inputs.tables import write_csv
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from demo_app.inputs.crops import centre_crop
+from demo_app.inputs.pictures import MARGIN
 from demo_app.nn import weights
 from demo_app.nn.fused import Fused
-from demo_app.pictures import MARGIN, centre_crop
 from demo_app_separable_conv import published
 from demo_app_separable_conv.explain import SHOWN
 from demo_app_separable_conv.model import Config, ConvNet, Stage

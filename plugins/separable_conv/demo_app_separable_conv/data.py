@@ -16,8 +16,10 @@ from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
 from demo_app import InputError
-from demo_app.nn import training
-from demo_app.pictures import centre_crop, open_picture, pictures_in
+from demo_app.inputs.archives import pictures_in
+from demo_app.inputs.crops import centre_crop
+from demo_app.inputs.pictures import open_picture
+from demo_app.training import evaluation
 
 MAX_PICTURES = 2_000_000
 GROUP = 4  # pictures that share one draw of the augmentation: a call of torchvision's costs as much as a small picture
@@ -73,7 +75,7 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Exampl
     for label, count in zip(examples.labels, counts, strict=True):
         if count < 2:
             raise InputError(f"class {label!r} has {count} picture(s); give at least two of each class.")
-    kept, held_out = training.split(examples.classes, share, seed)
+    kept, held_out = evaluation.split(examples.classes, share, seed)
     return examples[kept], examples[held_out]
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from demo_app.commands import clear_errors, find_checkpoint
+from demo_app.options import clear_errors, find_checkpoint
 from demo_app_separable_conv.classifier import Classifier, normalised
 from demo_app_separable_conv.data import read_examples
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from demo_app.pictures import open_picture
+from demo_app.inputs.pictures import open_picture
 from demo_app_separable_conv.checkpoints import CHECKPOINTS
 from demo_app_separable_conv.explain import Array, Inside, Seen, block_names, grad_cam, look, look_inside, middle
 

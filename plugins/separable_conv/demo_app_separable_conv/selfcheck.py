@@ -15,7 +15,7 @@ SHOWN = {"Cat": "cat", "Horse": "horse", "Lion": "lion", "Espresso": "espresso"}
 
 def selfcheck(classifier: Classifier, checkpoint: Checkpoint) -> Iterator[Comparison]:
     """One comparison for each example picture whose label the checkpoint has."""
-    from demo_app.pictures import open_picture
+    from demo_app.inputs.pictures import open_picture
     from demo_app_separable_conv.example import lessons
 
     for lesson in lessons():

@@ -20,9 +20,11 @@ from PIL import Image
 
 from demo_app import InputError, viz
 from demo_app.api import called
-from demo_app.overlay import heat
-from demo_app.pictures import open_picture, pictures_in, uploaded
-from demo_app.widgets import drawing
+from demo_app.inputs.archives import pictures_in
+from demo_app.inputs.pictures import open_picture
+from demo_app.inputs.uploads import uploaded
+from demo_app.page.widgets import drawing
+from demo_app.viz.overlay import heat
 from demo_app_separable_conv import explain, views
 from demo_app_separable_conv.example import BLOCK, example, lessons
 from demo_app_separable_conv.explain import Seen
@@ -30,7 +32,7 @@ from demo_app_separable_conv.how import HOW
 from demo_app_separable_conv.twins import TWINS, compare
 
 if TYPE_CHECKING:
-    from demo_app.models import ModelHandle
+    from demo_app.page.handle import ModelHandle
     from demo_app_separable_conv.classifier import Classifier
 
 KEPT_SECONDS = 3 * 3600  # a session's last picture is forgotten after so long

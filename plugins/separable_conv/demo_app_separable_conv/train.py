@@ -21,9 +21,11 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from demo_app import InputError
-from demo_app.commands import add_options, chosen, option, report
-from demo_app.nn import loop, training
-from demo_app.nn.muon import Muon
+from demo_app.options import add_options, chosen, option, report
+from demo_app.training import loop, processes
+from demo_app.training import optimizers as training_optimizers
+from demo_app.training import progress as training_progress
+from demo_app.training.optimizers import Muon
 from demo_app_separable_conv.classifier import Classifier, normalised
 from demo_app_separable_conv.data import Examples, augmented, read_examples, shifted, split
 from demo_app_separable_conv.evaluate import scores
@@ -89,7 +91,7 @@ def optimizers(network: ConvNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
     ]
     chosen = {id(parameter) for parameter in mixing}
     others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
-    groups = training.decayed(others, recipe.weight_decay)
+    groups = training_optimizers.decayed(others, recipe.weight_decay)
     adam = torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.99), fused=True)
     if not mixing:
         return [adam]
@@ -153,7 +155,7 @@ def fit(config: Config, examples: Examples, held_out: Examples, recipe: Recipe, 
         return measured(lambda x: mean(x).logits, config, held_out, device)
 
     out.mkdir(parents=True, exist_ok=True)
-    with loop.bar() as progress:
+    with training_progress.bar() as progress:
         loop.train(
             network,
             optimizers(network, recipe),
@@ -164,7 +166,7 @@ def fit(config: Config, examples: Examples, held_out: Examples, recipe: Recipe, 
             state=out / "training.pt",
             settings=json.dumps([asdict(config), asdict(recipe)]),
             progress=progress,
-            process=loop.Process(device=torch.device(device)),
+            process=processes.Process(device=torch.device(device)),
         )
     return network.requires_grad_(False).cpu()
 

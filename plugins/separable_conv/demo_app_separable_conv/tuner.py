@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from demo_app.finetune.data import Example, opened
+from demo_app.finetune.tuner import Tuner
 from demo_app.nn import weights
 from demo_app.nn.stages import Row, State
-from demo_app.tuning.data import Example, opened
-from demo_app.tuning.tuner import Tuner
 from demo_app_separable_conv import published, sample
 from demo_app_separable_conv.classifier import Classifier, config_of, normalised
 from demo_app_separable_conv.data import augmented, shifted

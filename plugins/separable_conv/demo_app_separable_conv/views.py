@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from demo_app import viz
 from demo_app.api import called
-from demo_app.overlay import framed, heat
+from demo_app.viz.overlay import framed, heat
 from demo_app_separable_conv.explain import Array, Inside, Seen, Sum
 from demo_app_separable_conv.twins import metrics
 

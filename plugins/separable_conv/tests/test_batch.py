@@ -28,7 +28,8 @@ from demo_app_separable_conv.batch import (
 from demo_app_separable_conv.classifier import Classifier
 from PIL import Image
 
-from demo_app.pictures import open_picture, pictures_in
+from demo_app.inputs.archives import pictures_in
+from demo_app.inputs.pictures import open_picture
 
 Make = Callable[[str], Classifier]
 

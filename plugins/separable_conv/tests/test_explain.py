@@ -16,7 +16,7 @@ from demo_app_separable_conv.example import compute, example, lessons
 from PIL import Image
 
 from demo_app import InputError
-from demo_app.pictures import open_picture
+from demo_app.inputs.pictures import open_picture
 
 KINDS = ("separable", "linear", "dense", "inverted", "attention")
 Make = Callable[[str], Classifier]

@@ -9,7 +9,7 @@ import pytest
 from demo_app_separable_conv.example import ASSETS
 from playwright.sync_api import expect
 
-from demo_app.server import Server
+from demo_app.serving.server import Server
 from demo_app.testing import DemoHost
 
 pytestmark = pytest.mark.browser

@@ -20,8 +20,8 @@ from timm.data import create_transform
 from torch import nn
 
 from demo_app import DemoError
+from demo_app.inputs.pictures import open_picture
 from demo_app.nn import weights
-from demo_app.pictures import open_picture
 
 PICTURES = Path(gradio.__file__).parent / "media_assets" / "images"
 

@@ -23,8 +23,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from demo_app.pictures import open_picture
-from demo_app.server import Server
+from demo_app.inputs.pictures import open_picture
+from demo_app.serving.server import Server
 from demo_app.testing import DemoHost
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -11,11 +11,11 @@ from demo_app_separable_conv.classifier import Classifier
 from demo_app_separable_conv.model import ConvNet
 from demo_app_separable_conv.tuner import PictureTuner
 
+from demo_app.finetune.data import Data, read_data
+from demo_app.finetune.recipe import Recipe
+from demo_app.finetune.run import preview, tune
+from demo_app.finetune.tuner import begin
 from demo_app.nn import stages
-from demo_app.tuning.data import Data, read_data
-from demo_app.tuning.recipe import Recipe
-from demo_app.tuning.run import preview, tune
-from demo_app.tuning.tuner import begin
 
 TUNER = PictureTuner()
 CIFAR = WEIGHTS / "cifar10"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from demo_app import InputError, tables
-from demo_app.tables import label_names as label_names
+from demo_app import InputError
+from demo_app.inputs import tables
+from demo_app.inputs.tables import label_names as label_names
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]"]  # ids 0, 1, 2
 TOKENIZERS = ("wordpiece", "bpe")
@@ -28,7 +29,7 @@ class Rows:
 def read_csv(path: Path, *, require_label: bool, max_rows: int | None = None) -> Rows:
     """The rows of a CSV file (.gz too) with a `text` and perhaps a `label` column.
 
-    Raises `InputError` as `demo_app.tables.read_csv` does.
+    Raises `InputError` as `demo_app.inputs.tables.read_csv` does.
     """
     wanted = ("text", "label") if require_label else ("text",)
     table = tables.read_csv(path, wanted, optional=("label",), max_rows=max_rows)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from demo_app.commands import clear_errors, find_checkpoint
+from demo_app.options import clear_errors, find_checkpoint
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import class_ids, read_csv
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from demo_app.tuning.data import Example
+from demo_app.finetune.data import Example
 
 REVIEWS = {
     "positive": (

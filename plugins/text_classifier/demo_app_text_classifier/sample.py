@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo_app.tables import write_csv
+from demo_app.inputs.tables import write_csv
 
 SENTENCES = {
     "complaint": (

@@ -20,15 +20,16 @@ from gradio.context import Context
 
 from demo_app import InputError, viz
 from demo_app.api import called
-from demo_app.tables import clean, write_csv
-from demo_app.together import Together
-from demo_app.widgets import AVERAGE, drawing, index, numbers
+from demo_app.inputs.tables import write_csv
+from demo_app.inputs.text import clean
+from demo_app.models.batching import Together
+from demo_app.page.widgets import AVERAGE, drawing, index, numbers
 from demo_app_text_classifier.example import TEXT, example
 from demo_app_text_classifier.explain import SHOWN, WORDS, Occlusion, Seen, best, choose, look, occlude, received
 from demo_app_text_classifier.how import HOW
 
 if TYPE_CHECKING:
-    from demo_app.models import ModelHandle
+    from demo_app.page.handle import ModelHandle
     from demo_app_text_classifier.classifier import Classifier
 
 CHUNK = 256  # rows of a file between two steps of its progress bar

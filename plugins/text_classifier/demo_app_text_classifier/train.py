@@ -24,8 +24,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from demo_app import InputError
-from demo_app.commands import add_options, chosen, option, report
-from demo_app.nn import EncoderLayer, loop, training
+from demo_app.nn import EncoderLayer, dropout
+from demo_app.options import add_options, chosen, option, report
+from demo_app.training import loop, optimizers
+from demo_app.training import progress as training_progress
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import TOKENIZERS, class_ids, label_names, read_csv, train_tokenizer
 from demo_app_text_classifier.evaluate import scores
@@ -202,8 +204,8 @@ def fit(
     network = build(config)
     if recipe.quiet_start:
         quieten(network)
-    training.use_byte_dropout(network)
-    groups = training.decayed(network.parameters(), recipe.weight_decay)
+    dropout.use_byte_dropout(network)
+    groups = optimizers.decayed(network.parameters(), recipe.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
     course = loop.Course(
         epochs=recipe.epochs,
@@ -214,7 +216,7 @@ def fit(
         seed=recipe.seed,
     )
     state.parent.mkdir(parents=True, exist_ok=True)
-    with loop.bar(state.stem) as progress:
+    with training_progress.bar(state.stem) as progress:
         loop.train(
             network,
             [optimizer],

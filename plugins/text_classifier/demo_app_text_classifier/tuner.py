@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from demo_app.finetune.data import Example
+from demo_app.finetune.tuner import Tuner
 from demo_app.nn import weights
 from demo_app.nn.stages import Row
-from demo_app.tuning.data import Example
-from demo_app.tuning.tuner import Tuner
 from demo_app_text_classifier import published, sample
 from demo_app_text_classifier.classifier import Classifier, read_config
 from demo_app_text_classifier.model import Config, TextClassifier

@@ -262,7 +262,7 @@ def test_words_are_cut_as_transformers_cuts_them(minilm: Path, tmp_path: Path, l
 @pytest.fixture
 def fetched(minilm: Path, test_hub: Hub) -> Path:
     """The real files, fetched from a Hub that serves them under their real name and commit."""
-    from demo_app.hub import fetch
+    from demo_app.hub.fetch import fetch
 
     names = ("config.json", "model.safetensors", "tokenizer.json")
     test_hub.add(MINILM, {name: (minilm / name).read_bytes() for name in names}, sha=MINILM_COMMIT)

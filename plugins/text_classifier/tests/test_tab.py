@@ -21,7 +21,7 @@ from demo_app_text_classifier.explain import look, occlude
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from demo_app.server import Server
+from demo_app.serving.server import Server
 from demo_app.testing import DemoHost
 from demo_app.testing.browser import Visits
 

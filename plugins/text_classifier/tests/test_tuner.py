@@ -17,11 +17,11 @@ from demo_app_text_classifier.tuner import TextTuner
 from tokenizers import Tokenizer
 
 from demo_app import DemoError, InputError, finetune
+from demo_app.finetune.data import Data, Example, read_data
+from demo_app.finetune.recipe import STRATEGIES, Recipe
+from demo_app.finetune.run import Listener, ordered, preview, tune
+from demo_app.finetune.tuner import begin, with_old_head
 from demo_app.nn import stages
-from demo_app.tuning.data import Data, Example, read_data
-from demo_app.tuning.recipe import STRATEGIES, Recipe
-from demo_app.tuning.run import Listener, ordered, preview, tune
-from demo_app.tuning.tuner import begin, with_old_head
 
 ROOT = Path(__file__).parents[3]
 SST2 = WEIGHTS / "sst2"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo_app import InputError, tables
+from demo_app import InputError
+from demo_app.inputs import tables
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def read_lines(source: Path, target: Path) -> Pairs:
 
 
 def read_csv(path: Path, languages: Sequence[str]) -> Pairs:
-    """The columns that are named as the two languages. Raises `InputError` as `demo_app.tables.read_csv` does."""
+    """The columns that are named as the two languages. Raises `InputError` as `demo_app.inputs.tables.read_csv` does."""
     rows = tables.read_csv(path, languages, max_bytes=None).rows
     return Pairs(*([row[language] for row in rows] for language in languages))
 

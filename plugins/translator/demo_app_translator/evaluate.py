@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from demo_app.commands import add_options, chosen, find_checkpoint, report
+from demo_app.options import add_options, chosen, find_checkpoint, report
 from demo_app_translator.checkpoints import WEIGHTS
 from demo_app_translator.data import Pairs, read_pairs
 from demo_app_translator.search import Beam

@@ -13,14 +13,14 @@ import gradio as gr
 
 from demo_app import InputError, viz
 from demo_app.api import called
-from demo_app.widgets import AVERAGE, drawing, index, numbers
+from demo_app.page.widgets import AVERAGE, drawing, index, numbers
 from demo_app_translator import pictures
 from demo_app_translator.example import SENTENCE, example
 from demo_app_translator.explain import Seen, alignment, force, watch
 from demo_app_translator.how import HOW
 
 if TYPE_CHECKING:
-    from demo_app.models import ModelHandle
+    from demo_app.page.handle import ModelHandle
     from demo_app_translator.translator import Translator
 
 KEPT_SECONDS = 3 * 3600  # a session's last translation is forgotten after so long

@@ -21,9 +21,12 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from demo_app.commands import add_options, chosen, option, report
-from demo_app.nn import loop, training
-from demo_app.nn.muon import Muon
+from demo_app.nn import dropout
+from demo_app.options import add_options, chosen, option, report
+from demo_app.training import loop
+from demo_app.training import optimizers as training_optimizers
+from demo_app.training import progress as training_progress
+from demo_app.training.optimizers import Muon
 from demo_app_translator.data import Pairs, read_pairs
 from demo_app_translator.evaluate import scores
 from demo_app_translator.model import Config, EncoderDecoder
@@ -70,7 +73,7 @@ def optimizers(network: EncoderDecoder, recipe: Recipe) -> list[torch.optim.Opti
     chosen_ones = {id(p) for p in inside}
     others = [p for p in network.parameters() if id(p) not in chosen_ones]
     muon = Muon(inside, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    groups = training.decayed(others, 0.0)
+    groups = training_optimizers.decayed(others, 0.0)
     return [muon, torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.98), fused=True)]
 
 
@@ -139,7 +142,7 @@ def fit(
     """
     torch.manual_seed(recipe.seed)
     network = EncoderDecoder(config)
-    training.use_byte_dropout(network)
+    dropout.use_byte_dropout(network)
     examples = Examples(pairs, tokenizers, config, recipe)
     source, target = (Pieces(tokenizer) for tokenizer in tokenizers)
     course = loop.Course(
@@ -158,7 +161,7 @@ def fit(
         return {"bleu": scores(Translator(mean, source, target), validation, Beam(beams=1))["bleu"]}
 
     out.mkdir(parents=True, exist_ok=True)
-    with loop.bar() as progress:
+    with training_progress.bar() as progress:
         loop.train(
             network,
             optimizers(network, recipe),

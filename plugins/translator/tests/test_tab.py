@@ -12,7 +12,7 @@ from demo_app_translator.example import SENTENCE, compute, example
 from demo_app_translator.explain import Seen, alignment
 from gradio_client.exceptions import AppError
 
-from demo_app import hub
+from demo_app.hub import files
 from demo_app.testing import DemoHost, check_demo
 from demo_app.testing.browser import Visits
 
@@ -21,7 +21,7 @@ EMBEDDED = [checkpoint for checkpoint in CHECKPOINTS if not checkpoint.on_hub]
 
 @pytest.mark.parametrize("checkpoint", EMBEDDED, ids=lambda checkpoint: checkpoint.name)
 def test_an_embedded_checkpoint_is_small_and_has_its_card(checkpoint: Any) -> None:
-    assert hub.size_on_disk(checkpoint.folder, checkpoint.files) < 9_000_000
+    assert files.size_on_disk(checkpoint.folder, checkpoint.files) < 9_000_000
     card = (checkpoint.folder / "README.md").read_text("utf-8")
     for part in ("license:", "BLEU", "python -m demo_app_translator.train"):
         assert part in card

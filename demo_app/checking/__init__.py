@@ -1,0 +1,1 @@
+"""What `demo-app check` and `demo-app selfcheck` find."""

@@ -1,0 +1,23 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def command(commands: Any, name: str, call: Callable[[argparse.Namespace], Any], help: str) -> argparse.ArgumentParser:
+    """A command that knows `--plugins-dir`."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
+    parser.set_defaults(call=call)
+    parser.add_argument("--plugins-dir", type=Path, metavar="DIR", help="a folder of plugins beside the installed ones")
+    return parser
+
+
+def add_upload_options(parser: argparse.ArgumentParser) -> None:
+    """Options of commands that write to the Hub or to a folder."""
+    parser.add_argument("--private", action="store_true", help="on the Hub: for you alone")
+    parser.add_argument("--force", action="store_true", help="write over what is there")
+    parser.add_argument("--dry-run", action="store_true", help="list the files and create nothing")

@@ -1,0 +1,57 @@
+"""`demo-app run`: serve the page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import demo_app
+from demo_app.cli.arguments import command
+from demo_app.errors import SettingsError
+from demo_app.settings import parse_bytes, parse_checkpoints, parse_names
+
+FIELDS = ("plugins_dir", "host", "port", "only", "disable", "preload", "device", "memory_budget", "mcp", "strict")
+
+
+def add(commands: Any) -> None:
+    parser = command(commands, "run", run, "Serve the page.")
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--only", type=parse_names, metavar="NAMES", help="plugins to use, comma-separated")
+    parser.add_argument("--disable", type=parse_names, metavar="NAMES", help="plugins not to import, comma-separated")
+    parser.add_argument(
+        "--checkpoint",
+        dest="checkpoints",
+        type=_checkpoint,
+        action="append",
+        metavar="[DEMO=]FOLDER",
+        help="one of your own, for the picker of that demo, or of the one on its card; may be given again",
+    )
+    parser.add_argument("--preload", type=parse_names, metavar="NAMES", help="first (default), all, none, or demos")
+    parser.add_argument("--device", choices=("cuda", "mps", "cpu"))
+    parser.add_argument("--memory-budget", type=_bytes, metavar="SIZE", help="for loaded models, as in 2G")
+    parser.add_argument("--mcp", action="store_true", default=None, help="also serve every action to MCP clients")
+    parser.add_argument(
+        "--strict", action="store_true", default=None, help="the first plugin that fails stops the start"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    checkpoints = args.checkpoints and tuple(args.checkpoints)
+    demo_app.run(checkpoints=checkpoints, **{name: getattr(args, name) for name in FIELDS})
+
+
+def _checkpoint(text: str) -> tuple[str, Path]:
+    try:
+        (pair,) = parse_checkpoints(text)
+    except (SettingsError, ValueError):
+        raise argparse.ArgumentTypeError(f"{text!r} names no checkpoint; write DEMO=FOLDER.") from None
+    return pair
+
+
+def _bytes(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

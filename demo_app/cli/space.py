@@ -1,0 +1,123 @@
+"""`demo-app space`: make a Hugging Face Space from plugins, in a folder or on the Hub."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from demo_app.cli.arguments import add_upload_options, command
+from demo_app.errors import SettingsError
+from demo_app.machine import prepare_environment
+from demo_app.publishing.requirements import SpaceError
+from demo_app.registry.plugin import Plugin
+from demo_app.settings import Settings, parse_names
+
+
+def add(commands: Any) -> None:
+    parser = command(commands, "space", run, "Make a Hugging Face Space from plugins, in a folder or on the Hub.")
+    parser.add_argument("target", nargs="?", metavar="FOLDER|USER/NAME", help="where; a folder below is ./A/B")
+    parser.add_argument("--only", type=parse_names, metavar="NAMES", help="plugins it shall have; default: all")
+    parser.add_argument("--title", help="of the Space and its page")
+    parser.add_argument("--description", help="one line of up to 60 characters; default: from the demos")
+    parser.add_argument("--license", metavar="NAME", help="of the Space; default: the plugins', where they agree")
+    parser.add_argument("--cpu", action="store_true", help="PyTorch without CUDA: not for a GPU Space, nor for ZeroGPU")
+    parser.add_argument("--hardware", metavar="NAME", help="that the Hub shall run it on, as in zero-a10g or t4-small")
+    parser.add_argument(
+        "--copy-host",
+        action=argparse.BooleanOptionalAction,
+        help="put the host itself into the Space (or have it from an index); default: unless it came from an index",
+    )
+    add_upload_options(parser)
+    keep = parser.add_mutually_exclusive_group()
+    keep.add_argument(
+        "--update",
+        action="store_true",
+        help="of a checkout that is a Space (default: here): write its "
+        "requirements.txt and the header of its README.md anew",
+    )
+    keep.add_argument("--check", action="store_true", help="of such a checkout: write nothing; 1 if one is stale")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.update or args.check:
+        return _keep(Path(args.target or ""), args)
+    if args.target is None:
+        raise SettingsError("say where: a folder, or USER/NAME on the Hub; of a checkout that is a Space say --update.")
+    prepare_environment()
+    from demo_app.hub import upload
+    from demo_app.publishing import files as folders
+    from demo_app.publishing import space
+
+    settings = Settings.from_env(plugins_dir=args.plugins_dir, only=args.only)
+    on_hub = upload.REPO_ID.fullmatch(args.target) is not None and args.target[0] not in "./~"
+    folder = Path(args.target).expanduser().resolve()
+    if on_hub and folder.exists():
+        raise SettingsError(
+            f"{args.target} is a folder here and a name on the Hub; for the folder write ./{args.target}"
+        )
+    if not on_hub and any(path.is_relative_to(folder) for path in space.sources(settings)):
+        raise SettingsError(f"{folder} holds what the Space is copied from; name another folder, or say --update.")
+    if not args.dry_run:  # what can be refused at once is
+        if on_hub:
+            upload.token()
+        else:
+            folders.check_folder(folder, force=args.force)
+    plugins = space.chosen(settings)
+    names = ("title", "description", "license", "cpu", "hardware", "copy_host")
+    files = space.make(plugins, settings, space.Wishes(**{name: getattr(args, name) for name in names}))
+    check(plugins, settings)
+    if args.dry_run:
+        sys.stdout.write(folders.listing(files) + "nothing was created\n")
+    elif on_hub:
+        done = upload.upload(
+            files,
+            args.target,
+            kind="space",
+            message="Made with demo-app space",
+            private=args.private,
+            force=args.force,
+            hardware=args.hardware,
+            owned=space.OWNED,
+        )
+        for name in done.removed:
+            sys.stdout.write(f"removed {name}, which was there and does not belong any more\n")
+        sys.stdout.write(f"{len(files)} files are in {done.url}, where it is built now\n")
+    else:
+        before = {path.name for path in (folder / "plugins").glob("*/")} if folder.is_dir() else set()
+        folders.write(files, folder, force=args.force)
+        for name in sorted(before - {name.split("/")[1] for name in files if name.startswith("plugins/")}):
+            sys.stdout.write(f"plugins/{name} was there and is left; remove it if the Space shall not show it\n")
+        sys.stdout.write(f"{len(files)} files are in {folder}; try it: python {folder / 'app.py'}\n")
+    return 0
+
+
+def _keep(folder: Path, args: argparse.Namespace) -> int:
+    from demo_app.publishing import space
+
+    folder = folder.resolve()
+    stale = space.stale_files(folder, args.plugins_dir or folder / "plugins")
+    if args.check:
+        for path in stale:
+            sys.stdout.write(f"{path.name} is stale; run: demo-app space --update\n")
+        return len(stale) > 0
+    for path, text in stale.items():
+        path.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"wrote {path.name}\n")
+    if not stale:
+        sys.stdout.write("nothing to do: requirements.txt and README.md are up to date\n")
+    return 0
+
+
+def check(plugins: Sequence[Plugin], settings: Settings) -> None:
+    """Raise `SpaceError` for the first plugin that `demo-app check` finds something wrong with; takes seconds each."""
+    from demo_app.checking.plugin import check_demo
+
+    for plugin in plugins:
+        target = plugin.path if plugin.source == "folder" and plugin.path is not None else plugin.name
+        problems = check_demo(target, settings=settings).problems
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise SpaceError(f"{plugin.name} fails its check: {problems[0]}{more} See: demo-app check {target}")

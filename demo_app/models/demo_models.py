@@ -1,0 +1,49 @@
+"""The models of one demo."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic
+
+from demo_app.api import Demo
+from demo_app.hub import files
+from demo_app.models.cache import M, Models
+from demo_app.models.checkpoints import FOLDER, label_of, where
+from demo_app.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoModels(Generic[M]):
+    """`Models`, seen by one demo."""
+
+    demo: Demo[M]
+    models: Models
+
+    @property
+    def settings(self) -> Settings:
+        """The host's settings."""
+        return self.models.settings
+
+    def use(self, name: str | None = None) -> AbstractContextManager[M]:
+        """Lease the model of the checkpoint `name`; see `Models.use`."""
+        return self.models.use(self.demo, name)
+
+    def folder(self, name: str) -> Path | None:
+        """The folder of the checkpoint's files; `None` while they are only on the Hub. Loads and downloads nothing."""
+        if name == FOLDER:  # the picker's last choice, before a folder is named
+            return None
+        checkpoint = self.models.checkpoint(self.demo, name)
+        return files.locate(checkpoint) if checkpoint is not None else None
+
+    def choices(self, visitor: str | None = None) -> list[tuple[str, str]]:
+        """(label, name) of each checkpoint, then of the visitor's own.
+
+        The label has the size, the licence and where the files are.
+        """
+        own = self.models.own(self.demo, visitor) if visitor is not None else []
+        return [
+            *((label_of(checkpoint, where(checkpoint)), checkpoint.name) for checkpoint in self.demo.checkpoints),
+            *((label_of(checkpoint, "your own"), checkpoint.name) for checkpoint in own),
+        ]

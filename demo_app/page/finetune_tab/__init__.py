@@ -1,0 +1,1 @@
+"""The tab "Fine-tune" of a demo."""

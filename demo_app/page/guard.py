@@ -1,0 +1,196 @@
+"""Around every event handler of every demo: limits, one sentence for the visitor, the rest for log and metrics."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from typing import Any
+
+import gradio as gr
+from gradio.context import LocalContext
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from demo_app import zerogpu
+from demo_app.errors import DemoError, InputError
+from demo_app.i18n import Catalog, say, speaking
+from demo_app.i18n.components import translate_updates
+from demo_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RESTARTING = "The server is restarting; please try again in a minute."
+
+
+class Handlers:
+    """Wraps handlers, counts what runs, and refuses new work once the server is closing."""
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        self.settings = settings
+        self.catalog = Catalog({})  # what the page's demos say in other languages; the page sets it
+        self.closing = False
+        self._running = 0
+        self._idle = threading.Condition()
+        self._requests = Counter(
+            "demo_app_requests", "Events handled", ["demo", "action", "outcome"], registry=registry
+        )
+        self._seconds = Histogram("demo_app_request_seconds", "Time of an event", ["demo", "action"], registry=registry)
+
+    @property
+    def running(self) -> int:
+        return self._running
+
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Whether all running handlers ended within that time."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._running == 0, timeout=seconds)
+
+    def wrap(
+        self, fn: Callable[..., Any], demo: str, title: str, action: str, *, gpu: bool = False
+    ) -> Callable[..., Any]:
+        """`fn` guarded; of the same kind (function, generator, coroutine), with the same signature and docstring.
+
+        With `gpu`, on ZeroGPU, it runs in a copy of the process; of its errors only the sentence comes back.
+        """
+        if gpu:
+            fn = self._in_a_copy(fn, demo, title, action)
+        return _within(fn, lambda args: self._guarded(args, demo, title, action), self._speaking)
+
+    def _in_a_copy(self, fn: Callable[..., Any], demo: str, title: str, action: str) -> Callable[..., Any]:
+        """`fn`, run in a copy of the process, which learns the visitor's language from here: it has no request."""
+        return zerogpu.in_a_copy(
+            _within(fn, lambda _: self._translated(demo, title, action)),
+            sent=self._language,
+            within=lambda language: speaking(self.catalog, language),
+        )
+
+    def _language(self) -> str | None:
+        """The language of the visitor whose event is being handled; `None` for English."""
+        request = LocalContext.request.get(None)
+        headers = getattr(request, "headers", None)  # none at start, and none from a queue that lost its visitor
+        return self.catalog.language_of(headers.get("accept-language", "")) if headers is not None else None
+
+    def _speaking(self) -> AbstractContextManager[None]:
+        return speaking(self.catalog, self._language())
+
+    @contextmanager
+    def _guarded(self, args: tuple[Any, ...], demo: str, title: str, action: str) -> Iterator[None]:
+        """Refuse what is too long or too late, and count."""
+        if self.closing:
+            with self._speaking():
+                raise gr.Error(say(RESTARTING), title=say(title), print_exception=False)
+        with self._idle:
+            self._running += 1
+        started, outcome = time.perf_counter(), "ok"
+        try:
+            with self._translated(demo, title, action):
+                self._check_lengths(args)
+                yield
+        except GeneratorExit:  # the visitor cancelled, or closed the page
+            outcome = "cancelled"
+            raise
+        except gr.Error as error:
+            outcome = getattr(error, "outcome", "refused")
+            raise
+        finally:
+            with self._idle:
+                self._running -= 1
+                self._idle.notify_all()
+            self._requests.labels(demo, action, outcome).inc()
+            self._seconds.labels(demo, action).observe(time.perf_counter() - started)
+
+    @contextmanager
+    def _translated(self, demo: str, title: str, action: str) -> Iterator[None]:
+        """Turn an exception into what the visitor reads: a `gr.Error` whose `outcome` is counted."""
+        try:
+            yield
+        except gr.Error:
+            raise
+        except DemoError as error:
+            log.info("%s/%s: %s", demo, action, error)
+            outcome = "refused" if isinstance(error, InputError) else "error"
+            raise self._error(error.text, title, outcome, **error.values) from error
+        except Exception as error:
+            number = secrets.token_hex(3)
+            log.exception("%s/%s failed, error %s", demo, action, number)
+            text = "Something went wrong here. Try again; the host's log has the reason under error {number}."
+            raise self._error(text, title, "error", number=number) from error
+
+    def _check_lengths(self, args: tuple[Any, ...]) -> None:
+        limit = self.settings.max_text
+        for arg in args:
+            if isinstance(arg, str) and len(arg) > limit:
+                raise InputError(
+                    "The text has {count} characters and the limit is {limit}; shorten it.",
+                    count=f"{len(arg):,}",
+                    limit=f"{limit:,}",
+                )
+
+    def _error(self, text: str, title: str, outcome: str, **values: Any) -> gr.Error:
+        with nullcontext() if zerogpu.on_gpu() else self._speaking():
+            error = gr.Error(say(text, **values), title=say(title), print_exception=False)
+        error.outcome = outcome
+        return error
+
+
+def _within(
+    fn: Callable[..., Any],
+    context: Callable[[tuple[Any, ...]], AbstractContextManager[None]],
+    step: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Callable[..., Any]:
+    """`fn`, of the same kind, run within the context that is made of its arguments.
+
+    Gradio runs each step of a generator in a thread and a context of its own, so `step` is entered anew for each.
+    """
+    if inspect.isasyncgenfunction(fn):
+
+        @functools.wraps(fn)
+        async def call_async_generator(*args: Any, **kwargs: Any) -> Any:
+            with context(args):
+                values = fn(*args, **kwargs)
+                try:
+                    while True:
+                        with step():
+                            try:
+                                value = translate_updates(await anext(values))
+                            except StopAsyncIteration:
+                                return
+                        yield value
+                finally:
+                    await values.aclose()
+
+        return call_async_generator
+    if inspect.isgeneratorfunction(fn):
+
+        @functools.wraps(fn)
+        def call_generator(*args: Any, **kwargs: Any) -> Any:
+            with context(args), closing(fn(*args, **kwargs)) as values:  # whoever cancels, cancels the handler
+                while True:
+                    with step():
+                        try:
+                            value = translate_updates(next(values))
+                        except StopIteration:
+                            return
+                    yield value
+
+        return call_generator
+    if inspect.iscoroutinefunction(fn):
+
+        @functools.wraps(fn)
+        async def call_coroutine(*args: Any, **kwargs: Any) -> Any:
+            with context(args), step():
+                return translate_updates(await fn(*args, **kwargs))
+
+        return call_coroutine
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with context(args), step():
+            return translate_updates(fn(*args, **kwargs))
+
+    return call

@@ -1,0 +1,137 @@
+"""Tabs: each demo is built in a `gr.Blocks` of its own, its events guarded, named and numbered by the host."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context
+
+from demo_app import zerogpu
+from demo_app.api import Demo, ModelHandle
+from demo_app.finetune.jobs import Trainings
+from demo_app.models.cache import Models
+from demo_app.page.guard import Handlers
+from demo_app.page.handle import Handle
+from demo_app.registry.plugin import Plugin, PluginError
+from demo_app.settings import Settings
+
+log = logging.getLogger(__name__)
+_render_ids = itertools.count()
+
+
+class Draft(gr.Blocks):  # type: ignore[misc]  # mypy does not read Gradio
+    """What a demo builds its tab in, to be rendered in the page: nobody asks for a configuration of its own."""
+
+    def get_config_file(self) -> Any:
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tab:
+    """A demo's tab, or the greyed one of what failed."""
+
+    name: str
+    title: str
+    summary: str = ""
+    order: int = 100
+    demo: Demo[Any] | None = None
+    blocks: gr.Blocks | None = None
+    plugin: Plugin
+
+    @property
+    def elem_id(self) -> str:
+        return f"tab-{self.name}"
+
+
+def build_tabs(
+    plugin: Plugin, models: Models, trainings: Trainings, handlers: Handlers, settings: Settings, tabs: list[Tab]
+) -> Plugin:
+    """Append the plugin's tabs, greyed ones for what failed; return the plugin with what became of it."""
+    if plugin.state == "failed":
+        tabs.append(Tab(name=_slug(plugin.name, tabs), title=plugin.name, plugin=plugin))
+    for demo in plugin.demos:
+        try:
+            models.add(demo)
+            blocks = build_demo(demo, Handle(demo=demo, models=models, trainings=trainings))
+            adopt(blocks, demo, handlers, {name for tab in tabs for name in _api_names(tab.blocks)})
+        except PluginError as error:
+            if settings.strict:
+                raise
+            failed = plugin.failed("build", f"{demo.name}: {error}")
+            tabs.append(Tab(name=demo.name, title=demo.title, order=demo.order, plugin=failed))
+            plugin = failed
+        else:
+            tabs.append(
+                Tab(
+                    name=demo.name,
+                    title=demo.title,
+                    summary=demo.summary,
+                    order=demo.order,
+                    demo=demo,
+                    blocks=blocks,
+                    plugin=plugin,
+                )
+            )
+    return plugin
+
+
+def build_demo(demo: Demo[Any], handle: ModelHandle[Any]) -> gr.Blocks:
+    """The demo's tab in a `gr.Blocks` of its own. Raises `PluginError`, leaving Gradio's context clean."""
+    try:
+        with Draft(analytics_enabled=False) as blocks:
+            demo.build(handle)
+            if Context.root_block is not blocks:  # a nested Blocks failed inside and the plugin swallowed it
+                raise RuntimeError("a gr.Blocks inside the tab failed")
+    except (Exception, SystemExit) as error:
+        Context.root_block = Context.block = None
+        log.error("demo %s: building the tab failed", demo.name, exc_info=True)
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise PluginError("build", f"building the tab failed with {said}; see the log.") from error
+    return blocks
+
+
+def adopt(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str]) -> None:
+    """Make a demo's events the host's: prefixed API names, guarded handlers, ids that no other demo has.
+
+    Here and in `Page` alone is touched what Gradio does not document (`Blocks.fns`, `Blocks.renderables`); after
+    `.render()` equal API names would get suffixes that depend on the order of plugins, and two demos that use
+    `@gr.render` would share an id.
+    """
+    for fn in blocks.fns.values():
+        action = fn.api_name if isinstance(fn.api_name, str) else fn.name or "event"
+        if isinstance(fn.api_name, str):
+            fn.api_name = f"{demo.name}_{fn.api_name}"
+            if fn.api_name in taken:
+                raise PluginError("build", f"the API name /{fn.api_name} is taken by another demo; rename the event.")
+            taken.add(fn.api_name)
+        if fn.fn is not None:
+            fn.fn = handlers.wrap(fn.fn, demo.name, demo.title, action, gpu=_wants_gpu(fn))
+            fn.fn.__name__ = f"{demo.name}_{action}"  # MCP names its tools so
+    for renderable in blocks.renderables:
+        renderable._id = next(_render_ids)
+
+
+def _wants_gpu(fn: Any) -> bool:
+    """On ZeroGPU: what waits in the queue computes, unless it is the host's own, such as fetching from the Hub."""
+    return zerogpu.active() and bool(fn.queue) and not of_the_host(fn.fn)
+
+
+def of_the_host(fn: Any) -> bool:
+    """Whether it is the host's own, as in a picker, and not the plugin's."""
+    return (getattr(fn, "__module__", None) or "").partition(".")[0] == "demo_app"
+
+
+def _api_names(blocks: gr.Blocks | None) -> Iterator[str]:
+    if blocks is not None:
+        yield from (fn.api_name for fn in blocks.fns.values() if isinstance(fn.api_name, str))
+
+
+def _slug(name: str, tabs: list[Tab]) -> str:
+    slug = "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower()) or "plugin"
+    taken = {tab.name for tab in tabs}
+    return next(s for s in itertools.chain([slug], (f"{slug}_{n}" for n in itertools.count(2))) if s not in taken)

@@ -1,0 +1,1 @@
+"""Spaces and checkpoints, made here and uploaded to the Hub."""

@@ -1,0 +1,157 @@
+"""The parts of a Space: the host and its plugins, as folders or as requirements."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution, PackageNotFoundError
+from pathlib import Path, PurePosixPath
+
+from packaging.utils import canonicalize_name
+
+from demo_app.hub.upload import Files
+from demo_app.publishing.requirements import HOST, SpaceError, line_of, without_extras
+from demo_app.registry.discovery import plugins_in
+from demo_app.registry.plugin import GROUP, Plugin
+from demo_app.version import __version__
+
+LEFT_OUT = re.compile(r"\..*|__pycache__|.*\.(pyc|pyo|pyi|egg-info)")  # anywhere
+NO_SOURCES = frozenset({"build", "dist", "runs", "venv", "node_modules", "tests"})  # right in a plugin's folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The host or a plugin, on its way into a Space: one line of requirements.txt, or files and what they require."""
+
+    name: str  # of the distribution
+    line: str | None = None
+    files: Files = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    requires_python: str = ""
+    license: str | None = None
+
+
+# The host and the plugins
+
+
+def host_part(copy: bool | None) -> Part:
+    """The host as it is running: from an index (or a git repository) a line, else its folder."""
+    package = Path(__file__).resolve().parent.parent
+    installed = _distribution(HOST)
+    if installed is not None and Path(str(installed.locate_file("demo_app"))).resolve() != package:
+        installed = None  # a checkout that runs without being installed, or an editable one
+    line = line_of(installed) if installed is not None else None
+    if copy is False:
+        line = line or f"{HOST}=={__version__}"
+    if copy or line is None:
+        files = {f"demo_app/{name}": path for name, path in _files(package).items()}
+        return Part(name=HOST, files=files, requires=_host_requires(package, installed), license="apache-2.0")
+    return Part(name=HOST, line=line)
+
+
+def _host_requires(package: Path, installed: Distribution | None) -> tuple[str, ...]:
+    pyproject = package.parent / "pyproject.toml"
+    if installed is None and pyproject.is_file():
+        return tuple(tomllib.loads(pyproject.read_text("utf-8"))["project"]["dependencies"])
+    return without_extras(importlib.metadata.requires(HOST) or ())
+
+
+def plugin_parts(plugins: Sequence[Plugin], *, host_is_copied: bool) -> list[Part]:
+    """Each plugin's distribution once. Where the host is copied all are: pip would look for the host in an index."""
+    parts: dict[str, Part] = {}
+    for plugin in plugins:
+        name = canonicalize_name(plugin.distribution)
+        if name not in parts:
+            installed = _distribution(plugin.distribution) if plugin.source == "installed" else None
+            line = line_of(installed) if installed is not None and not host_is_copied else None
+            if line is not None:
+                parts[name] = Part(name=name, line=line, requires_python=plugin.requires_python)
+            else:
+                parts[name] = _installed_part(installed) if installed is not None else _folder_part(plugin)
+    return list(parts.values())
+
+
+def _folder_part(plugin: Plugin) -> Part:
+    """A plugin that is a folder, or installed from one that is still there."""
+    assert plugin.path is not None
+    found = [other for other in plugins_in(plugin.path.parent) if other.path == plugin.path.resolve()]
+    top = plugin.value.partition(":")[0].partition(".")[0]
+    root = plugin.path / "src" if (plugin.path / "src").is_dir() else plugin.path
+    if plugin.name not in {other.name for other in found} or not (
+        (root / top).is_dir() or (root / f"{top}.py").is_file()
+    ):
+        raise SpaceError(
+            f"{plugin.name}: a Space would not find {plugin.path.name}/: it needs a pyproject.toml with a "
+            f"[project.entry-points.{GROUP}] table, and {top} beside it or in src/; arrange it so, or install a wheel."
+        )
+    project = tomllib.loads((plugin.path / "pyproject.toml").read_text("utf-8"))["project"]
+    return Part(
+        name=canonicalize_name(plugin.distribution),
+        files={
+            f"plugins/{plugin.path.name}/{name}": path
+            for name, path in _files(plugin.path).items()
+            if name.partition("/")[0] not in NO_SOURCES
+        },
+        requires=plugin.requires,
+        requires_python=plugin.requires_python,
+        license=_license(project.get("license")),
+    )
+
+
+def _installed_part(distribution: Distribution) -> Part:
+    """An installed distribution as a folder: its modules, and a pyproject.toml that says what its metadata said."""
+    folder = f"plugins/{canonicalize_name(distribution.name).replace('-', '_')}"
+    files: dict[str, Path | bytes] = {}
+    for path in distribution.files or ():
+        inside = PurePosixPath(path.as_posix())
+        if not inside.parts[0].endswith(".dist-info") and not any(map(_left_out, inside.parts)):
+            files[f"{folder}/{inside}"] = Path(str(distribution.locate_file(path)))
+    requires = without_extras(distribution.requires or ())
+    python = distribution.metadata["Requires-Python"] or ""
+    entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
+    pyproject = [
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n',
+        "[project]",
+        *(
+            f"{key} = {json.dumps(value)}"
+            for key, value in (("name", distribution.name), ("version", distribution.version))
+        ),
+        f"requires-python = {json.dumps(python)}",
+        f"dependencies = {json.dumps(requires)}\n",
+        f"[project.entry-points.{GROUP}]",
+        *(f"{json.dumps(entry.name)} = {json.dumps(entry.value)}" for entry in entries),
+    ]
+    files[f"{folder}/pyproject.toml"] = ("\n".join(pyproject) + "\n").encode()
+    return Part(
+        name=canonicalize_name(distribution.name),
+        files=files,
+        requires=requires,
+        requires_python=python,
+        license=_license(distribution.metadata["License-Expression"] or distribution.metadata["License"]),
+    )
+
+
+def _distribution(name: str) -> Distribution | None:
+    try:
+        return importlib.metadata.distribution(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The files below a folder by their names in it, without those that are hidden or that Python wrote."""
+    names = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name.as_posix(): path for name, path in names.items() if not any(map(_left_out, name.parts))}
+
+
+def _left_out(part: str) -> bool:
+    return LEFT_OUT.fullmatch(part) is not None
+
+
+def _license(said: object) -> str | None:
+    """An SPDX name as the Hub writes it; `None` for what is none, as a whole licence's text."""
+    return said.lower() if isinstance(said, str) and re.fullmatch(r"[\w.+-]{2,40}", said) else None

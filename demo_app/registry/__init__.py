@@ -1,0 +1,1 @@
+"""Plugins: found, checked against their requirements, imported and registered, one at a time."""

@@ -1,0 +1,1 @@
+"""Serve the page: launch, limits of requests, metrics, MCP."""

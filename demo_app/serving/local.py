@@ -1,0 +1,46 @@
+"""Serve the page in this process, for tests and checks."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from demo_app.machine import prepare_environment
+from demo_app.settings import Settings
+
+if TYPE_CHECKING:
+    from demo_app.serving.server import Server
+
+
+@contextmanager
+def serve(settings: Settings | None = None, **overrides: Any) -> Iterator[Server]:
+    """The host, running in this process; closed at the end. Keywords are fields of `Settings`.
+
+    Where no port is set it is one of the system's choice: two processes that test at once would find the same one of
+    Gradio's free.
+
+    >>> with serve(plugins_dir=Path("plugins")) as server:  # doctest: +SKIP
+    ...     httpx.get(server.url)
+    """
+    settings = settings or Settings.from_env(**({"preload": ("none",)} | overrides))
+    if settings.port is None:
+        settings = replace(settings, port=free_port())
+    prepare_environment(settings.threads)
+    from demo_app.page.app import create_app
+    from demo_app.serving.server import launch
+
+    server = launch(create_app(settings))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,1 @@
+"""Training a network: the loop, optimisers, processes and evaluation. Importing its modules imports torch."""
