@@ -8,6 +8,7 @@ from demo_app.api import Checkpoint, Comparison, Demo, DemoError, InputError
 from demo_app.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from demo_app.settings import Settings
     from demo_app.ui import App
 
 __version__ = "0.1.0"
@@ -24,27 +25,31 @@ __all__ = [
 ]
 
 
-def create_app(**overrides: Any) -> App:
-    """The page with all its plugins, not served yet. Keywords are fields of `demo_app.settings.Settings`."""
-    settings = _prepare(overrides)
+def create_app(settings: Settings | None = None, **defaults: Any) -> App:
+    """Build the page with all its plugins, without serving it.
+
+    Keywords are fields of `demo_app.settings.Settings`; a `DEMO_APP_*` variable wins over them. Pass `settings`
+    instead to decide everything.
+    """
+    settings = _prepare(settings, defaults)
     from demo_app import ui
 
     return ui.create_app(settings)
 
 
-def run(**overrides: Any) -> None:
-    """Build the page and serve it until SIGTERM. Keywords are fields of `demo_app.settings.Settings`."""
-    settings = _prepare(overrides)
+def run(settings: Settings | None = None, **defaults: Any) -> None:
+    """Build the page and serve it until SIGTERM. Takes the same arguments as `create_app`."""
+    settings = _prepare(settings, defaults)
     from demo_app import server
 
     server.run(settings)
 
 
-def _prepare(overrides: dict[str, Any]) -> Any:
-    """Settings, with the environment set that gradio and torch read when they are imported, which is next."""
+def _prepare(settings: Settings | None, defaults: dict[str, Any]) -> Settings:
+    """Return the settings, after setting the environment variables that gradio and torch read on import."""
     from demo_app.machine import prepare_environment
     from demo_app.settings import Settings
 
-    settings = Settings.from_env(**overrides)
+    settings = settings or Settings.from_env(defaults=defaults)
     prepare_environment(settings.threads)
     return settings

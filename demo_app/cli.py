@@ -175,7 +175,8 @@ def _checkpoint(text: str) -> tuple[str, Path]:
 def _run(args: argparse.Namespace) -> None:
     fields = ("plugins_dir", "host", "port", "only", "disable", "preload", "device", "memory_budget", "mcp", "strict")
     checkpoints = args.checkpoints and tuple(args.checkpoints)
-    demo_app.run(checkpoints=checkpoints, **{name: getattr(args, name) for name in fields})
+    options = {name: getattr(args, name) for name in fields}
+    demo_app.run(Settings.from_env(checkpoints=checkpoints, **options))
 
 
 def _plugins(args: argparse.Namespace) -> int:
