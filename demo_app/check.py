@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -30,6 +30,7 @@ from demo_app import hookspecs, hub, models, plugins
 from demo_app.api import Checkpoint, Demo, DemoError
 from demo_app.plugins import GROUP, Plugin, PluginError
 from demo_app.settings import Settings
+from demo_app.unsafe_files import PUBLISHED_STATE_DICT, is_unsafe
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 VALIDATE = Checkpoint.__post_init__
 HEAVY = ("torch", "gradio", "transformers", "torchvision", "tensorflow", "jax")
-PICKLES = (".pkl", ".pickle", ".pt", ".ckpt", ".joblib")
 UNNAMED = ("lambda", "fn", "predict", "event")  # what Gradio calls events whose author did not
 GIVEN_BY_GRADIO = ("Request", "Progress", "EventData", "SelectData", "OAuthProfile", "OAuthToken", "Session")
 ANSWER_SECONDS = 60.0  # an action that takes longer is told, and no problem
@@ -346,8 +346,13 @@ def _check_checkpoint(where: str, checkpoint: Checkpoint, found: _Findings) -> N
     if checkpoint.folder is not None and models.where(checkpoint) == "missing":
         found.add("checkpoints", f"{where} lacks files of its own.", "Add them to the package.")
     for file in checkpoint.files:
-        if file.endswith(PICKLES):
-            found.add("checkpoints", f"{where}: {file} is a pickle, which runs code.", "Publish safetensors.")
+        published = checkpoint.on_hub and PurePosixPath(file).name == PUBLISHED_STATE_DICT
+        if is_unsafe(file) and not published:
+            found.add(
+                "checkpoints",
+                f"{where}: {file} is a pickle, or may hold one, and can run code when it is loaded.",
+                "Publish safetensors.",
+            )
 
 
 def _check_tab(demo: Demo[Any], blocks: gr.Blocks, found: _Findings) -> None:

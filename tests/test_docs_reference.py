@@ -20,10 +20,11 @@ from markdown_it import MarkdownIt
 from plugins_on_disk import ROOT
 
 import demo_app
-from demo_app import Checkpoint, Comparison, Demo, check, cli
+from demo_app import Checkpoint, Comparison, Demo, cli
 from demo_app.models import ModelHandle
 from demo_app.testing import fixtures
 from demo_app.tuning.tuner import Tuner
+from demo_app.unsafe_files import UNSAFE_SUFFIXES
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
 CODE = re.compile(r"`([^`]+)`")
@@ -158,10 +159,10 @@ def exists(name: str) -> bool:
     return True
 
 
-def test_what_the_checker_calls_a_pickle_is_told() -> None:
-    told = re.search(r"files that end in (.*?) a\s+problem", PAGE, flags=re.DOTALL)
-    assert told is not None
-    assert tuple(CODE.findall(told[1])) == check.PICKLES
+def test_the_page_lists_the_formats_that_can_run_code() -> None:
+    listed = re.search(r"refuse files that end in (.*?): each", PAGE, flags=re.DOTALL)
+    assert listed is not None
+    assert tuple(CODE.findall(listed[1])) == UNSAFE_SUFFIXES
 
 
 def block(before: str) -> str:

@@ -63,7 +63,11 @@ def test_several_strategies_are_compared_in_one_table(
     names = "freeze,layers"
     options = ["--layers", "layers.2", "--epochs", "2"]
     assert finetune("text_classifier", "--data", topics, "--strategy", names, *options, "--out", out) == 0
-    table = capsys.readouterr().out.split("strategy  accuracy")[1].splitlines()
+    printed = capsys.readouterr().out
+    for strategy in ("freeze", "layers"):
+        folder = out / strategy
+        assert f"written to {folder}; now: demo-app run --checkpoint text_classifier={folder}\n" in printed
+    table = printed.split("strategy  accuracy")[1].splitlines()
     assert [line.split()[0] for line in table[1:3]] == ["freeze", "layers"]
     assert (out / "layers" / "model.safetensors").is_file()
     assert (out / "freeze" / "model.safetensors").is_file()
