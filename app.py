@@ -1,4 +1,4 @@
-"""What a Space runs: every plugin in `plugins/`, one page."""
+"""What a Space runs: every plugin in `plugins/`, one page. `DEMO_APP_*` variables win over what is named here."""
 
 from pathlib import Path
 

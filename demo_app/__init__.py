@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from demo_app.api import Checkpoint, Comparison, Demo
+from demo_app.api import Checkpoint, Comparison, Demo, ModelHandle
 from demo_app.errors import DemoError, InputError
 from demo_app.hookspecs import hookimpl
 from demo_app.version import __version__
 
 if TYPE_CHECKING:
     from demo_app.page.app import App
+    from demo_app.settings import Settings
 
 __all__ = [
     "Checkpoint",
@@ -18,6 +19,7 @@ __all__ = [
     "Demo",
     "DemoError",
     "InputError",
+    "ModelHandle",
     "__version__",
     "create_app",
     "hookimpl",
@@ -25,27 +27,31 @@ __all__ = [
 ]
 
 
-def create_app(**overrides: Any) -> App:
-    """The page with all its plugins, not served yet. Keywords are fields of `demo_app.settings.Settings`."""
-    settings = _prepare(overrides)
+def create_app(settings: Settings | None = None, **defaults: Any) -> App:
+    """Build the page with all its plugins, without serving it.
+
+    Keywords are fields of `demo_app.settings.Settings`; a `DEMO_APP_*` variable wins over them. Pass `settings`
+    instead to decide everything.
+    """
+    settings = _prepare(settings, defaults)
     from demo_app.page import app
 
     return app.create_app(settings)
 
 
-def run(**overrides: Any) -> None:
-    """Build the page and serve it until SIGTERM. Keywords are fields of `demo_app.settings.Settings`."""
-    settings = _prepare(overrides)
+def run(settings: Settings | None = None, **defaults: Any) -> None:
+    """Build the page and serve it until SIGTERM. Takes the same arguments as `create_app`."""
+    settings = _prepare(settings, defaults)
     from demo_app.serving import server
 
     server.run(settings)
 
 
-def _prepare(overrides: dict[str, Any]) -> Any:
-    """Settings, with the environment set that gradio and torch read when they are imported, which is next."""
+def _prepare(settings: Settings | None, defaults: dict[str, Any]) -> Settings:
+    """Return the settings, after setting the environment variables that gradio and torch read on import."""
     from demo_app.machine import prepare_environment
     from demo_app.settings import Settings
 
-    settings = Settings.from_env(**overrides)
+    settings = settings or Settings.from_env(defaults=defaults)
     prepare_environment(settings.threads)
     return settings

@@ -110,17 +110,24 @@ class Settings:
     public: bool = _setting(False, parse_flag, "1: visitors are strangers, so no Unload button; always on a Space")
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
-        """Settings from `DEMO_APP_*` variables; an override that is not `None` wins.
+    def from_env(
+        cls,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        **overrides: Any,
+    ) -> Settings:
+        """Settings from `DEMO_APP_*` variables: `defaults` < variables < `overrides`; a value of `None` is ignored.
 
-        Raises `SettingsError` naming the variable, also for one that is a slip of a known one.
+        `defaults` is what a program such as `app.py` names, `overrides` is what a command line or a test asks for.
+        Raises `SettingsError` naming the variable, also for a misspelt one.
         """
         known = {f"DEMO_APP_{f.name.upper()}": f for f in fields(cls)}
         for variable in environ:  # a plugin may have variables of its own, DEMO_APP_<DEMO>_<KEY>
             nearest = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)
             if variable.startswith("DEMO_APP_") and variable not in known and nearest:
                 raise SettingsError(f"{variable} is no setting; did you mean {nearest[0]}?")
-        values: dict[str, Any] = {}
+        values = {name: value for name, value in (defaults or {}).items() if value is not None}
         for variable, f in known.items():
             if environ.get(variable):
                 try:

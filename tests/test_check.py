@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from demo_app.settings import Settings
 from demo_app.testing import check_demo
+from demo_app.unsafe_files import UNSAFE_SUFFIXES
 
 HEAD = """
 from pathlib import Path
@@ -183,10 +184,29 @@ def test_a_branch_instead_of_a_commit_does_not_hide_what_comes_after_it(plugins:
         "wrong/a: Checkpoint 'a': revision 'main' must be a commit of 40 hex digits",
         "wrong/b states no license. Give license=",
         "wrong/b states no size. Give the bytes to fetch.",
-        "wrong/c: weights.pkl is a pickle, which runs code. Publish safetensors.",
+        "wrong/c: weights.pkl is a pickle, or may hold one, and can run code when it is loaded. Publish safetensors.",
         "wrong/d lacks files of its own. Add them to the package.",
         "building the tab failed with RuntimeError: no tab (at ",
     )
+
+
+def test_every_format_that_can_run_code_is_refused_but_a_published_state_dict(plugins: Plugins) -> None:
+    names = [f"weights{suffix}" for suffix in (*UNSAFE_SUFFIXES, ".PTH")]
+    published = ("pytorch_model.bin", "onnx/pytorch_model.bin", "config.json", "model.safetensors", "merges.txt")
+    (plugins.path / "weights").mkdir(parents=True)
+    for name in (*names, "pytorch_model.bin"):
+        (plugins.path / "weights" / name).write_bytes(b"x")
+    hook = HOOK.replace(
+        "CHECKPOINTS = ()",
+        f"""CHECKPOINTS = (
+            Checkpoint(name="hub", title="A", {PIN}, size=1, license="mit", files={(*names, *published)!r}),
+            Checkpoint(name="embedded", title="B", folder=Path({str(plugins.path / "weights")!r}), license="mit",
+                       files={(*names, "pytorch_model.bin")!r}),
+        )""",
+    )
+    refused = [f"wrong/hub: {name} is a pickle, or may hold one" for name in names]
+    refused += [f"wrong/embedded: {name} is a pickle, or may hold one" for name in (*names, "pytorch_model.bin")]
+    assert_only(said(plugins.add("wrong", HEAD + hook)), *refused)
 
 
 def test_what_was_wrong_once_is_said_again(plugins: Plugins) -> None:

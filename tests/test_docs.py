@@ -11,7 +11,7 @@ import pytest
 import yaml
 from plugins_on_disk import ROOT, Plugins
 
-from demo_app.cli import main
+from demo_app.cli.main import parser
 from demo_app.serving import client
 from demo_app.settings import Settings
 
@@ -49,7 +49,7 @@ def test_the_unit_for_systemd_starts_the_host_with_settings_that_there_are() -> 
     unit.read_string(text)
     program, *options = unit["Service"]["ExecStart"].split()
     assert program.endswith("/demo-app")
-    assert main._parser().parse_args(options).command == "run"
+    assert parser().parse_args(options).command == "run"
     variables = dict(re.findall(r"^Environment=(\w+)=(.*)$", text, flags=re.MULTILINE))
     settings = Settings.from_env(variables)
     assert (settings.root_path, settings.public) == ("/demos", True)

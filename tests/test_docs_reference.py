@@ -20,12 +20,11 @@ from markdown_it import MarkdownIt
 from plugins_on_disk import ROOT
 
 import demo_app
-from demo_app import Checkpoint, Comparison, Demo
-from demo_app.checking import plugin
-from demo_app.cli import main
+from demo_app import Checkpoint, Comparison, Demo, ModelHandle
+from demo_app.cli.main import main, parser
 from demo_app.finetune.tuner import Tuner
-from demo_app.page.handle import ModelHandle
 from demo_app.testing import fixtures
+from demo_app.unsafe_files import UNSAFE_SUFFIXES
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
 CODE = re.compile(r"`([^`]+)`")
@@ -104,7 +103,7 @@ def test_the_modules_that_are_light_are() -> None:
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    (choices,) = [action.choices for action in main._parser()._actions if isinstance(action.choices, dict)]
+    (choices,) = [action.choices for action in parser()._actions if isinstance(action.choices, dict)]
     return dict(choices)
 
 
@@ -160,10 +159,10 @@ def exists(name: str) -> bool:
     return True
 
 
-def test_what_the_checker_calls_a_pickle_is_told() -> None:
-    told = re.search(r"files that end in (.*?) a\s+problem", PAGE, flags=re.DOTALL)
-    assert told is not None
-    assert tuple(CODE.findall(told[1])) == plugin.PICKLES
+def test_the_page_lists_the_formats_that_can_run_code() -> None:
+    listed = re.search(r"refuse files that end in (.*?): each", PAGE, flags=re.DOTALL)
+    assert listed is not None
+    assert tuple(CODE.findall(listed[1])) == UNSAFE_SUFFIXES
 
 
 def block(before: str) -> str:
@@ -192,5 +191,5 @@ def test_the_network_of_the_page_is_trained_and_loaded(tmp_path: Path) -> None:
 
 def test_the_version_is_told_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main.main(["--version"])
+        main(["--version"])
     assert capsys.readouterr().out.strip() == demo_app.__version__

@@ -32,7 +32,7 @@ FLOORS = (
     ("scaffold",),
     ("hookspecs",),
     ("api", "gradio_internals", "options", "settings", "zerogpu"),
-    ("errors", "i18n", "machine", "version"),
+    ("errors", "i18n", "machine", "unsafe_files", "version"),
 )
 LEVEL = {name: level for level, floor in enumerate(reversed(FLOORS)) for name in floor}
 

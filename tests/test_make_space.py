@@ -209,10 +209,10 @@ def test_binary_files_are_marked_for_lfs_as_git_on_the_hub_wants(made: Path) -> 
 def test_the_written_folder_answers_in_a_process_that_has_nothing_else(made: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, '.'); from pathlib import Path\n"
-        "import demo_app; from demo_app.testing import serve, wire\n"
+        "import demo_app; from demo_app.serving import client; from demo_app.testing import serve\n"
         "assert Path(demo_app.__file__).is_relative_to(Path.cwd()), demo_app.__file__\n"
         "with serve(plugins_dir=Path('plugins')) as server:\n"
-        "    print(wire.tab_names(server.url), wire.call(server.url, 'quiet_whisper', 'LOUD'))\n"
+        "    print(client.tab_names(server.url), client.call(server.url, 'quiet_whisper', 'LOUD'))\n"
     )
     done = subprocess.run(
         [sys.executable, "-B", "-c", code],

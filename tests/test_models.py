@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,50 @@ def test_out_of_memory_says_what_to_do(tmp_path: Path) -> None:
 
     with pytest.raises(LoadError, match="unload another model"), models_of(MB).use(demo_of(tmp_path, load)):
         pass
+
+
+@pytest.mark.parametrize("way", ["unload", "evict", "disown", "leave", "disown while leased"])
+def test_a_lease_does_not_wait_while_memory_is_given_back(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = models_of(2 * MB)
+    demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a", "b", "c")
+    own = models.adopt(demo, tmp_path / "b", title="Mine", visitor="v") if way.startswith(("disown", "leave")) else None
+    name = own.name if own is not None else "b"
+    with models.use(demo, name) as weights:
+        freed = weakref.ref(weights)
+    del weights
+    with models.use(demo, "a"):
+        pass
+    leased_beside: list[bool] = []
+
+    def lease() -> None:
+        with models.use(demo, "a"):
+            pass
+
+    def give_back_memory() -> None:
+        assert freed() is None
+        beside = threading.Thread(target=lease, daemon=True)
+        beside.start()
+        beside.join(10)
+        leased_beside.append(not beside.is_alive())
+
+    monkeypatch.setattr(machine, "give_back_memory", give_back_memory)
+    with models.use(demo, "a"):  # so that the other model is the one to be evicted
+        if way == "unload":
+            assert models.unload(demo, name)
+        elif way == "evict":
+            with models.use(demo, "c"):
+                pass
+        elif way == "leave":
+            models.leave("v")
+        elif way == "disown":
+            assert models.disown(demo, name)
+        else:
+            with models.use(demo, name):
+                assert models.disown(demo, name)
+                assert leased_beside == []
+    assert leased_beside == [True]
 
 
 def test_unload_frees_what_nobody_uses(tmp_path: Path) -> None:

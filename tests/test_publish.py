@@ -17,6 +17,7 @@ from demo_app import Checkpoint
 from demo_app.cli.main import main
 from demo_app.hub import fetch, files
 from demo_app.testing.hub import Hub
+from demo_app.unsafe_files import UNSAFE_SUFFIXES
 
 TOKEN = "hf_a_secret_of_mine"
 
@@ -219,6 +220,7 @@ def test_dry_run_lists_the_files_and_asks_the_hub_nothing(run: Run, weights: Pat
     [
         ("pytorch_model.bin", b"x", "pytorch_model.bin is a pickle"),
         ("extra/state.pt", b"x", "extra/state.pt is a pickle"),
+        *((f"weights{suffix}", b"x", f"weights{suffix} is a pickle") for suffix in (*UNSAFE_SUFFIXES, ".PTH")),
         ("words.model", b"\x80\x04\x95", "words.model is a pickle"),
         ("vocab.txt", b"PK\x03\x04", "vocab.txt is a pickle"),
         ("run.sh", b"echo", "run.sh is neither weights nor text"),

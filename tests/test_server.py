@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-from plugins_on_disk import ROOT
+from plugins_on_disk import ROOT, Plugins
 
+import demo_app
 from demo_app.serving import client
 
 SLOW = """
@@ -45,16 +46,16 @@ def wait_for(condition: Any, seconds: float = 30) -> None:
 
 @pytest.fixture
 def process(plugins: Any) -> Any:
-    """Start the app as its own process, with these variables; ended after the test."""
+    """Start the app as its own process, with that command and these variables; ended after the test."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(**variables: str) -> tuple[subprocess.Popen[bytes], str]:
+    def start(*command: str, **variables: str) -> tuple[subprocess.Popen[bytes], str]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         environ = os.environ | {"DEMO_APP_PLUGINS_DIR": str(plugins.path), "DEMO_APP_PORT": str(port)} | variables
-        command = [sys.executable, "-m", "demo_app", "run"]
-        started.append(subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL))
+        arguments = [sys.executable, *(command or ("-m", "demo_app", "run"))]
+        started.append(subprocess.Popen(arguments, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL))
         url = f"http://127.0.0.1:{port}/"
         wait_for(lambda: _is_up(url), 60)
         return started[-1], url
@@ -70,6 +71,37 @@ def _is_up(url: str) -> bool:
         return httpx.get(f"{url}healthz", timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def test_the_variable_wins_over_the_folder_that_app_py_names_and_the_option_over_both(
+    plugins: Any, process: Any, tmp_path: Path
+) -> None:
+    plugins.add_good("good")
+    other = Plugins(tmp_path / "other")
+    other.add_good("better")
+    environ = {"DEMO_APP_PRELOAD": "none", "DEMO_APP_TITLE": "From the variable"}
+    _, url = process("app.py", **environ)
+    assert tabs_of(url) == ["good", "status"]
+    assert httpx.get(f"{url}config").json()["title"] == "From the variable"
+    _, url = process("-m", "demo_app", "run", "--plugins-dir", str(other.path), **environ)
+    assert tabs_of(url) == ["better", "status"]
+
+
+def tabs_of(url: str) -> list[str]:
+    tabs = [c["props"].get("id") for c in client.config(url)["components"] if c["type"] == "tabitem"]
+    return [name for name in tabs if name is not None]
+
+
+@pytest.mark.parametrize("keyword", ["plugins_dir", "only"])
+def test_what_create_app_is_given_yields_to_a_variable(
+    keyword: str, plugins: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins.add_good("good")
+    plugins.add_good("better")
+    named = {"plugins_dir": plugins.path, "only": ("good",), keyword: ("none",) if keyword == "only" else ROOT / "docs"}
+    monkeypatch.setenv(f"DEMO_APP_{keyword.upper()}", "good" if keyword == "only" else str(plugins.path))
+    tabs = demo_app.create_app(**named).tabs
+    assert [tab.name for tab in tabs] == ["good"]
 
 
 @pytest.mark.parametrize("path", ["healthz", "gradio_api/healthz"])

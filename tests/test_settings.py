@@ -32,6 +32,23 @@ def test_variables_are_read_and_overrides_win() -> None:
     assert (settings.max_text, settings.only, settings.strict, settings.port) == (100, ("a", "b"), True, 9000)
 
 
+def test_a_variable_wins_over_a_default_and_an_override_over_both() -> None:
+    defaults = {"title": "Named", "plugins_dir": Path("named"), "only": ("named",), "device": None}
+    environ = {"DEMO_APP_PLUGINS_DIR": "variable", "DEMO_APP_ONLY": "variable"}
+    settings = Settings.from_env(environ, defaults=defaults, only=("option",), plugins_dir=None)
+    assert (settings.title, settings.plugins_dir, settings.only) == ("Named", Path("variable"), ("option",))
+    assert settings.device is None
+
+
+def test_a_default_that_is_no_setting_is_an_error() -> None:
+    with pytest.raises(TypeError, match="plugin_dir"):
+        Settings.from_env({}, defaults={"plugin_dir": Path("named")})
+
+
+def test_a_program_cannot_show_a_space_as_private() -> None:
+    assert Settings.from_env({"SPACE_ID": "someone/demo"}, defaults={"public": False}).public
+
+
 def test_a_bad_value_names_its_variable() -> None:
     with pytest.raises(SettingsError, match="DEMO_APP_QUEUE_SIZE: '0'"):
         Settings.from_env({"DEMO_APP_QUEUE_SIZE": "0"})

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from demo_app_text_classifier.sample import write
 
-from demo_app.cli import main
+from demo_app.cli.main import main
 from demo_app.hub.card import split_header
 from demo_app.registry.loading import load_plugins
 from demo_app.settings import Settings
@@ -26,7 +26,7 @@ def topics(tmp_path: Path) -> Path:
 
 
 def finetune(*arguments: str | Path) -> int:
-    return main.main(["finetune", *map(str, arguments), *PLUGINS])
+    return main(["finetune", *map(str, arguments), *PLUGINS])
 
 
 def test_a_checkpoint_with_its_card_is_what_the_page_can_use(
@@ -63,7 +63,11 @@ def test_several_strategies_are_compared_in_one_table(
     names = "freeze,layers"
     options = ["--layers", "layers.2", "--epochs", "2"]
     assert finetune("text_classifier", "--data", topics, "--strategy", names, *options, "--out", out) == 0
-    table = capsys.readouterr().out.split("strategy  accuracy")[1].splitlines()
+    printed = capsys.readouterr().out
+    for strategy in ("freeze", "layers"):
+        folder = out / strategy
+        assert f"written to {folder}; now: demo-app run --checkpoint text_classifier={folder}\n" in printed
+    table = printed.split("strategy  accuracy")[1].splitlines()
     assert [line.split()[0] for line in table[1:3]] == ["freeze", "layers"]
     assert (out / "layers" / "model.safetensors").is_file()
     assert (out / "freeze" / "model.safetensors").is_file()
@@ -141,14 +145,14 @@ def test_a_comparison_that_was_killed_goes_on_with_what_is_left(
     killed.kill()
     killed.communicate()
     first = (out / "freeze" / "model.safetensors").stat().st_mtime_ns
-    assert main.main(command) == 0
+    assert main(command) == 0
     said = capsys.readouterr().out
     assert "freeze is through already" in said
     assert [line.split()[0] for line in said.split("strategy  accuracy")[1].splitlines()[1:3]] == ["freeze", "full"]
     assert (out / "freeze" / "model.safetensors").stat().st_mtime_ns == first
     assert (out / "full" / "README.md").is_file()
     assert sorted(path.name for path in out.iterdir()) == ["freeze", "full"]
-    assert main.main(command) == 1  # it is through, and is not written over
+    assert main(command) == 1  # it is through, and is not written over
     assert "is not empty" in capsys.readouterr().err
 
 

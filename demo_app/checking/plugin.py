@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pluggy
@@ -30,10 +30,10 @@ from demo_app.models import cache, checkpoints
 from demo_app.registry import discovery, loading, requirements
 from demo_app.registry.plugin import GROUP, Plugin, PluginError
 from demo_app.settings import Settings
+from demo_app.unsafe_files import PUBLISHED_STATE_DICT, is_unsafe
 
 VALIDATE = Checkpoint.__post_init__
 HEAVY = ("torch", "gradio", "transformers", "torchvision", "tensorflow", "jax")
-PICKLES = (".pkl", ".pickle", ".pt", ".ckpt", ".joblib")
 
 
 def check_demo(target: str | Path, *, settings: Settings | None = None, load: bool = False) -> Report:
@@ -263,5 +263,10 @@ def _check_checkpoint(where: str, checkpoint: Checkpoint, found: Findings) -> No
     if checkpoint.folder is not None and checkpoints.where(checkpoint) == "missing":
         found.add("checkpoints", f"{where} lacks files of its own.", "Add them to the package.")
     for file in checkpoint.files:
-        if file.endswith(PICKLES):
-            found.add("checkpoints", f"{where}: {file} is a pickle, which runs code.", "Publish safetensors.")
+        published = checkpoint.on_hub and PurePosixPath(file).name == PUBLISHED_STATE_DICT
+        if is_unsafe(file) and not published:
+            found.add(
+                "checkpoints",
+                f"{where}: {file} is a pickle, or may hold one, and can run code when it is loaded.",
+                "Publish safetensors.",
+            )

@@ -93,7 +93,10 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
         if process.first:
             (args.out / THROUGH).unlink(missing_ok=True)
         say("\n" + table(list(results[0].row()), [list(result.row().values()) for result in results]))
-        say(f"\nwritten to {args.out}; now: demo-app run --checkpoint {base.demo.name}={out}\n")
+        written = [
+            f"written to {out}; now: demo-app run --checkpoint {base.demo.name}={out}\n" for out in outs.values()
+        ]
+        say("\n" + "".join(written))
 
 
 def _prepare(outs: Mapping[str, Path], args: argparse.Namespace, what: str) -> list[str]:

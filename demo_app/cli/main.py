@@ -19,7 +19,7 @@ COMMANDS = (new, run, plugins, check, download, selfcheck, finetune, space, publ
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     logging.basicConfig(
         level=logging.INFO if args.command == "run" else logging.CRITICAL,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -36,13 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="demo-app", description=demo_app.__doc__)
-    parser.add_argument("--version", action="version", version=demo_app.__version__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog="demo-app", description=demo_app.__doc__)
+    top.add_argument("--version", action="version", version=demo_app.__version__)
+    commands = top.add_subparsers(dest="command", required=True)
     for command in COMMANDS:
         command.add(commands)
-    return parser
+    return top
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import demo_app
 from demo_app.cli.arguments import command
 from demo_app.errors import SettingsError
-from demo_app.settings import parse_bytes, parse_checkpoints, parse_names
+from demo_app.settings import Settings, parse_bytes, parse_checkpoints, parse_names
 
 FIELDS = ("plugins_dir", "host", "port", "only", "disable", "preload", "device", "memory_budget", "mcp", "strict")
 
@@ -39,7 +39,8 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     checkpoints = args.checkpoints and tuple(args.checkpoints)
-    demo_app.run(checkpoints=checkpoints, **{name: getattr(args, name) for name in FIELDS})
+    options = {name: getattr(args, name) for name in FIELDS}
+    demo_app.run(Settings.from_env(checkpoints=checkpoints, **options))
 
 
 def _checkpoint(text: str) -> tuple[str, Path]:

@@ -1,4 +1,5 @@
-"""Fine-tuning: which layers learn and how fast (`plans`), from which examples (`data`), how a demo takes part (`tuner`).
+"""Fine-tuning: which layers learn and how fast (`plans`), from which examples (`data`), how a demo takes part
+(`tuner`).
 
 The functions that choose what learns can be imported from here: `from demo_app.finetune import freeze, lora`. They need
 torch, which is imported at their first use.

@@ -1,8 +1,8 @@
 """The page in the language of the visitor's browser: an English text is its own key.
 
 A demo's `translations` map, for each language, the English texts of its tab to their translations. A text whose
-details vary is a template: `say("{n} rows", n=3)` looks up "{n} rows", then formats it. Values that are texts are looked
-up too, unless the template quotes them: “{name}”.
+details vary is a template: `say("{n} rows", n=3)` looks up "{n} rows", then formats it. Values that are texts are
+looked up too, unless the template quotes them: “{name}”.
 
 Texts that are on the page from the start are translated in the browser, by Gradio: `mark` puts markers into the page's
 configuration, and only there, so components, the API and its clients see English alone. A marker's key never equals a

@@ -106,7 +106,7 @@ class Models:
     def adopt(self, demo: Demo[Any], folder: Path, *, title: str, visitor: str) -> Checkpoint:
         """Know a folder's files as a checkpoint of that visitor's own, until it is disowned or the visitor leaves.
 
-        Nothing is loaded. `visitor` is what `page.visitors.visitor` returns. Raises `InputError` where files are missing.
+        Nothing is loaded. `visitor` is what `visitors.visitor` returns. Raises `InputError` if files are missing.
         """
         files = files_in(demo, folder)
         stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", title)[:24].strip("_.-") or "model"
@@ -118,14 +118,14 @@ class Models:
 
     def disown(self, demo: Demo[Any], name: str) -> bool:
         """Forget an adopted checkpoint; whether there was one. Its model goes at once, or when its last use ends."""
-        with self._changed:
-            return self._disown((demo.name, name))
+        with self._unloading() as unloaded:
+            return self._disown((demo.name, name), unloaded)
 
     def leave(self, visitor: str) -> None:
         """That visitor is gone: forget what was their own."""
-        with self._changed:
+        with self._unloading() as unloaded:
             for key in [key for key, own in self._own.items() if own.visitor == visitor]:
-                self._disown(key)
+                self._disown(key, unloaded)
 
     def own(self, demo: Demo[Any], visitor: str) -> list[Checkpoint]:
         """The checkpoints of that demo that are the visitor's own, in the order in which they came."""
@@ -139,23 +139,23 @@ class Models:
             own = self._own.get((demo.name, name))
         return own.visitor if own is not None else None
 
-    def _disown(self, key: tuple[str, str]) -> bool:
+    def _disown(self, key: tuple[str, str], unloaded: list[Any]) -> bool:
         if self._own.pop(key, None) is None:
             return False
         slot = self._slots.get((*key, False))
         if slot is not None:
             slot.disowned = True
-            self._bury(slot)
+            self._bury(slot, unloaded)
         self._changed.notify_all()
         return True
 
-    def _bury(self, slot: _Slot) -> None:
+    def _bury(self, slot: _Slot, unloaded: list[Any]) -> None:
         """Leave nothing of a disowned checkpoint that nobody uses or loads."""
         assert slot.checkpoint is not None
         if slot.leases == 0 and slot.attempt is None:
             self._slots.pop((slot.demo.name, slot.checkpoint.name, slot.gpu), None)
             if slot.model is not None:
-                self._drop(slot)
+                self._drop(slot, unloaded)
 
     def states(self) -> list[tuple[Demo[Any], Checkpoint | None, State]]:
         """Of all checkpoints of the demos; without visitors' own, whose names are theirs."""
@@ -220,11 +220,12 @@ class Models:
         try:
             yield model
         finally:
-            with self._changed:
+            del model  # else this frame keeps it alive until after its memory was given back
+            with self._unloading() as unloaded:
                 slot.leases -= 1
                 self._touch(slot)
                 if slot.disowned:
-                    self._bury(slot)
+                    self._bury(slot, unloaded)
                 self._changed.notify_all()
 
     def fetch(self, demo: Demo[Any], name: str, visitor: str) -> Iterator[hub_progress.Progress]:
@@ -243,9 +244,12 @@ class Models:
 
     def unload(self, demo: Demo[Any], name: str | None = None) -> bool:
         """Forget a loaded model that nobody uses; whether that was done."""
-        with self._changed:
+        with self._unloading() as unloaded:
             slot = self._slot(demo, self.checkpoint(demo, name))
-            return slot.model is not None and slot.leases == 0 and self._drop(slot)
+            if slot.model is None or slot.leases > 0:
+                return False
+            self._drop(slot, unloaded)
+            return True
 
     def _slot(self, demo: Demo[Any], checkpoint: Checkpoint | None) -> _Slot:
         with self._changed:
@@ -262,9 +266,9 @@ class Models:
 
     def _lease(self, slot: _Slot) -> Any:
         while True:
-            with self._changed:
+            with self._unloading() as unloaded:
                 if slot.disowned:
-                    self._bury(slot)
+                    self._bury(slot, unloaded)
                     raise InputError(f"{slot.label} was given up meanwhile; choose another checkpoint.")
                 if slot.model is not None:
                     slot.leases += 1
@@ -291,13 +295,13 @@ class Models:
             log.exception("%s: load failed", slot.label)
             error = LoadError(f"{slot.label} could not be loaded ({type(caught).__name__}); the log says more.")
             error.__cause__ = caught
-        with self._changed:
+        with self._unloading() as unloaded:
             slot.attempt = None
             if error is not None:
                 absent = isinstance(error, NotFetched)
                 slot.state = State() if absent else State(status="failed", reason=str(error))
                 if slot.disowned:
-                    self._bury(slot)
+                    self._bury(slot, unloaded)
             self._changed.notify_all()
         if error is None:
             attempt.set_result(None)
@@ -353,11 +357,13 @@ class Models:
                 "choose a smaller checkpoint, or raise DEMO_APP_MEMORY_BUDGET."
             )
         deadline = time.monotonic() + self.patience
-        with self._changed:
-            while self._in_use() + need > self.budget:
+        while True:
+            with self._unloading() as unloaded:
+                if self._in_use() + need <= self.budget:
+                    return
                 idle = [other for other in self._slots.values() if _evictable(other)]
                 if idle:
-                    self._drop(min(idle, key=lambda other: other.used))
+                    self._drop(min(idle, key=lambda other: other.used), unloaded)
                     self.evictions += 1
                 elif not self._changed.wait(deadline - time.monotonic()):
                     raise LoadError(
@@ -368,11 +374,27 @@ class Models:
     def _in_use(self) -> int:
         return sum(slot.state.bytes for slot in self._slots.values() if slot.model is not None and not slot.gpu)
 
-    def _drop(self, slot: _Slot) -> bool:
+    @contextmanager
+    def _unloading(self) -> Iterator[list[Any]]:
+        """Hold the lock; models that the block appends to the list are freed once the lock is released.
+
+        Freeing a model takes a garbage collection and a walk through the allocator's memory. Every lease needs the
+        lock and would wait for that. Not to be nested in a block that holds the lock already.
+        """
+        unloaded: list[Any] = []
+        try:
+            with self._changed:
+                yield unloaded
+        finally:
+            if unloaded:
+                unloaded.clear()
+                machine.give_back_memory()
+
+    def _drop(self, slot: _Slot, unloaded: list[Any]) -> None:
+        """Take the model out of its slot; `_unloading` frees it."""
         log.info("%s: unloaded", slot.label)
+        unloaded.append(slot.model)
         slot.model, slot.state = None, State()
-        machine.give_back_memory()
-        return True
 
     def _touch(self, slot: _Slot) -> None:
         slot.used = time.monotonic()

@@ -47,13 +47,13 @@ class App:
     examples: tempfile.TemporaryDirectory[str]  # Gradio's cache of examples
 
 
-def create_app(settings: Settings | None = None, **overrides: Any) -> App:
+def create_app(settings: Settings | None = None, **defaults: Any) -> App:
     """Find the plugins, build their tabs and compose the page. No model is loaded.
 
-    `overrides` are fields of `Settings` and win over the environment: `create_app(plugins_dir=Path("plugins"))`.
-    Only with `strict` does a plugin that fails raise.
+    `defaults` are fields of `Settings`, as in `create_app(plugins_dir=Path("plugins"))`; a variable wins over them.
+    Raises for a plugin that fails only with `strict`.
     """
-    settings = settings or Settings.from_env(**overrides)
+    settings = settings or Settings.from_env(defaults=defaults)
     zerogpu.prepare()
     # Gradio files cached examples under a running number of the component: kept from one start to the next, the
     # answers of one plugin would be shown for another as soon as a plugin comes or goes

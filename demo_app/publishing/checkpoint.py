@@ -18,9 +18,9 @@ from demo_app.publishing.files import size
 from demo_app.registry.loading import find_demo, load_plugins
 from demo_app.registry.plugin import Plugin
 from demo_app.settings import Settings
+from demo_app.unsafe_files import is_unsafe
 
 CARD = "README.md"
-PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".npy", ".npz", ".h5", ".dill")
 PLAIN = (
     *(".safetensors", ".json", ".jsonl", ".txt", ".md", ".csv", ".tsv", ".yaml", ".yml", ".jinja", ".vocab", ".merges"),
     *(".model", ".spm", ".png", ".jpg", ".jpeg", ".webp", ".svg"),
@@ -119,9 +119,9 @@ def plain_files(folder: Path) -> dict[str, Path]:
     }
     for name, path in files.items():
         suffix = PurePosixPath(name).suffix.lower()
-        if suffix in PICKLES or _starts_like_a_pickle(path):
+        if is_unsafe(name) or _starts_like_a_pickle(path):
             raise PublishError(
-                f"{name} is a pickle, or may hold one, and runs code when it is loaded; save the weights as "
+                f"{name} is a pickle, or may hold one, and can run code when it is loaded; save the weights as "
                 f"safetensors, and take {name} out of {folder}."
             )
         if suffix not in PLAIN and PurePosixPath(name).stem not in UNSUFFIXED:

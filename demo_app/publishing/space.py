@@ -131,7 +131,10 @@ def _app(plugins: Sequence[Plugin], settings: Settings, title: str | None) -> st
         more += f", only={tuple(sorted(chosen))!r}"  # one of the distributions brings more than was chosen
     if title is not None:
         more += f", title={title!r}"
-    return f'''"""What the Space runs: every plugin that is installed or lies in `plugins/`, one page."""
+    return f'''"""What the Space runs: every plugin that is installed or lies in `plugins/`, one page.
+
+`DEMO_APP_*` variables win over what is named here.
+"""
 
 from pathlib import Path
 

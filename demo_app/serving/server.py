@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 3.5  # running requests have this long to end after SIGTERM; then they are told
 
 
-def run(settings: Settings | None = None, **overrides: Any) -> None:
-    """Build the app, serve it, return after SIGTERM or SIGINT. What `app.py` and `demo-app run` call."""
+def run(settings: Settings | None = None, **defaults: Any) -> None:
+    """Build the app and serve it until SIGTERM or SIGINT. Takes the same arguments as `create_app`."""
     # `python app.py` says where it serves, as `demo-app run` does; whoever has set up logging keeps it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("httpx", "httpcore"):
@@ -52,7 +52,7 @@ def run(settings: Settings | None = None, **overrides: Any) -> None:
             signal.signal(number, lambda *_: stop.set())
 
     listen()
-    server = launch(create_app(settings, **overrides))
+    server = launch(create_app(settings, **defaults))
     listen()  # again: with SSR, Gradio has put handlers of its own there, which end the process at once
     stop.wait()
     server.close()
