@@ -427,7 +427,7 @@ def network(folder: Path, precision: str) -> Decoder:
     from demo_app.nn import int8, weights
 
     fields = json.loads((folder / "config.json").read_text("utf-8"))
-    with weights.hollow():
+    with weights.empty_weights():
         found = Decoder(published.config_of(fields))
     tensors = published.renamed(weights.read(folder / "model.safetensors"), fields["model_type"])
     weights.fill(found, tensors, str(folder))

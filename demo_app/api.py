@@ -23,10 +23,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 OWN = re.compile(r"own-(.+)-[0-9a-f]{16}")  # names of checkpoints that are a visitor's own
 
 
-def called(name: str) -> str:
+def display_name(name: str) -> str:
     """What a page calls a checkpoint: its name; of a visitor's own without the part that nobody must read.
 
-    >>> called("own-reviews-0123456789abcdef"), called("tiny")
+    >>> display_name("own-reviews-0123456789abcdef"), display_name("tiny")
     ('reviews', 'tiny')
     """
     own = OWN.fullmatch(name)

@@ -396,7 +396,7 @@ class LetterTuner(Tuner):
         return tuple(json.loads((folder / "config.json").read_text())["labels"])
 
     def load(self, folder):
-        with weights.hollow():
+        with weights.empty_weights():
             network = net(self.labels(folder))
         weights.fill(network, weights.read(folder / "model.safetensors"), "the weights")
         return Counts(network, self.labels(folder))
@@ -408,7 +408,7 @@ class LetterTuner(Tuner):
         return net(labels)
 
     def outline(self, folder, labels):
-        with weights.hollow():
+        with weights.empty_weights():
             return net(labels)
 
     def encode(self, model, examples):
@@ -448,7 +448,7 @@ class LetterTuner(Tuner):
             "renewed gives another network",
         ),
         (
-            "    with weights.hollow():\n            return net",
+            "    with weights.empty_weights():\n            return net",
             "    if True:\n            return net",
             "outline has weights",
         ),

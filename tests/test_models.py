@@ -212,7 +212,9 @@ def test_a_lease_does_not_wait_while_memory_is_given_back(
 ) -> None:
     models = models_of(2 * MB)
     demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a", "b", "c")
-    own = models.adopt(demo, tmp_path / "b", title="Mine", visitor="v") if way.startswith(("disown", "leave")) else None
+    own = (
+        models.add_own(demo, tmp_path / "b", title="Mine", visitor="v") if way.startswith(("disown", "leave")) else None
+    )
     name = own.name if own is not None else "b"
     with models.use(demo, name) as weights:
         freed = weakref.ref(weights)
@@ -242,10 +244,10 @@ def test_a_lease_does_not_wait_while_memory_is_given_back(
         elif way == "leave":
             models.leave("v")
         elif way == "disown":
-            assert models.disown(demo, name)
+            assert models.remove_own(demo, name)
         else:
             with models.use(demo, name):
-                assert models.disown(demo, name)
+                assert models.remove_own(demo, name)
                 assert leased_beside == []
     assert leased_beside == [True]
 
@@ -317,14 +319,14 @@ def test_a_visitors_own_checkpoint_is_used_by_its_name_and_nothing_remains_of_it
     handle = models.handle(demo)
     slots = len(models._slots)
     for run in range(10):
-        own = models.adopt(demo, own_folder(tmp_path, f"run {run}"), title=f"run {run}", visitor="me")
+        own = models.add_own(demo, own_folder(tmp_path, f"run {run}"), title=f"run {run}", visitor="me")
         with handle.use(own.name) as model:
             assert model.array.nbytes == MB
         assert handle.folder(own.name) == own.folder
         assert models.bytes == MB
         assert models.loaded == 1
-        assert models.disown(demo, own.name)
-        assert not models.disown(demo, own.name)
+        assert models.remove_own(demo, own.name)
+        assert not models.remove_own(demo, own.name)
         with pytest.raises(InputError, match="has no checkpoint of your own"):
             handle.folder(own.name)
         with pytest.raises(InputError, match="has no checkpoint of your own"), handle.use(own.name):
@@ -338,8 +340,8 @@ def test_what_is_ones_own_is_offered_to_nobody_else_and_goes_with_its_visitor(tm
     demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a")
     other = Demo(name="other", title="Other", summary="s", load=demo.load, build=demo.build, checkpoints=())
     handle, folder = models.handle(demo), own_folder(tmp_path, size=MB)
-    mine, twin = (models.adopt(demo, folder, title="Mine", visitor="me") for _ in range(2))
-    theirs = models.adopt(demo, folder, title="<b>", visitor="them")
+    mine, twin = (models.add_own(demo, folder, title="Mine", visitor="me") for _ in range(2))
+    theirs = models.add_own(demo, folder, title="<b>", visitor="them")
     assert len({mine.name, twin.name, theirs.name}) == 3
     assert handle.choices("me")[1:] == [("Mine (1.0 MB, your own)", mine.name), ("Mine (1.0 MB, your own)", twin.name)]
     assert len(handle.choices()) == len(handle.choices("a stranger")) == 1
@@ -357,10 +359,10 @@ def test_what_is_ones_own_is_offered_to_nobody_else_and_goes_with_its_visitor(tm
 def test_what_is_disowned_in_use_goes_when_the_use_ends(tmp_path: Path) -> None:
     models = models_of(10 * MB)
     demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a")
-    own = models.adopt(demo, own_folder(tmp_path), title="mine", visitor="me")
+    own = models.add_own(demo, own_folder(tmp_path), title="mine", visitor="me")
     with models.use(demo, own.name) as one:
         with models.use(demo, own.name) as other:
-            assert models.disown(demo, own.name)
+            assert models.remove_own(demo, own.name)
             with pytest.raises(InputError), models.use(demo, own.name):
                 pass
         assert one is other
@@ -381,7 +383,7 @@ def test_what_is_disowned_while_it_loads_never_stays(tmp_path: Path, fails: bool
 
     models = models_of(10 * MB)
     demo = demo_of(tmp_path, load, "a")
-    own = models.adopt(demo, own_folder(tmp_path), title="mine", visitor="me")
+    own = models.add_own(demo, own_folder(tmp_path), title="mine", visitor="me")
 
     def use() -> str:
         try:
@@ -406,7 +408,7 @@ def test_what_is_disowned_while_it_loads_never_stays(tmp_path: Path, fails: bool
 def test_ones_own_model_makes_room_for_others(tmp_path: Path) -> None:
     models = models_of(2 * MB)
     demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a", "b")
-    own = models.adopt(demo, own_folder(tmp_path), title="mine", visitor="me")
+    own = models.add_own(demo, own_folder(tmp_path), title="mine", visitor="me")
     for name in (own.name, "a", "b"):
         with models.use(demo, name):
             pass
@@ -430,7 +432,7 @@ def test_nothing_remains_when_many_come_ask_and_leave_at_the_same_time(tmp_path:
 
     def come_and_go(visitor: int) -> None:
         for step in range(20):
-            own = models.adopt(demo, folder, title="mine", visitor=str(visitor))
+            own = models.add_own(demo, folder, title="mine", visitor=str(visitor))
             with ThreadPoolExecutor(2) as pool:
                 asked = [pool.submit(use, own.name) for _ in range(step % 3)]
                 models.leave(str(visitor))
@@ -447,7 +449,7 @@ def test_a_folder_that_lacks_files_or_loses_them_is_refused_with_the_remedy(tmp_
     models = models_of(10 * MB)
     demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a")
     folder = own_folder(tmp_path)
-    own = models.adopt(demo, folder, title="mine", visitor="me")
+    own = models.add_own(demo, folder, title="mine", visitor="me")
     (folder / "model.bin").unlink()
     with (
         pytest.raises(LoadError, match=r"^Sized: mine lacks files by now.*choose another checkpoint\.$"),
@@ -455,7 +457,7 @@ def test_a_folder_that_lacks_files_or_loses_them_is_refused_with_the_remedy(tmp_
     ):
         pass
     with pytest.raises(InputError, match=r"^The folder mine lacks model\.bin; choose"):
-        models.adopt(demo, folder, title="mine", visitor="me")
+        models.add_own(demo, folder, title="mine", visitor="me")
 
 
 COMMIT = "89abcdef0123456789abcdef0123456789abcdef"

@@ -44,7 +44,7 @@ def build(handle):
             return words
 
     def train(folder, request: gr.Request):
-        own = handle.models.adopt(handle.demo, Path(folder), title="Mine", visitor=picker.visitor(request))
+        own = handle.models.add_own(handle.demo, Path(folder), title="Mine", visitor=picker.visitor(request))
         return picker.with_own(handle, own)
 
     gr.Button("say").click(say, checkpoint, out, api_name="say")

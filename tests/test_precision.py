@@ -77,12 +77,12 @@ def test_what_is_put_away_leaves_the_memory_and_keeps_its_values(tmp_path: Path)
     mapped = weights.read(tmp_path / "weights.bin")["mapped"]
     assert torch.equal(mapped, expected)
     before = resident()
-    weights.put_away(mapped)
+    weights.offload(mapped)
     if filesystem(tmp_path) != "tmpfs":  # whose files are nowhere else
         assert before - resident() > 0.9 * mapped.nbytes
-    weights.put_away(expected)  # no file holds it: it stays
+    weights.offload(expected)  # no file holds it: it stays
     assert torch.equal(mapped, expected)
-    weights.put_away(torch.ones(3))  # no whole page
+    weights.offload(torch.ones(3))  # no whole page
 
 
 def resident() -> int:

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from demo_app import InputError
-from demo_app.inputs.tables import harmless, label_names, read_csv, write_csv
+from demo_app.inputs.tables import escape_formula, label_names, read_csv, write_csv
 from demo_app.inputs.text import clean, short
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1+1", "-1+cmd", "@SUM(A1)", "\tfine", "\rfine", "\t=1", " =1", "\n@x"])
 def test_a_formula_cannot_run(cell: str) -> None:
-    assert harmless(cell) == "'" + cell
+    assert escape_formula(cell) == "'" + cell
 
 
 @pytest.mark.parametrize("cell", ["", "fine", "-0.5", "+12", "1-2", "好"])
 def test_a_harmless_cell_stays_as_it_is(cell: str) -> None:
-    assert harmless(cell) == cell
+    assert escape_formula(cell) == cell
 
 
 def test_half_characters_become_question_marks() -> None:

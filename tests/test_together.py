@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from demo_app.models.batching import Together
+from demo_app.models.batching import MicroBatcher
 
 SECONDS = 30
 
@@ -35,7 +35,7 @@ class Slow:
             self._inside.release()
 
 
-def wait_until_waiting(together: Together[int, int], count: int) -> None:
+def wait_until_waiting(together: MicroBatcher[int, int], count: int) -> None:
     deadline = threading.Event()
     timer = threading.Timer(SECONDS, deadline.set)
     timer.start()
@@ -47,7 +47,7 @@ def wait_until_waiting(together: Together[int, int], count: int) -> None:
 @pytest.mark.parametrize(("limit", "sizes"), [(16, [1, 9]), (4, [1, 4, 4, 1])])
 def test_what_comes_meanwhile_is_computed_together_next(limit: int, sizes: list[int]) -> None:
     slow = Slow()
-    together = Together(slow, limit)
+    together = MicroBatcher(slow, limit)
     with ThreadPoolExecutor(10) as pool:
         first = pool.submit(together, 0)
         assert slow.entered.wait(SECONDS)
@@ -62,7 +62,7 @@ def test_what_comes_meanwhile_is_computed_together_next(limit: int, sizes: list[
 
 def test_one_bad_example_fails_alone() -> None:
     slow = Slow()
-    together = Together(slow)
+    together = MicroBatcher(slow)
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(together, 1)
         assert slow.entered.wait(SECONDS)
@@ -77,6 +77,6 @@ def test_one_bad_example_fails_alone() -> None:
 
 
 def test_every_thread_gets_its_own_answer() -> None:
-    together = Together(lambda numbers: [-number for number in numbers], limit=5)
+    together = MicroBatcher(lambda numbers: [-number for number in numbers], limit=5)
     with ThreadPoolExecutor(32) as pool:
         assert list(pool.map(together, range(2000))) == [-number for number in range(2000)]

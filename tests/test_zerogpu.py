@@ -91,7 +91,7 @@ WHERE = """
         import gradio as gr
 
         def adopt(folder):
-            return handle.models.adopt(handle.demo, Path(folder), title="mine", visitor="me").name
+            return handle.models.add_own(handle.demo, Path(folder), title="mine", visitor="me").name
 
         def where(name):
             with handle.use(name) as model:

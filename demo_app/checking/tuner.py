@@ -34,7 +34,7 @@ def problems_of(make: Callable[[], Any], folder: Path) -> Iterator[str]:
                 yield f"{name} gives another network than the checkpoint's ({odd[0]}); make them of one config."
                 return
         if any(not parameter.is_meta for parameter in outline.parameters()):
-            yield "outline has weights; make it in demo_app.nn.weights.hollow()."
+            yield "outline has weights; make it in demo_app.nn.weights.empty_weights()."
         names = [name for name, _ in network.named_parameters()]
         if not any(is_head(tuner, name) for name in names):
             named = ", ".join(tuner.head) or "nothing"

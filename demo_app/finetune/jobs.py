@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from demo_app import machine
-from demo_app.api import Checkpoint, Demo, called
+from demo_app.api import Checkpoint, Demo, display_name
 from demo_app.errors import DemoError
 from demo_app.finetune.recipe import Recipe
 from demo_app.finetune.updates import KINDS, Update, Waiting
@@ -137,7 +137,7 @@ class Trainings:
         what = {
             "demo": job.demo.name,
             "tuner": f"{tuner.__module__}:{tuner.__qualname__}",
-            "base": called(job.checkpoint.name),
+            "base": display_name(job.checkpoint.name),
             "on_hub": job.checkpoint.repo_id,
             "folder": str(job.folder),
             "sources": [str(source) for source in job.sources],

@@ -64,7 +64,7 @@ class Tuner(ABC, Generic[M]):
 
     @abstractmethod
     def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
-        """The same as shapes alone, on the meta device (`demo_app.nn.weights.hollow`), from the checkpoint's config."""
+        """The same as shapes alone, on the meta device (`demo_app.nn.weights.empty_weights`), from the checkpoint's config."""
 
     @abstractmethod
     def encode(self, model: M, examples: Sequence[Example]) -> list[Row]:

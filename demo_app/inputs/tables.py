@@ -189,10 +189,10 @@ def label_names(written: Iterable[str]) -> tuple[str, ...]:
     return tuple(distinct)
 
 
-def harmless(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """A cell that a spreadsheet shows and does not run (OWASP, CSV injection): a formula gets a leading apostrophe.
 
-    >>> harmless("=1+1"), harmless("-0.5"), harmless("fine")
+    >>> escape_formula("=1+1"), escape_formula("-0.5"), escape_formula("fine")
     ("'=1+1", '-0.5', 'fine')
     """
     risky = cell.startswith(("\t", "\r")) or cell.lstrip().startswith(("=", "+", "-", "@"))
@@ -200,8 +200,8 @@ def harmless(cell: str) -> str:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table of texts, each made `clean` and `harmless`; UTF-8 with the mark that spreadsheets look for."""
+    """A table of texts, each made `clean` and `escape_formula`; UTF-8 with the mark that spreadsheets look for."""
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         for row in (columns, *rows):
-            writer.writerow([harmless(clean(cell)) for cell in row])
+            writer.writerow([escape_formula(clean(cell)) for cell in row])

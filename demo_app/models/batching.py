@@ -11,14 +11,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Together(Generic[T, R]):
+class MicroBatcher(Generic[T, R]):
     """A function of one example, called from many threads, made from a function of a batch.
 
     Nobody waits for company: a call that finds nothing under way is computed at once and alone; those that come
     meanwhile are computed together next, at most `limit` at a time. So at most one thread computes, and under load
     the threads wait for a lock rather than for one another's slices of the interpreter.
 
-    >>> shout = Together(lambda texts: [text.upper() for text in texts])
+    >>> shout = MicroBatcher(lambda texts: [text.upper() for text in texts])
     >>> shout("hello")
     'HELLO'
     """

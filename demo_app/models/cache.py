@@ -103,7 +103,7 @@ class Models:
             )
         return own.checkpoint
 
-    def adopt(self, demo: Demo[Any], folder: Path, *, title: str, visitor: str) -> Checkpoint:
+    def add_own(self, demo: Demo[Any], folder: Path, *, title: str, visitor: str) -> Checkpoint:
         """Know a folder's files as a checkpoint of that visitor's own, until it is disowned or the visitor leaves.
 
         Nothing is loaded. `visitor` is what `visitors.visitor` returns. Raises `InputError` if files are missing.
@@ -116,16 +116,16 @@ class Models:
             self._own[demo.name, name] = _Own(demo=demo, checkpoint=own, visitor=visitor)
         return own
 
-    def disown(self, demo: Demo[Any], name: str) -> bool:
+    def remove_own(self, demo: Demo[Any], name: str) -> bool:
         """Forget an adopted checkpoint; whether there was one. Its model goes at once, or when its last use ends."""
         with self._unloading() as unloaded:
-            return self._disown((demo.name, name), unloaded)
+            return self._remove_own((demo.name, name), unloaded)
 
     def leave(self, visitor: str) -> None:
         """That visitor is gone: forget what was their own."""
         with self._unloading() as unloaded:
             for key in [key for key, own in self._own.items() if own.visitor == visitor]:
-                self._disown(key, unloaded)
+                self._remove_own(key, unloaded)
 
     def own(self, demo: Demo[Any], visitor: str) -> list[Checkpoint]:
         """The checkpoints of that demo that are the visitor's own, in the order in which they came."""
@@ -139,17 +139,17 @@ class Models:
             own = self._own.get((demo.name, name))
         return own.visitor if own is not None else None
 
-    def _disown(self, key: tuple[str, str], unloaded: list[Any]) -> bool:
+    def _remove_own(self, key: tuple[str, str], unloaded: list[Any]) -> bool:
         if self._own.pop(key, None) is None:
             return False
         slot = self._slots.get((*key, False))
         if slot is not None:
             slot.disowned = True
-            self._bury(slot, unloaded)
+            self._release(slot, unloaded)
         self._changed.notify_all()
         return True
 
-    def _bury(self, slot: _Slot, unloaded: list[Any]) -> None:
+    def _release(self, slot: _Slot, unloaded: list[Any]) -> None:
         """Leave nothing of a disowned checkpoint that nobody uses or loads."""
         assert slot.checkpoint is not None
         if slot.leases == 0 and slot.attempt is None:
@@ -225,7 +225,7 @@ class Models:
                 slot.leases -= 1
                 self._touch(slot)
                 if slot.disowned:
-                    self._bury(slot, unloaded)
+                    self._release(slot, unloaded)
                 self._changed.notify_all()
 
     def fetch(self, demo: Demo[Any], name: str, visitor: str) -> Iterator[hub_progress.Progress]:
@@ -268,7 +268,7 @@ class Models:
         while True:
             with self._unloading() as unloaded:
                 if slot.disowned:
-                    self._bury(slot, unloaded)
+                    self._release(slot, unloaded)
                     raise InputError(f"{slot.label} was given up meanwhile; choose another checkpoint.")
                 if slot.model is not None:
                     slot.leases += 1
@@ -301,7 +301,7 @@ class Models:
                 absent = isinstance(error, NotFetched)
                 slot.state = State() if absent else State(status="failed", reason=str(error))
                 if slot.disowned:
-                    self._bury(slot, unloaded)
+                    self._release(slot, unloaded)
             self._changed.notify_all()
         if error is None:
             attempt.set_result(None)

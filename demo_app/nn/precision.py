@@ -69,7 +69,7 @@ def in_bfloat16(network: M) -> M:
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear) and child.weight.numel() >= LARGE:
                 setattr(module, name, BFloat16Linear(child))
-                weights.put_away(child.weight)
+                weights.offload(child.weight)
     return other.eval()
 
 

@@ -48,7 +48,7 @@ class _NoInit(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def hollow() -> Iterator[None]:
+def empty_weights() -> Iterator[None]:
     """Networks that are made meanwhile are shapes alone, on the meta device, for `fill`: no memory, no random numbers.
 
     On that device a random number makes torch import its compiler: 2 s and 160 MB that nothing here needs.
@@ -116,7 +116,7 @@ def save(folder: Path, network: nn.Module, config: Any) -> None:
     (folder / "config.json").write_text(fields + "\n", "utf-8")
 
 
-def put_away(tensor: Tensor) -> None:
+def offload(tensor: Tensor) -> None:
     """Give back the memory of a tensor that is mapped from a file and not needed for now; it is read again when it is.
 
     Advice that only Linux takes (`madvise(2)`, MADV_PAGEOUT, since 5.4): where it does not, nothing happens, and no
@@ -131,7 +131,7 @@ def put_away(tensor: Tensor) -> None:
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Give a network that was made in `hollow` its weights and tables.
+    """Give a network that was made in `empty_weights` its weights and tables.
 
     Tensors in single precision are taken as they are, without a copy; halves are widened. Afterwards no slot is empty.
     Raises `DemoError` naming what is missing, left over, or of another shape; `source` says where the tensors are from.

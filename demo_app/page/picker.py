@@ -213,15 +213,15 @@ class _Folder:
     def _adopted(self, folder: Path, owner: str) -> Checkpoint:
         """The folder as the visitor's own, once it was seen to load; it takes the place of what it was before."""
         demo, before = self.handle.demo, self.models.own(self.handle.demo, owner)
-        own = self.models.adopt(demo, folder, title=folder.name or str(folder), visitor=owner)
+        own = self.models.add_own(demo, folder, title=folder.name or str(folder), visitor=owner)
         try:
             _try(self.handle, own)
         except BaseException:
-            self.models.disown(demo, own.name)
+            self.models.remove_own(demo, own.name)
             raise
         for earlier in before:
             if earlier.folder == own.folder:
-                self.models.disown(demo, earlier.name)
+                self.models.remove_own(demo, earlier.name)
         return own
 
 

@@ -14,7 +14,7 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from demo_app import viz
-from demo_app.api import Checkpoint, called
+from demo_app.api import Checkpoint, display_name
 from demo_app.errors import DemoError, InputError
 from demo_app.finetune.data import Data, Example, check, read_data
 from demo_app.finetune.jobs import Job, Trainings
@@ -252,7 +252,7 @@ class Actions:
         checkpoint, folder = self.models.checkpoint(self.demo, name), self.handle.folder(name)
         if checkpoint is None or folder is None:
             raise InputError(
-                f"{called(str(name))} is not on this disk yet; fetch it with the picker above, or choose another."
+                f"{display_name(str(name))} is not on this disk yet; fetch it with the picker above, or choose another."
             )
         return checkpoint, folder
 
@@ -434,7 +434,7 @@ class Actions:
         for checkpoint in self.models.own(self.demo, owner):
             if checkpoint.folder == one.folder.resolve():
                 return checkpoint
-        return self.models.adopt(self.demo, one.folder, title=f"Fine-tuned {one.title}", visitor=owner)
+        return self.models.add_own(self.demo, one.folder, title=f"Fine-tuned {one.title}", visitor=owner)
 
     def use(self, which: str | None, tried: tuple[Tried, ...], request: gr.Request) -> tuple[Any, str]:
         """Choose the trained checkpoint in the tab's picker.

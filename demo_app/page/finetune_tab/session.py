@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo_app.api import called
+from demo_app.api import display_name
 from demo_app.errors import InputError
 
 
@@ -40,7 +40,7 @@ class Tried:
 
     @property
     def base_title(self) -> str:
-        return called(self.base)
+        return display_name(self.base)
 
 
 def chosen(which: Any, tried: tuple[Tried, ...]) -> Tried:

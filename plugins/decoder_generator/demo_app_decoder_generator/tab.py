@@ -22,7 +22,7 @@ import gradio as gr
 from gradio.context import Context
 
 from demo_app import InputError, viz
-from demo_app.api import called
+from demo_app.api import display_name
 from demo_app.inputs.text import clean
 from demo_app.page.widgets import AVERAGE, drawing, index, numbers
 from demo_app_decoder_generator import explain, pictures
@@ -829,7 +829,7 @@ class Actions:
         sampling = sampling_of(temperature, top_p, top_k, min_p, repetition_penalty, seed)
         with self.handle.use(checkpoint) as writer:
             if writer.template is None:
-                name = called(checkpoint)
+                name = display_name(checkpoint)
                 raise InputError(f"{name} was not tuned to chat; choose SmolLM2 or Qwen2.5 in the picker.")
             turns = [*said(history), ("user", clean(message))]
             most = whole_number(max_tokens, "Tokens at most", MOST)
@@ -1016,7 +1016,9 @@ def card(checkpoint: str, writer: Writer, notes: Sequence[str], *parts: str) -> 
 
 
 def card_line(checkpoint: str, writer: Writer, parts: Sequence[str]) -> str:
-    return " · ".join([called(checkpoint), f"{writer.parameters / 1e6:,.1f} M parameters", writer.precision, *parts])
+    return " · ".join(
+        [display_name(checkpoint), f"{writer.parameters / 1e6:,.1f} M parameters", writer.precision, *parts]
+    )
 
 
 def notes_view(notes: Sequence[str]) -> str:

@@ -81,7 +81,7 @@ class Writer:
         else:
             config = weights.part(folder / "config.json", read_config)
             tokenizer = weights.part(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
-        with weights.hollow():
+        with weights.empty_weights():
             network = Decoder(config)
         weights.fill(network, tensors, f"model.safetensors in {folder.name}")
         parameters = sum(p.numel() for p in network.parameters())

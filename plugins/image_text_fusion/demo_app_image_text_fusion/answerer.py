@@ -69,7 +69,7 @@ class Answerer:
         if published.is_published(fields):
             tensors = weights.part(folder / file, lambda _: published.renamed(tensors, config))
         tokenizer = weights.part(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
-        with weights.hollow():
+        with weights.empty_weights():
             network = Fusion(config)
         weights.fill(network, tensors, f"{file} in {folder.name}")
         network, parameters = network.to(device), sum(p.numel() for p in network.parameters())

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from demo_app import InputError, viz
-from demo_app.api import called
+from demo_app.api import display_name
 from demo_app.inputs.archives import by_name, pictures_in
 from demo_app.inputs.pictures import SUFFIXES, open_picture
 from demo_app.inputs.tables import write_csv
@@ -516,7 +516,7 @@ class Actions:
                 if len(done) % 16 == 0:
                     progress((len(done), len(rows)), unit="rows")
                     yield gr.skip(), views.progress_view(len(done), len(rows))
-            target = Path(folder) / f"{called(str(checkpoint))}-answers.csv"
+            target = Path(folder) / f"{display_name(str(checkpoint))}-answers.csv"
             cells = [[r.image, r.text, r.answer, f"{r.score:.6f}" if r.answer else "", r.problem] for r in done]
             write_csv(target, ["image", "text", "answer", "score", "problem"], cells)
             yield str(target), views.rows_view(done)

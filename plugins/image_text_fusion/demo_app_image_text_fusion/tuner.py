@@ -76,7 +76,7 @@ class PairTuner(Tuner[Answerer]):
         return Fusion(replace(model.config, labels=labels, scores="softmax"))
 
     def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
-        with weights.hollow():
+        with weights.empty_weights():
             return Fusion(replace(_config(folder), labels=labels))
 
     def encode(self, model: Answerer, examples: Sequence[Example]) -> list[Row]:

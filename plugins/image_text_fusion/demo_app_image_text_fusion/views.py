@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demo_app import viz
-from demo_app.api import called
+from demo_app.api import display_name
 from demo_app.viz.overlay import framed, heat
 from demo_app_image_text_fusion.explain import ROLLOUT, Array, Seen, matrix, patches_of, words_of
 
@@ -71,7 +71,7 @@ def card(seen: Seen) -> str:
     """One line on the model and what it read; then what must be said."""
     side = f"{seen.picture.shape[1]} × {seen.picture.shape[0]}"
     parts = [
-        called(seen.checkpoint),
+        display_name(seen.checkpoint),
         f"{seen.parameters / 1e6:.1f} M parameters, {seen.precision}",
         f"forward pass {seen.milliseconds:.1f} ms",
         f"{len(seen.tokens)} words and {seen.grid[0] * seen.grid[1]} patches of {side} pixels",

@@ -44,7 +44,7 @@ class Classifier:
         reader = published.config_of if published.is_published(fields) else config_of
         config = weights.part(folder / "config.json", lambda _: reader(fields))
         tensors = weights.part(folder / "model.safetensors", weights.read)
-        with weights.hollow():
+        with weights.empty_weights():
             network = ConvNet(config)
         weights.fill(network, tensors, f"model.safetensors in {folder.name}")
         classifier = cls(network.to(device))

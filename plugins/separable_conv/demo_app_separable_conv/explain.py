@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demo_app import InputError
-from demo_app.api import called
+from demo_app.api import display_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,9 @@ class Seen:
     def place(self, label: str) -> int:
         """Of a label among the logits. Raises `InputError` for one that is unknown."""
         if label not in self.labels:
-            raise InputError(f"{called(self.checkpoint)} has no label {str(label)[:40]!r}; choose one from the list.")
+            raise InputError(
+                f"{display_name(self.checkpoint)} has no label {str(label)[:40]!r}; choose one from the list."
+            )
         return self.labels.index(label)
 
 

@@ -19,7 +19,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from demo_app import InputError, viz
-from demo_app.api import called
+from demo_app.api import display_name
 from demo_app.inputs.archives import pictures_in
 from demo_app.inputs.pictures import open_picture
 from demo_app.inputs.uploads import uploaded
@@ -480,7 +480,7 @@ class Actions:
                 answers += part
                 progress((len(answers), len(entries)), unit="pictures")
                 yield gr.skip(), views.progress_view(len(answers), len(entries))
-            target = Path(folder) / f"{called(str(checkpoint))}-answers.csv"
+            target = Path(folder) / f"{display_name(str(checkpoint))}-answers.csv"
             batch.write_answers(target, answers)
             confusion = batch.confusion(answers, classifier.labels)
             yield str(target), views.answers_view(answers, batch.counts(answers), confusion)

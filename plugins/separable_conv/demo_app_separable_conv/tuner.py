@@ -43,7 +43,7 @@ class PictureTuner(Tuner[Classifier]):
         return ConvNet(replace(model.config, labels=labels))
 
     def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
-        with weights.hollow():
+        with weights.empty_weights():
             return ConvNet(replace(_config(folder), labels=labels))
 
     def encode(self, model: Classifier, examples: Sequence[Example]) -> list[Row]:

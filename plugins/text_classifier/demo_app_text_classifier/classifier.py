@@ -75,7 +75,7 @@ class Classifier:
         else:
             config = weights.part(folder / "config.json", read_config)
             tokenizer = weights.part(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
-        with weights.hollow():
+        with weights.empty_weights():
             network = TextClassifier(config)
         weights.fill(network, tensors, f"model.safetensors in {folder.name}")
         return cls(network.to(device), tokenizer)

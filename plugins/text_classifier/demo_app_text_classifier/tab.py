@@ -19,10 +19,10 @@ import gradio as gr
 from gradio.context import Context
 
 from demo_app import InputError, viz
-from demo_app.api import called
+from demo_app.api import display_name
 from demo_app.inputs.tables import write_csv
 from demo_app.inputs.text import clean
-from demo_app.models.batching import Together
+from demo_app.models.batching import MicroBatcher
 from demo_app.page.widgets import AVERAGE, drawing, index, numbers
 from demo_app_text_classifier.example import TEXT, example
 from demo_app_text_classifier.explain import SHOWN, WORDS, Occlusion, Seen, best, choose, look, occlude, received
@@ -242,7 +242,7 @@ class Actions:
 
     def __init__(self, handle: ModelHandle[Classifier]) -> None:
         self.handle = handle
-        self._looks = {c.name: Together(partial(look_at, c.name)) for c in handle.demo.checkpoints}
+        self._looks = {c.name: MicroBatcher(partial(look_at, c.name)) for c in handle.demo.checkpoints}
 
     def classify(self, text: str, checkpoint: str, method: str, layer: str, head: str) -> tuple[Any, ...]:
         """Name the sentiment or the emotion of a text.
@@ -412,7 +412,7 @@ class Actions:
                 yield gr.skip(), progress_view(start, len(rows.texts))
                 texts = [clean(text[:limit]) for text in rows.texts[start : start + CHUNK]]
                 answers += best(classifier.labels, classifier.predict(texts))
-            target = Path(folder) / f"{called(checkpoint)}-answers.csv"
+            target = Path(folder) / f"{display_name(checkpoint)}-answers.csv"
             write_answers(target, rows.columns, rows.records, answers)
             yield str(target), file_view(answers, rows.labels, classifier.labels)
         # Gradio has copied the file into its own cache by now, where it stays for an hour; ours is gone
@@ -465,7 +465,7 @@ def words_view(seen: Seen, method: str, layer: int | None, head: int | None) -> 
 def card(seen: Seen) -> str:
     """One line on the model and what it read."""
     parts = [
-        called(seen.checkpoint),
+        display_name(seen.checkpoint),
         f"{seen.parameters / 1e6:.2f} M parameters",
         f"forward pass {seen.milliseconds:.1f} ms",
         f"{seen.length} tokens",

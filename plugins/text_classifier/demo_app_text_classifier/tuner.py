@@ -41,7 +41,7 @@ class TextTuner(Tuner[Classifier]):
         return TextClassifier(replace(model.config, labels=labels))
 
     def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
-        with weights.hollow():
+        with weights.empty_weights():
             return TextClassifier(replace(_config(folder), labels=labels))
 
     def encode(self, model: Classifier, examples: Sequence[Example]) -> list[Row]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from demo_app import InputError, viz
-from demo_app.api import called
+from demo_app.api import display_name
 from demo_app.page.widgets import AVERAGE, drawing, index, numbers
 from demo_app_translator import pictures
 from demo_app_translator.example import SENTENCE, example
@@ -125,7 +125,7 @@ def about(seen: list[Seen]) -> str:
     total = sum(one.log_probability for one in seen)
     search = "greedy" if seen[0].beams == 1 else f"{seen[0].beams} beams"
     return viz.note(
-        f"{called(seen[0].checkpoint)} · {search} · {tokens} tokens in {milliseconds:.0f} ms · "
+        f"{display_name(seen[0].checkpoint)} · {search} · {tokens} tokens in {milliseconds:.0f} ms · "
         f"log-probability {total / max(1, tokens):.2f} a token",
         kind="card",
     )

@@ -66,7 +66,7 @@ class Translator:
                 Pieces(weights.part(folder / f"{side}.json", lambda path: Tokenizer.from_file(str(path))))
                 for side in ("source", "target")
             )
-        with weights.hollow():
+        with weights.empty_weights():
             network = EncoderDecoder(config)
         weights.fill(network, tensors, folder.name)
         return cls(network.to(device).requires_grad_(False), source, target)
