@@ -66,7 +66,7 @@ class Recipe:
 
 
 class Windows:
-    """Random windows of one long row of ids, or of poems that are drawn at random and put end to end."""
+    """Random windows of one long row of ids, or of random poems, one after the other."""
 
     def __init__(self, ids: Sequence[int] | None, poems: Sequence[Poem], tokenizer: Tokenizer, recipe: Recipe) -> None:
         self.row = torch.tensor(ids) if ids is not None else None
@@ -75,7 +75,7 @@ class Windows:
         self.untitled = [torch.tensor(poem_ids(tokenizer, poem, title=False)) for poem in poems]
 
     def batches(self, part: int, length: int, process: processes.Process) -> Iterator[Tensor]:
-        """(B, T + 1) of the steps from one evaluation to the next; each process has its own, and its own dropout."""
+        """(B, T + 1) for the steps from one evaluation to the next; each process has its own, and its own dropout."""
         recipe = self.recipe
         torch.manual_seed((recipe.seed * 1_000_003 + part) * 64 + process.rank)
         first = part * recipe.evaluate_every
@@ -91,7 +91,7 @@ class Windows:
         return torch.stack([self._packed(length + 1, generator) for _ in range(count)])
 
     def _packed(self, length: int, generator: torch.Generator) -> Tensor:
-        """Poems end to end; the first begins the window, the last is cut."""
+        """Poems one after the other; the first begins the window, the last is cut."""
         row, taken = [], 0
         while taken < length:
             number = int(torch.randint(len(self.poems), (), generator=generator))
@@ -119,16 +119,16 @@ def loss_of(model: nn.Module, rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What is trained on, what is held out, and how it is read."""
+    """The training data, the held-out data, and their tokenizer."""
 
     tokenizer: Tokenizer
     ids: list[int] | None  # of a text
     poems: list[Poem]  # or poems
-    held_out: list[list[int]]  # rows that are scored
+    held_out: list[list[int]]  # rows of ids
 
 
 def read_corpus(path: Path, share: float, at_least: int) -> Corpus:
-    """The last `share` of a text, or every so many-th poem, is held out."""
+    """Read a file and hold out a `share` of it: the end of a text, or poems at regular distances."""
     text = read_text(path)
     if is_poems(text):
         poems = read_poems(text)
@@ -148,13 +148,16 @@ def nats_per_token(writer: Writer, rows: Sequence[Sequence[int]], stride: int | 
 
 
 def fit(corpus: Corpus, config: Config, recipe: Recipe, out: Path, process: processes.Process) -> Writer:
-    """The mean weights that were best on the held-out part. Goes on with `training.pt`, and removes it at last."""
+    """Train, and return the averaged weights that were best on the held-out part.
+
+    Resumes from `training.pt` in `out` if that is there, and removes it at the end.
+    """
     torch.manual_seed(recipe.seed)
     network = Decoder(config)
     network.initialise()
     network.to(process.device)
     windows = Windows(corpus.ids, corpus.poems, corpus.tokenizer, recipe)
-    held_out = corpus.held_out[:: max(1, len(corpus.held_out) // 500)]  # on the way; all of them at the end
+    held_out = corpus.held_out[:: max(1, len(corpus.held_out) // 500)]  # during training; all of them at the end
     course = loop.Course(
         epochs=-(-recipe.steps // recipe.evaluate_every),
         steps=recipe.steps,
@@ -207,7 +210,9 @@ def run(options: argparse.Namespace) -> dict[str, float]:
     config = replace(config, stop_ids=() if stop is None else (stop,))
     if corpus.ids is not None and len(corpus.ids) <= config.context:
         raise InputError(
-            f"{len(corpus.ids)} tokens are no window of the context, {config.context}; choose a smaller one."
+            "{count} tokens are no window of the context, {context}; choose a smaller one.",
+            count=len(corpus.ids),
+            context=config.context,
         )
     recipe = chosen(Recipe, options)
     with processes.processes(options.device) as process:
@@ -215,7 +220,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         if not process.first:
             return {}
     writer.save(options.out)
-    writer = Writer.load(options.out, "cpu")  # as it is on disk, in half precision
+    writer = Writer.load(options.out, "cpu")  # the weights as saved, in half precision
     nats = nats_per_token(writer, corpus.held_out)
     return {
         "nats_per_token": round(nats, 4),

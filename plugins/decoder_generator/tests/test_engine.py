@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from demo_app_decoder_generator.engine import AGAIN, TRIES, Engine, Pace, Text
+from demo_app_decoder_generator.engine import RETRY, TRIES, Engine, Pace, Text
 from demo_app_decoder_generator.model import Config, Decoder
 from demo_app_decoder_generator.sampling import Sampling, draw
 
@@ -274,9 +274,9 @@ def test_steps_are_taken_with_the_threads_that_are_faster_now(monkeypatch: pytes
 
     try:
         assert steps(2 * TRIES, {1: 1.0, 2: 2.0}) == TRIES
-        assert steps(10 * AGAIN, {1: 1.0, 2: 2.0}) == 10 * AGAIN - 10
-        steps(2 * TRIES * AGAIN, {1: 9.0, 2: 2.0})  # another process has come, or gone
-        assert steps(10 * AGAIN, {1: 9.0, 2: 2.0}) == 10
+        assert steps(10 * RETRY, {1: 1.0, 2: 2.0}) == 10 * RETRY - 10
+        steps(2 * TRIES * RETRY, {1: 9.0, 2: 2.0})  # another process has come, or gone
+        assert steps(10 * RETRY, {1: 9.0, 2: 2.0}) == 10
         assert Pace(1).choose(3) == 1
     finally:
         torch.set_num_threads(before)

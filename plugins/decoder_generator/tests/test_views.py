@@ -1,4 +1,4 @@
-"""The generator's pictures: no token becomes markup, every picture has words, nothing odd breaks one."""
+"""The generator's views: no token becomes markup, every view has words, no odd number breaks one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demo_app_decoder_generator import pictures
+from demo_app_decoder_generator import cards, charts, views
 from demo_app_decoder_generator.explain import Candidate, Look, Piece, Surprise, Timing
+from demo_app_decoder_generator.prompts import Prompt
+from demo_app_decoder_generator.walk import Walk
+from demo_app_decoder_generator.writing import Progress
+from demo_app_decoder_generator.zh_cn import ZH_CN
+
+from demo_app import i18n
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -21,8 +27,20 @@ ATTACKS = [
     "</style><svg/onload=alert(1)>",
 ]
 TAGS = {"figure", "figcaption", "div", "span", "i", "p", "ul", "li", "button", "br", "section", "h4"}
-TAGS |= {"table", "thead", "tbody", "tr", "th", "td", "svg", "path", "rect", "text"}
-ATTRIBUTES = {"class", "style", "title", "role", "dir", "tabindex", "type", "scope", "aria-label", "aria-hidden"}
+TAGS |= {"pre", "mark", "table", "thead", "tbody", "tr", "th", "td", "svg", "path", "rect", "text"}
+ATTRIBUTES = {
+    "class",
+    "style",
+    "title",
+    "role",
+    "dir",
+    "tabindex",
+    "type",
+    "scope",
+    "aria-label",
+    "aria-hidden",
+    "translate",
+}
 ATTRIBUTES |= {"aria-pressed", "data-layer", "data-head", "data-token"}
 ATTRIBUTES |= {"viewbox", "preserveaspectratio", "width", "height", "d", "x", "y"}
 
@@ -101,17 +119,23 @@ def piece(text: str, nats: float | None, expected: str = "e") -> Piece:
     return Piece(text=text, nats=nats, expected=expected, share=0.5)
 
 
+def walk(text: str) -> Walk:
+    prompt = Prompt(ids=(1, 2), shown=text, max_tokens=9)
+    return Walk(checkpoint="tiny", prompt=prompt, taken=(3,), written=text, look=look(text))
+
+
 TIMING = Timing(lengths=(5, 6, 7, 8, 9), cached=(1, 1, 1, 1, 1), uncached=(2, 4, 6, 8, 10), done=True)
 
 
 def everything(text: str) -> list[str]:
     return [
-        pictures.candidates_picture([candidate(text=text), candidate(text=text, id=8, kept=False)], 7),
-        pictures.surprise_strip(
+        views.candidates_view([candidate(text=text), candidate(text=text, id=8, kept=False)], 7),
+        charts.surprise_view(
             surprise(piece(text, None), piece(text, 1.0, text), Piece(text=text, known=False), unknown=text)
         ),
-        pictures.lens_table(look(text)),
-        pictures.attention_of_last(look(text), 1, 2),
+        views.lens_view(look(text)),
+        views.attention_view(look(text), 1, 2),
+        views.walk_view(walk(text)),
     ]
 
 
@@ -124,8 +148,16 @@ def test_no_token_becomes_markup(attack: str) -> None:
         assert attack in page.text
 
 
-def test_pictures_without_tokens_are_sound_markup_too() -> None:
-    for html in (pictures.timing_plot(TIMING), pictures.why_decoder_only()):
+def test_the_text_so_far_is_one_element_with_what_was_taken_marked() -> None:
+    html = views.walk_view(walk("O night"))
+    page = Page(html)  # fails at a tag that is closed twice
+    assert [tag for tag, _ in page.tags] == ["pre", "span", "mark"]
+    assert "viz" in page.all("pre")[0]["class"].split()  # which has the colours of `mark`
+
+
+def test_views_without_tokens_are_sound_markup_too() -> None:
+    notes = cards.notes_view(["seed 3"])
+    for html in (charts.timing_view(TIMING), charts.decoder_only_view(), cards.opening_view(), notes):
         page = Page(html)
         assert {tag for tag, _ in page.tags} <= TAGS
         assert {name for _, attributes in page.tags for name in attributes} <= ATTRIBUTES
@@ -136,24 +168,24 @@ def test_no_number_breaks_a_picture(number: float) -> None:
     with np.errstate(over="ignore"):  # half precision has no 1e30
         odd = replace(look(), attention=np.full((2, 3, 3), number, np.float16), lens=np.full((3, 3, 2), number, "e"))
     for html in (
-        pictures.candidates_picture([candidate(before=number, after=number), candidate(id=8)]),
-        pictures.surprise_strip(surprise(piece("a", None), piece("b", number), piece("c", 1.0))),
-        pictures.lens_table(odd),
-        pictures.attention_of_last(odd),
+        views.candidates_view([candidate(before=number, after=number), candidate(id=8)]),
+        charts.surprise_view(surprise(piece("a", None), piece("b", number), piece("c", 1.0))),
+        views.lens_view(odd),
+        views.attention_view(odd),
     ):
         Page(html)
         assert all(0 <= float(share) <= 1 for share in re.findall(r"--v:([^;\"]+)", html))
 
 
 def test_nothing_to_show_says_so() -> None:
-    assert "No token yet" in pictures.candidates_picture([])
-    assert "nothing that the network can read" in pictures.surprise_strip(surprise())
-    assert "write more" in pictures.surprise_strip(surprise(piece("a", None)))
-    assert "Nothing measured" in pictures.timing_plot(Timing(lengths=(), cached=(), uncached=(), done=False))
+    assert "No token yet" in views.candidates_view([])
+    assert "nothing that the network can read" in charts.surprise_view(surprise())
+    assert "write more" in charts.surprise_view(surprise(piece("a", None)))
+    assert "Nothing measured" in charts.timing_view(Timing(lengths=(), cached=(), uncached=(), done=False))
 
 
 def test_each_candidate_is_a_button_that_carries_its_id() -> None:
-    html = pictures.candidates_picture(
+    html = views.candidates_view(
         [candidate(), candidate(id=9, text="·a", before=0.1, after=0.0, kept=False)], chosen_id=9
     )
     first, second = Page(html).all("button")
@@ -162,12 +194,12 @@ def test_each_candidate_is_a_button_that_carries_its_id() -> None:
     assert first["aria-label"] == "·the: 40.0 % by the network, 60.0 % drawn"
     assert second["aria-label"] == "·a: 10.0 % by the network, never drawn"
     assert "gen-out" in second["class"]
-    assert "trigger" in pictures.script()
-    assert "data-token" in pictures.script()
+    assert "trigger" in views.script()
+    assert "data-token" in views.script()
 
 
 def test_bars_have_the_candidates_shares_and_the_rest_has_what_remains() -> None:
-    page = Page(pictures.candidates_picture([candidate(before=0.4, after=0.8), candidate(id=8, before=0.2, after=0.1)]))
+    page = Page(views.candidates_view([candidate(before=0.4, after=0.8), candidate(id=8, before=0.2, after=0.1)]))
     shares = [float(i["style"].removeprefix("--v:")) for i in page.all("i") if "style" in i]
     assert shares == pytest.approx([0.5, 1.0, 0.25, 0.125, 0.5, 0.125], abs=1e-3)
     assert "all others40.0 %10.0 %" in page.text
@@ -175,7 +207,7 @@ def test_bars_have_the_candidates_shares_and_the_rest_has_what_remains() -> None
 
 def test_the_surprise_keeps_the_text_and_its_lines() -> None:
     said = surprise(piece("It ", None), piece("was\n", 0.5), piece("\n", 0.1), piece("  the", 2.0))
-    page = Page(pictures.surprise_strip(said))
+    page = Page(charts.surprise_view(said))
     assert "It was↵\n↵\n  the" in page.text
     assert [span["style"] for span in page.of_class("viz-token")] == [
         f"--v:{nats / math.log(65):.3f}" for nats in (0, 0.5, 0.1, 2.0)
@@ -186,20 +218,20 @@ def test_the_surprise_keeps_the_text_and_its_lines() -> None:
 
 def test_the_most_surprising_come_first_with_what_was_before_them() -> None:
     said = surprise(piece("the", None), piece(" cat", 1.0), piece(" sang", 4.0, "·sat"), piece(".", 0.1))
-    page = Page(pictures.surprise_strip(said))
+    page = Page(charts.surprise_view(said))
     assert "·sang4.00after “the cat”; likeliest: ·sat 50.0 %·cat1.00" in page.text
     assert "Most:  sang after the cat" in page.of_class("gen-text")[0]["aria-label"]
 
 
 def test_the_surprise_says_what_it_did_not_read() -> None:
     said = surprise(piece("a", None), piece("b", 1.0), Piece(text="€", known=False), unknown="€", truncated=True)
-    page = Page(pictures.surprise_strip(said))
+    page = Page(charts.surprise_view(said))
     assert "the rest of the text was not read · no token for: €" in page.text
     assert page.of_class("gen-unknown")[0]["title"] == "no token is for this; it was left out"
 
 
 def test_the_lens_has_a_row_for_each_layer_with_the_last_on_top() -> None:
-    page = Page(pictures.lens_table(look()))
+    page = Page(views.lens_view(look()))
     assert "aftera·thec2d" in page.text  # the column names, then layer 2
     assert page.text.index("embedding") > page.text.index("2d")
     cells = page.all("td")
@@ -213,7 +245,7 @@ def test_the_lens_has_a_row_for_each_layer_with_the_last_on_top() -> None:
 
 
 def test_attention_is_scaled_to_what_is_no_sink() -> None:
-    page = Page(pictures.attention_of_last(look(), 1, 2))
+    page = Page(views.attention_view(look(), 1, 2))
     assert [span["style"] for span in page.of_class("viz-token")] == ["--v:1.000", "--v:1.000", "--v:0.500"]
     assert "70% rests on the first token" in page.text
     assert "layer 2, head 3" in page.text
@@ -222,7 +254,7 @@ def test_attention_is_scaled_to_what_is_no_sink() -> None:
 
 
 def test_the_attention_of_a_long_text_says_how_much_of_it_is_drawn() -> None:
-    page = Page(pictures.attention_of_last(look(length=900)))
+    page = Page(views.attention_view(look(length=900)))
     assert "of 900 tokens are drawn; 100% rests on them" in page.text
     assert page.of_class("viz-token")[0]["style"] == "--v:1.000"  # no first token, so no sink
     assert "all layers, all heads" in page.text
@@ -230,7 +262,7 @@ def test_the_attention_of_a_long_text_says_how_much_of_it_is_drawn() -> None:
 
 
 def test_the_plot_has_both_lines_axes_and_words() -> None:
-    html = pictures.timing_plot(TIMING)
+    html = charts.timing_view(TIMING)
     page = Page(html)
     plot = next(svg for svg in page.all("svg") if svg.get("role") == "img")
     said = "At 9 tokens: 1.0 ms with the cache, 6.0 ms without, 6.0 times as long."  # medians of the last five
@@ -251,7 +283,7 @@ def test_the_plot_has_both_lines_axes_and_words() -> None:
 
 def test_one_hiccup_does_not_flatten_the_plot() -> None:
     slow = replace(TIMING, lengths=tuple(range(60)), cached=(1.0,) * 60, uncached=(5.0,) * 59 + (900.0,), done=False)
-    html = pictures.timing_plot(slow)
+    html = charts.timing_view(slow)
     marks = re.search(r'gen-y" aria-hidden="true"><span>([\d.]+)', html)
     assert marks is not None
     assert float(marks[1]) < 10
@@ -259,7 +291,7 @@ def test_one_hiccup_does_not_flatten_the_plot() -> None:
 
 
 def test_the_panel_draws_one_triangle_beside_three_masks() -> None:
-    page = Page(pictures.why_decoder_only())
+    page = Page(charts.decoder_only_view())
     labels = [svg["aria-label"] for svg in page.all("svg")]
     assert labels == [
         "6 x 6, a triangle: nobody looks ahead",
@@ -272,18 +304,41 @@ def test_the_panel_draws_one_triangle_beside_three_masks() -> None:
 
 
 def test_the_style_sheet_is_safe_in_a_template_and_needs_nothing_from_elsewhere() -> None:
-    sheet = pictures.style()
+    sheet = views.style()
     assert not re.search(r"`|\$\{|\{\{|http|@import", sheet)  # Gradio evaluates it as a template of both kinds
     assert sheet.count("{") == sheet.count("}")
     used = {
         name
-        for html in [*everything("x"), pictures.timing_plot(TIMING), pictures.why_decoder_only()]
+        for html in [*everything("x"), charts.timing_view(TIMING), charts.decoder_only_view()]
         for name in re.findall(r"gen-[a-z]+", html)
     }
     assert {name for name in used if name not in sheet} == set()
 
 
-def test_pictures_stay_small() -> None:
+def test_all_words_of_the_views_are_there_in_chinese() -> None:
+    catalog = i18n.Catalog({"zh-CN": ZH_CN})
+    with i18n.speaking(catalog, "zh-CN"):
+        html = "".join(
+            [
+                *everything("Free"),
+                charts.surprise_view(surprise(piece("Free", 1.0, "Free"), truncated=True, unknown="Free")),
+                charts.surprise_view(surprise(piece("Free", None))),
+                views.attention_view(look("Free", length=900)),
+                charts.timing_view(TIMING),
+                charts.timing_view(replace(TIMING, uncached=(0.5,) * 5)),
+                cards.opening_view(),
+                cards.notes_view(cards.speed(Progress("Free", 20, 0.1, 1.0))),
+            ]
+        )
+    attributes = re.findall(r'(?:title|aria-label)="([^"]*)"', html)
+    words = set(re.findall(r"[A-Za-z]{3,}", " ".join([re.sub(r"<[^>]*>", " ", html), *attributes])))
+    words -= {"Free", "shakespeare"}  # data
+    words -= {"token", "nat", "log", "Logit", "lens", "nostalgebraist", "attention", "sink", "Xiao"}  # as papers say
+    assert words <= {"Layer", "layer", "head", "Strongest"}  # the host's, which it translates
+    assert "不限" not in html  # a token that is called as a button is not translated
+
+
+def test_views_stay_small() -> None:
     rng = np.random.default_rng(0)
     large = replace(
         look(),
@@ -294,6 +349,6 @@ def test_pictures_stay_small() -> None:
         lens_tokens=(((("token",) * 3),) * 13,) * 31,
         lens=np.full((31, 13, 3), 0.1, np.float16),
     )
-    assert len(pictures.attention_of_last(large)) < 100_000
-    assert len(pictures.lens_table(large)) < 60_000
-    assert len(pictures.surprise_strip(surprise(*[piece("e", 1.0)] * 2000))) < 260_000
+    assert len(views.attention_view(large)) < 100_000
+    assert len(views.lens_view(large)) < 60_000
+    assert len(charts.surprise_view(surprise(*[piece("e", 1.0)] * 2000))) < 260_000
