@@ -92,7 +92,7 @@ def test_a_visitor_who_closes_the_page_leaves_the_loop(
         page.get_by_label("number input for Tokens at most").fill("1000")
         page.get_by_role("button", name="Generate", exact=True).click()
         page.get_by_text("tokens/s").first.wait_for()
-    with server.app.models.handle(server.app.tabs[0].demo).use("shakespeare") as writer:
+    with server.app.models.use(server.app.tabs[0].demo, "shakespeare") as writer:
         wait_until_idle(writer)
 
 

@@ -326,7 +326,7 @@ def test_two_hundred_visitors_who_vanish_in_mid_stream_leave_nothing_behind(
 
     demo = server.app.tabs[0].demo
     assert demo is not None
-    with server.app.models.handle(demo).use("shakespeare") as writer:
+    with server.app.models.use(demo, "shakespeare") as writer:
         with httpx.Client(base_url=server.url, timeout=30) as client:
             sizes = []
             for number in range(240):

@@ -1,9 +1,9 @@
-"""Train a classifier of pictures with texts on one's own pairs.
+"""Train a classifier of pictures with texts on your own pairs.
 
 python -m demo_app_image_text_fusion.train --data PAIRS.csv --out FOLDER
 
-The CSV has the columns image (a file beside it), text and label. The network is trained three times: on both, on the
-pictures alone and on the texts alone, so that one sees what fusion brings. The first is the checkpoint.
+The CSV has the columns image (a file beside it), text and label. The network is trained three times, on both, on the
+pictures alone and on the texts alone, to show what fusion contributes. The first is saved as the checkpoint.
 """
 
 # N examples, S pixels of a side, C classes
@@ -47,12 +47,12 @@ SENSES = ("both", "image_only", "text_only")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train. Each field is an option of the command line."""
+    """Hyperparameters. Each field is an option of the command line."""
 
-    epochs: int = option(60, "times to go through the data at most")
-    patience: int = option(8, "epochs without a better loss on the held-out part after which it ends")
+    epochs: int = option(60, "most passes over the data")
+    patience: int = option(8, "stop after so many epochs without a better held-out loss")
     batch_size: int = option(32, "pairs in a step")
-    learning_rate: float = option(5e-4, "AdamW's, the highest; it rises for an epoch and falls to zero as a cosine")
+    learning_rate: float = option(5e-4, "AdamW's peak; warm-up for an epoch, then cosine decay to zero")
     weight_decay: float = option(0.05, "AdamW's, on matrices")
     dropout: float = option(0.1, "of the encoder")
     seed: int = option(0, "of weights, order and what is held out")
@@ -61,7 +61,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Examples:
-    """Pairs as the network reads them."""
+    """Pairs as tensors and texts."""
 
     pixels: Tensor  # (N, 3, S, S) uint8
     texts: list[str]
@@ -75,9 +75,9 @@ class Examples:
 
 
 def read_examples(pairs: Sequence[Pair], side: int) -> tuple[Examples, tuple[str, ...], list[str]]:
-    """The pairs whose pictures can be read, their labels by alphabet, and what is wrong with the other rows.
+    """The usable pairs, their sorted labels, and the problems of the other rows.
 
-    Raises `InputError` when there are fewer than two classes, or a class has fewer than two examples.
+    Raises `InputError` for fewer than two classes, or a class with fewer than two examples.
     """
     kept: list[tuple[Pair, np.ndarray]] = []
     problems = []
@@ -91,9 +91,9 @@ def read_examples(pairs: Sequence[Pair], side: int) -> tuple[Examples, tuple[str
     counts = Counter(pair.label for pair, _ in kept)
     if len(counts) < 2:
         raise InputError(f"there are {len(counts)} classes among the {len(kept)} usable rows; give at least two.")
-    lonely = [label for label, count in counts.items() if count < 2]
-    if lonely:
-        raise InputError(f"class {lonely[0][:40]!r} has one example; give at least two of each.")
+    single = [label for label, count in counts.items() if count < 2]
+    if single:
+        raise InputError(f"class {single[0][:40]!r} has one example; give at least two of each.")
     labels = tuple(sorted(counts))
     pixels = torch.from_numpy(np.stack([array for _, array in kept])).permute(0, 3, 1, 2)
     classes = torch.tensor([labels.index(pair.label) for pair, _ in kept])
@@ -101,7 +101,7 @@ def read_examples(pairs: Sequence[Pair], side: int) -> tuple[Examples, tuple[str
 
 
 def logits(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: str) -> Tensor:
-    """(N, C), with one modality missing where `senses` says so."""
+    """(N, C). `senses`, of `SENSES`, says which modalities the network gets."""
     ids, mask = (silence(len(examples)), None) if senses == "image_only" else encode(tokenizer, examples.texts, MOST)
     text, image = (next(m.name for m in network.config.modalities if m.pictures == wanted) for wanted in (False, True))
     parts = {text: network.extract(text, ids, mask)}
@@ -112,7 +112,7 @@ def logits(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: st
 
 @torch.inference_mode()
 def predict(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: str) -> Tensor:
-    """(N, C), batch by batch."""
+    """`logits` without gradients, batch by batch."""
     rows = torch.arange(len(examples)).split(64)
     return torch.cat([logits(network, tokenizer, examples[part], senses) for part in rows])
 
@@ -128,7 +128,7 @@ def scores(found: Tensor, classes: Tensor) -> dict[str, float]:
 def fit(
     network: Fusion, tokenizer: Tokenizer, examples: Examples, held_out: Examples, recipe: Recipe, senses: str
 ) -> Fusion:
-    """The network with the weights whose loss on the held-out part was lowest."""
+    """A trained copy of the network, with the weights of the lowest held-out loss."""
     network = copy.deepcopy(network).requires_grad_(True)
     groups = optimizers.decayed(network.parameters(), recipe.weight_decay)
     course = loop.Course(
@@ -158,7 +158,7 @@ def fit(
 def begin(
     options: argparse.Namespace, texts: Sequence[str], labels: tuple[str, ...], base: Answerer | None
 ) -> tuple[Fusion, Tokenizer]:
-    """A new network, or that of `base` with the words of the texts, and a new head where its answers are others."""
+    """A new network, or that of `base` with the texts' words added, and with a new head unless its labels are these."""
     torch.manual_seed(options.seed)
     if base is not None:
         given = Fusion(replace(base.config, dropout=options.dropout))
@@ -188,8 +188,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="demo_app_image_text_fusion.train", description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, type=Path, help="a CSV with the columns image, text and label")
     parser.add_argument("--out", required=True, type=Path, help="folder of the checkpoint")
-    parser.add_argument("--held-out", type=float, default=0.2, help="share of each class that is not trained on")
-    parser.add_argument("--start", help="checkpoint to begin with: an embedded one's name, or a folder")
+    parser.add_argument("--held-out", type=float, default=0.2, help="share of each class held out of training")
+    parser.add_argument("--start", help="checkpoint to start from: an embedded one's name, or a folder")
     parser.add_argument("--size", type=int, default=64, help="pixels of a side, to which pictures are resized")
     parser.add_argument("--patch", type=int, default=8, help="pixels of a patch's side, a power of two")
     parser.add_argument("--width", type=int, default=96)
@@ -199,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
+    """Train, save the checkpoint with its metrics.json, and return the metrics."""
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
     recipe = chosen(Recipe, options)

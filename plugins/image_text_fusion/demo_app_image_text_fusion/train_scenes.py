@@ -1,4 +1,4 @@
-"""Train the checkpoint `scenes` on pictures and questions that are made as they are needed.
+"""Train the checkpoint `scenes` on generated pictures and questions.
 
 python -m demo_app_image_text_fusion.train_scenes --out FOLDER
 """
@@ -30,39 +30,39 @@ from demo_app_image_text_fusion.model import Config, Fusion, Modality
 from demo_app_image_text_fusion.scene_data import MOST, POINTING, WEIGHTS, Batch, batches
 from demo_app_image_text_fusion.texts import word_tokenizer
 
-VOCABULARY_SEED, HELD_OUT_SEED = 1_000_001, 1_000_002  # training begins with 0 and never comes there
-WATCHED = 2000  # questions that are asked on the way
-RARE = 5.0  # weight of the patches that are meant: most are not
+VOCABULARY_SEED, HELD_OUT_SEED = 1_000_001, 1_000_002  # training counts seeds from 0 and never gets there
+WATCHED = 2000  # questions of each evaluation during training
+RARE = 5.0  # weight of positive patch targets, which are rare
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train. Each field is an option of the command line."""
+    """Hyperparameters. Each field is an option of the command line."""
 
     steps: int = option(14_000, "optimiser steps")
     batch_size: int = option(64, "questions in a step")
     learning_rate: float = option(0.005, "Muon's, for the matrices of the encoder")
-    adam_rate: float = option(8e-4, "AdamW's, for all else")
-    warmup: float = option(0.02, "share of all steps; then the rates fall to zero linearly")
+    adam_rate: float = option(8e-4, "AdamW's, for all other parameters")
+    warmup: float = option(0.02, "share of all steps; then the rates decay linearly to zero")
     weight_decay: float = option(0.01, "AdamW's")
-    pointing: float = option(8.0, "weight of pointing at what is meant, beside the answer")
-    distance: float = option(0.5, "weight of which patch is nearest to what is meant, and which furthest")
+    pointing: float = option(8.0, "weight of the loss of the patch targets, beside that of the answer")
+    distance: float = option(0.5, "weight of the loss of the nearest and the furthest patch")
     missing: float = option(0.05, "share of batches without the picture, and as many without the question")
-    average: float = option(0.999, "decay of the running mean of the weights, which is what is saved")
+    average: float = option(0.999, "decay of the moving average of the weights, which is saved")
     evaluate_every: int = option(1000, "steps")
     seed: int = option(0, "of weights, scenes and questions")
     threads: int = option(2, "of torch")
 
 
 def begin(config: Config, seed: int, start: Fusion | None) -> Fusion:
-    """A new network, or one with the weights of a smaller one; layers beyond its last add nothing at first."""
+    """A new network, or one with the weights of a smaller one, whose additional layers start as identities."""
     torch.manual_seed(seed)
     network = Fusion(config)
     if start is None:
         return network
     given = start.state_dict()
     for name, own in network.state_dict().items():
-        if name in given:  # what patches are asked may have become more
+        if name in given:  # shapes differ if patch targets were added
             common = tuple(slice(0, min(a, b)) for a, b in zip(own.shape, given[name].shape, strict=True))
             own[common] = given[name][common]
     for layer in list(network.layers)[len(start.layers) :]:
@@ -74,7 +74,7 @@ def begin(config: Config, seed: int, start: Fusion | None) -> Fusion:
 
 @dataclass(frozen=True)
 class Asked:
-    """Questions, and what the network gets of them."""
+    """A batch, and which modality the network does not get."""
 
     batch: Batch
     blind: bool  # no picture
@@ -82,7 +82,7 @@ class Asked:
 
 
 def asked(tokenizer: Tokenizer, config: Config, recipe: Recipe, part: int) -> Iterator[Asked]:
-    """The steps from one evaluation to the next: scenes of a seed of their own, so that a restart repeats them."""
+    """The batches from one evaluation to the next. Each part has a seed of its own, so that a restart repeats it."""
     side = config.modalities[1].places[0]
     source = batches(tokenizer, recipe.seed * 10_000 + part, recipe.batch_size, side, MOST, WEIGHTS)
     first = part * recipe.evaluate_every
@@ -92,7 +92,7 @@ def asked(tokenizer: Tokenizer, config: Config, recipe: Recipe, part: int) -> It
 
 
 def loss_of(network: Fusion, asked: Asked, recipe: Recipe) -> Tensor:
-    """Of the answer, and where both were given of pointing at what is meant."""
+    """The loss of the answer, and with both modalities that of the patch targets."""
     output = answer(network, asked.batch, blind=asked.blind, deaf=asked.deaf)
     device = output.logits.device
     loss = F.cross_entropy(output.logits, asked.batch.answers.to(device))
@@ -106,7 +106,7 @@ def loss_of(network: Fusion, asked: Asked, recipe: Recipe) -> Tensor:
 def which_patch(logits: Tensor, points: Tensor) -> Tensor:
     """Cross-entropy over the patches of a picture: which of them is the nearest, which the furthest.
 
-    logits and points (B, T, P). Asked patch by patch, as all else is, one patch among many would hardly count.
+    logits and points (B, T, P). As a binary target of each patch, one patch among many would hardly count.
     """
     places = [POINTING.index(name) for name in ("nearest", "furthest")]
     logits, points = (x[..., places].transpose(1, 2).flatten(0, 1) for x in (logits, points))  # (2 B, T)
@@ -117,7 +117,7 @@ def which_patch(logits: Tensor, points: Tensor) -> Tensor:
 def fit(
     config: Config, tokenizer: Tokenizer, recipe: Recipe, out: Path, device: str, start: Fusion | None = None
 ) -> Fusion:
-    """The mean weights after the last step. Goes on with `training.pt`, and removes it at last."""
+    """The averaged weights after the last step. Resumes from `training.pt`, and removes it at the end."""
     network = begin(config, recipe.seed, start).to(device)
     matrices = [p for p in network.layers.parameters() if p.ndim == 2]
     known = {id(p) for p in matrices}
@@ -163,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--extractor", choices=("stem", "patches"), default="stem")
     parser.add_argument("--patch", type=int, default=8, help="pixels of a side")
     parser.add_argument(
-        "--start", type=Path, help="a checkpoint of this training to begin with, perhaps of fewer layers"
+        "--start", type=Path, help="a checkpoint of this training to start from, perhaps of fewer layers"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add_options(parser, Recipe)
@@ -171,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> dict[str, float]:
+    """Train, save the checkpoint, and return its metrics."""
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
     recipe = chosen(Recipe, options)

@@ -1,4 +1,4 @@
-"""Training on scenes: it repeats itself, goes on after a kill, and begins with a smaller network."""
+"""Training on scenes is reproducible, resumes after a kill, and starts from a smaller network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the network of pictures and texts learns from one's own pairs."""
+"""Fine-tuning on pairs of pictures and texts."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ BATCH = 100
 
 
 def scores(logits: Tensor, wanted: Tensor) -> dict[str, float]:
-    """Shares of pictures whose class has the highest score, and one of the five highest.
+    """Top-1 and top-5 accuracy.
 
     logits (N, L), wanted (N,) int64.
     """
@@ -40,7 +40,7 @@ def scores(logits: Tensor, wanted: Tensor) -> dict[str, float]:
 
 @torch.inference_mode()
 def evaluate(classifier: Classifier, source: Path) -> dict[str, float]:
-    """`scores` on the pictures of a source, with their number and the seconds that the predictions took."""
+    """`scores` on the pictures of a source, their number, and the seconds of the predictions."""
     config = classifier.config
     examples = read_examples(source, resize=config.resize, crop=config.crop, labels=config.labels)
     started = time.perf_counter()

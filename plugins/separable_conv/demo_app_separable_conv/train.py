@@ -36,25 +36,25 @@ STAGE = re.compile(r"(\d+)x(\d+)(?:/(\d+))?")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train. Each field is an option of the command line."""
+    """Hyperparameters. Each field is an option of the command line."""
 
-    epochs: int = option(30, "times to go through the data")
+    epochs: int = option(30, "passes over the data")
     batch_size: int = option(128, "pictures in a step")
-    learning_rate: float = option(0.015, "Muon's: the share of a filter bank that a step changes, at the highest")
+    learning_rate: float = option(0.015, "Muon's peak: the share of a filter bank that a step changes")
     adam_rate: float = option(3e-3, "AdamW's, for stem, depthwise filters, norms and the last linear map")
-    warmup: float = option(0.1, "share of all steps in which the rates rise; then they fall to zero linearly")
+    warmup: float = option(0.1, "share of all steps in which the rates rise; then they decay linearly to zero")
     weight_decay: float = option(0.05, "AdamW's, on filters")
-    label_smoothing: float = option(0.1, "probability mass given to all classes alike")
-    average: float = option(0.998, "decay of the running mean of the weights, which is what is saved")
-    distort: float = option(0.0, "probability to turn, shear, recolour or blur a picture (TrivialAugment)")
-    erase: float = option(0.0, "probability to blank out a part of a picture")
+    label_smoothing: float = option(0.1, "probability mass spread over all classes")
+    average: float = option(0.998, "decay of the moving average of the weights, which is saved")
+    distort: float = option(0.0, "probability to rotate, shear, recolour or blur a picture (TrivialAugment)")
+    erase: float = option(0.0, "probability to erase a part of a picture")
     cutmix: float = option(0.0, "probability that a batch's pictures get a part of another, and of its label")
     seed: int = option(0, "of weights, order and augmentation")
     threads: int = option(2, "of torch; another number may change the last digits of the result")
 
 
 def augmentation(size: int, recipe: Recipe) -> v2.Transform:
-    """Pictures of `size` pixels shifted by up to an eighth, mirrored, perhaps distorted, perhaps partly blank.
+    """Random shifts of pictures of `size` pixels by up to an eighth, mirror images, distortions and erasures.
 
     The distortion is one operation of a random strength (Müller and Hutter 2021, https://arxiv.org/abs/2103.10158).
     """
@@ -69,10 +69,10 @@ def augmentation(size: int, recipe: Recipe) -> v2.Transform:
 
 @torch.no_grad()
 def whiten(stem: nn.Conv2d, x: Tensor, floor: float = 5e-4) -> None:
-    """Let the first convolution begin with the principal directions of patches and their negatives.
+    """Initialize the first convolution with the principal directions of patches, and their negatives.
 
-    Its channels then do not tell the same twice (Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.2; there they
-    stay so, here they are trained). x (N, 3, S, S), prepared pictures; `floor` is added to the variances.
+    This decorrelates its channels (Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.2; there they stay frozen,
+    here they are trained). x (N, 3, S, S): normalised pictures. `floor` is added to the variances.
     """
     half = stem.out_channels // 2
     patches = F.unfold(x, stem.kernel_size).transpose(1, 2).flatten(0, 1)  # (M, 3 K K)
@@ -83,7 +83,7 @@ def whiten(stem: nn.Conv2d, x: Tensor, floor: float = 5e-4) -> None:
 
 
 def optimizers(network: ConvNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for all that mixes channels inside the network, AdamW for the rest."""
+    """Muon for the convolutions inside the network that mix channels, AdamW for the rest."""
     mixing = [
         module.weight
         for module in (*network.blocks.modules(), network.conv_head)
@@ -99,12 +99,12 @@ def optimizers(network: ConvNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
 
 
 def batches(examples: Examples, config: Config, recipe: Recipe, device: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of one epoch, in random order: prepared pictures (B, 3, S, S) and their classes, (B,) or (B, L) where mixed."""
+    """The batches of an epoch, in random order: pictures (B, 3, S, S) and classes, (B,), or (B, L) after CutMix."""
     augment = augmentation(examples.pictures.shape[-1], recipe)
     cutmix = v2.CutMix(num_classes=len(config.labels))  # Yun et al. 2019, https://arxiv.org/abs/1905.04899
     for rows in torch.randperm(len(examples)).split(recipe.batch_size):
         if len(rows) == 1 and len(examples) > 1:
-            continue  # BatchNorm has no variance of one picture
+            continue  # a single picture has no variance, which BatchNorm needs
         some = examples[rows]
         pixels = augmented(some.pictures, augment)  # (B, 3, S, S)
         x, classes = normalised(pixels.to(device), config), some.classes.to(device)
@@ -114,6 +114,7 @@ def batches(examples: Examples, config: Config, recipe: Recipe, device: str) -> 
 
 
 def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor], recipe: Recipe) -> Tensor:
+    """Cross-entropy with label smoothing."""
     x, classes = batch
     return F.cross_entropy(network(x).logits.float(), classes, label_smoothing=recipe.label_smoothing)
 
@@ -126,14 +127,14 @@ def measured(
     device: str = "cpu",
     batch_size: int = 250,
 ) -> dict[str, float]:
-    """`scores` on pictures that have the network's size already; `logits_of` makes (B, L) of (B, 3, S, S)."""
+    """`scores` on pictures that already have the network's size; `logits_of` maps (B, 3, S, S) to (B, L)."""
     batches = (normalised(part.to(device), config) for part in examples.pictures.split(batch_size))
     logits = torch.cat([logits_of(x).cpu() for x in batches])  # (N, L)
     return scores(logits, examples.classes)
 
 
 def fit(config: Config, examples: Examples, held_out: Examples, recipe: Recipe, out: Path, device: str) -> ConvNet:
-    """The mean weights after the last epoch. Goes on with `training.pt`, and removes it at last."""
+    """The averaged weights after the last epoch. Resumes from `training.pt`, and removes it at the end."""
     torch.manual_seed(recipe.seed)
     network = ConvNet(config).to(device, memory_format=torch.channels_last)
     whiten(network.conv_stem, normalised(examples.pictures[::20][:2000].to(device), config))
@@ -172,7 +173,7 @@ def fit(config: Config, examples: Examples, held_out: Examples, recipe: Recipe, 
 
 
 def stages_of(text: str, block: str) -> tuple[Stage, ...]:
-    """WIDTHxREPEATS/STRIDE, comma by comma. Raises `InputError` for anything else.
+    """Stages from WIDTHxREPEATS/STRIDE, separated by commas. Raises `InputError` for anything else.
 
     >>> stages_of("64x2,128x1/2", "dense")[1]
     Stage(width=128, block='dense', repeats=1, stride=2, kernel=3, expand=6, middle=False, last=True, skip=True)
@@ -190,21 +191,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder, TAR or ZIP with a folder for each class")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument(
-        "--held-out", type=float, default=0.05, help="share of each class not trained on (default 0.05)"
+        "--held-out", type=float, default=0.05, help="share of each class held out of training (default 0.05)"
     )
     parser.add_argument("--size", type=int, default=32, help="pixels of a side, to which pictures are resized (32)")
     parser.add_argument("--stem", type=int, default=32, help="channels of the first convolution (32)")
     parser.add_argument("--stages", default="64x3/2,128x3/2,256x2/2", help="WIDTHxREPEATS/STRIDE of each stage")
     parser.add_argument("--block", choices=[b for b in BLOCKS if b != "inverted"], default="separable")
-    parser.add_argument("--attention", type=int, help="the stage, from 0, after which places look at each other")
+    parser.add_argument("--attention", type=int, help="index of the stage that self-attention follows")
     parser.add_argument(
         "--mirror",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="in use, average what it says to a picture and to its mirror image; not for letters or digits",
+        help="in inference, average over a picture and its mirror image; not for letters or digits",
     )
     parser.add_argument(
-        "--shift", type=int, default=1, help="in use, look also so many pixels up-left and down-right (1)"
+        "--shift", type=int, default=1, help="in inference, also view it shifted by so many pixels, both ways (1)"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add_options(parser, Recipe)
@@ -212,6 +213,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> dict[str, float]:
+    """Train, save the checkpoint with its metrics.json, and return the metrics."""
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
     recipe = chosen(Recipe, options)

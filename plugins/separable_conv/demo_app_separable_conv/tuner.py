@@ -1,4 +1,4 @@
-"""How a picture classifier learns from one's own pictures: see `demo_app.tuning`."""
+"""Fine-tuning on a visitor's own pictures: see `demo_app.finetune`."""
 
 # N examples, B batch, S pixels of a side, L labels
 
@@ -24,7 +24,7 @@ from demo_app_separable_conv.model import Config, ConvNet
 
 
 class PictureTuner(Tuner[Classifier]):
-    """Pictures and their classes."""
+    """Classifies pictures."""
 
     reads = ("image",)
     head = ("classifier",)
@@ -47,11 +47,11 @@ class PictureTuner(Tuner[Classifier]):
             return ConvNet(replace(_config(folder), labels=labels))
 
     def encode(self, model: Classifier, examples: Sequence[Example]) -> list[Row]:
-        """The pixels that the network sees, (3, S, S) uint8."""
+        """The pixels that the network sees of each picture, (3, S, S) uint8."""
         return [(F.pil_to_tensor(model.see(opened(example, model.config.resize))),) for example in examples]
 
     def augment(self, model: Classifier, state: State) -> State:
-        """Shifted by up to an eighth, and mirrored where the network takes a mirror image for the same."""
+        """Random shifts by up to an eighth, and mirror images if the network averages over those in inference."""
         (pixels,) = state
         change = v2.Compose(shifted(model.config.crop, mirror=model.config.mirror))
         return (augmented(pixels, change),)

@@ -1,4 +1,4 @@
-"""How a picture classifier learns from one's own pictures."""
+"""Fine-tuning on a visitor's own pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a text classifier learns from one's own sentences: see `demo_app.tuning`."""
+"""How a text classifier learns from one's own sentences: see `demo_app.finetune`."""
 
 # N examples, T tokens, C classes
 
