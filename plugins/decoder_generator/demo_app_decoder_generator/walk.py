@@ -1,4 +1,4 @@
-"""Step by step: where a visitor stands in a text, and the token to take next. Imports no torch at first."""
+"""Step by step: where a visitor stands in a text, and the token to take next. Drawing imports torch."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_nothing_to_do_is_refused(network: Decoder, prompt: list[int], most: int
         Engine(network).write(prompt, most, GREEDY)
 
 
-def test_an_error_in_the_loop_reaches_everybody_and_the_next_starts_anew(network: Decoder) -> None:
+def test_an_error_in_the_loop_reaches_everybody_and_the_next_request_starts_it_again(network: Decoder) -> None:
     engine = Engine(network)
     started = threading.Event()
     real = network.forward
@@ -262,7 +262,7 @@ def test_steps_are_taken_with_the_threads_that_are_faster_now(monkeypatch: pytes
     before, pace = torch.get_num_threads(), Pace(2)
 
     def steps(count: int, seconds: dict[int, float]) -> int:
-        """How many of so many steps were taken with one thread."""
+        """The number of steps, of those given, that used one thread."""
         nonlocal now
         alone = 0
         for _ in range(count):
