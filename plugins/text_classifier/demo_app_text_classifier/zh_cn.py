@@ -140,6 +140,10 @@ ZH_CN = {
     "This checkpoint has no classes yet; teach it some at Fine-tune, or choose another.": (
         "这个权重还没有类别；请在“微调”里教它一些，或另选一个。"
     ),
+    "Choose a checkpoint, and a method from: {methods}.": "请选择一个权重，以及一种方法：{methods}。",
+    "label {label} is unknown; use one of: {labels}, or its number from 0.": (
+        "不认识标签 {label}；请用其中之一：{labels}，或用它从 0 开始的序号。"
+    ),
     "There is no file yet; choose a CSV file with a column 'text'.": "还没有文件；请选择一个带 text 列的 CSV 文件。",
     HOW: """
 1. **Token。** 文本按固定的词表切成小块：常见的词保持完整，少见的词拆成几段。最前面加上 `[CLS]`。

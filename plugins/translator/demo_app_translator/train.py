@@ -34,24 +34,22 @@ from demo_app_translator.search import Beam
 from demo_app_translator.tokens import Pieces, train_tokenizer
 from demo_app_translator.translator import Translator
 
-SHELF = 30  # batches that are drawn together and sorted by length, so that little is padding
+POOL = 30  # batches whose pairs are drawn together and sorted by length, to keep padding short
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train. Each field is an option of the command line."""
+    """The hyperparameters. Each field is a command-line option."""
 
     epochs: int = option(40, "times to go through the data")
     batch_size: int = option(128, "pairs in a step")
-    learning_rate: float = option(0.02, "Muon's, for the layers' matrices; it rises, then falls to zero in a line")
-    adam_rate: float = option(3e-3, "AdamW's, for embeddings and norms")
+    learning_rate: float = option(0.02, "of Muon, for the layers' matrices: linear warm-up, then linear decay to zero")
+    adam_rate: float = option(3e-3, "of AdamW, for embeddings and norms")
     warmup: float = option(0.05, "share of all steps")
     weight_decay: float = option(0.1, "of matrices")
-    label_smoothing: float = option(0.1, "probability mass given to all tokens alike")
-    merge_dropout: float = option(
-        0.1, "probability to leave out a merge of the tokenizers (BPE-dropout); no seed rules it"
-    )
-    average: float = option(0.999, "decay of the running mean of the weights, which is what is saved")
+    label_smoothing: float = option(0.1, "probability mass spread evenly over all tokens")
+    merge_dropout: float = option(0.1, "probability of dropping a merge of the tokenizers (BPE-dropout); takes no seed")
+    average: float = option(0.999, "decay of the moving average of the weights, which is what is saved")
     evaluate_every: int = option(5, "epochs")
     seed: int = option(0, "of weights, order and dropout")
     threads: int = option(2, "of torch")
@@ -63,16 +61,16 @@ class Batch:
 
     source: Tensor  # (N, S)
     mask: Tensor  # (N, S), True = a token
-    target: Tensor  # (N, T + 1), from the start's id to the end's, padded
+    target: Tensor  # (N, T + 1), from start to end, padded
 
 
 def optimizers(network: EncoderDecoder, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the matrices inside layers, AdamW for embeddings, norms and biases."""
     layers = [*network.encoder.parameters(), *network.decoder.parameters()]
-    inside = [p for p in layers if p.ndim == 2]
-    chosen_ones = {id(p) for p in inside}
-    others = [p for p in network.parameters() if id(p) not in chosen_ones]
-    muon = Muon(inside, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    matrices = [p for p in layers if p.ndim == 2]
+    known = {id(p) for p in matrices}
+    others = [p for p in network.parameters() if id(p) not in known]
+    muon = Muon(matrices, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     groups = training_optimizers.decayed(others, 0.0)
     return [muon, torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.98), fused=True)]
 
@@ -85,9 +83,9 @@ class Examples:
         self.source, self.target = tokenizers
 
     def batches(self) -> Iterator[Batch]:
-        """Of one epoch, in random order, with other merges left out every time.
+        """The batches of one epoch, in random order, each time with other merges dropped.
 
-        Which ones, the tokenizer draws itself, and takes no seed. Without `merge_dropout` it is the same every time.
+        The tokenizer draws the merges itself and takes no seed. Without `merge_dropout` the tokens never change.
         """
         sources = self._tokenise(self.source, self.pairs.source)
         targets = self._tokenise(self.target, self.pairs.target)
@@ -96,7 +94,7 @@ class Examples:
             yield self._batch([sources[n] for n in numbers], [targets[n] for n in numbers])
 
     def _tokenise(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text; the tokenizer is left as it was."""
+        """Ids of each text, with merges dropped; the tokenizer itself is left unchanged."""
         tokenizer.model.dropout = self.recipe.merge_dropout or None
         try:
             return [one.ids[: self.config.max_tokens - 1] for one in tokenizer.encode_batch(list(texts))]
@@ -112,20 +110,20 @@ class Examples:
 
 
 def batches(lengths: Sequence[tuple[int, int]], size: int) -> list[list[int]]:
-    """Row numbers of each batch of one epoch: shuffled, with pairs of like (target, source) length together."""
-    shelves = torch.randperm(len(lengths)).split(size * SHELF)
+    """The rows of each batch of one epoch: shuffled, with pairs of similar (target, source) lengths together."""
+    pools = torch.randperm(len(lengths)).split(size * POOL)
     drawn: list[list[int]] = []
-    for shelf in shelves:
-        ordered = sorted(shelf.tolist(), key=lambda n: lengths[n])
+    for pool in pools:
+        ordered = sorted(pool.tolist(), key=lambda n: lengths[n])
         drawn += [ordered[start : start + size] for start in range(0, len(ordered), size)]
     return [drawn[place] for place in torch.randperm(len(drawn)).tolist()]
 
 
 def loss_of(network: EncoderDecoder, batch: Batch, smoothing: float) -> Tensor:
-    """Cross-entropy a target token with label smoothing (Szegedy et al. 2016); the true text is given (forcing)."""
+    """Cross-entropy per target token with teacher forcing and label smoothing (Szegedy et al. 2016)."""
     logits = network(batch.source, batch.mask, batch.target[:, :-1]).logits  # (N, T, V)
-    wanted, pad = batch.target[:, 1:], network.config.pad_id  # (N, T)
-    return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=pad, label_smoothing=smoothing)
+    expected, pad = batch.target[:, 1:], network.config.pad_id  # (N, T)
+    return F.cross_entropy(logits.flatten(0, 1), expected.flatten(), ignore_index=pad, label_smoothing=smoothing)
 
 
 def fit(
@@ -136,9 +134,9 @@ def fit(
     tokenizers: tuple[Tokenizer, Tokenizer],
     out: Path,
 ) -> Translator:
-    """The mean weights that translated the validation pairs best.
+    """Train a translator; returns the averaged weights with the best BLEU on the validation pairs.
 
-    Goes on with `training.pt`, and removes it at last.
+    Resumes from `training.pt` in `out` and removes it at the end.
     """
     torch.manual_seed(recipe.seed)
     network = EncoderDecoder(config)
@@ -180,9 +178,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--languages", nargs=2, required=True, metavar=("SOURCE", "TARGET"), help="as in: en de")
     for name, text in (("", "to learn from"), ("validation-", "to choose the best weights by")):
-        parser.add_argument(f"--{name}source", type=Path, help=f"sentences {text}, one a line; .gz too")
+        parser.add_argument(f"--{name}source", type=Path, help=f"sentences {text}, one per line; .gz too")
         parser.add_argument(f"--{name}target", type=Path, help="their translations")
-    parser.add_argument("--data", type=Path, help="instead: a CSV with a column for each language; .gz too")
+    parser.add_argument("--data", type=Path, help="instead, a CSV with a column for each language; .gz too")
     parser.add_argument("--validation", type=Path, help="the same, to choose the best weights by")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--vocab-size", type=int, default=4000, help="tokens of each language")
@@ -193,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> dict[str, float | str]:
+    """Train as the command line says; returns the scores of the saved checkpoint."""
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
     languages = options.languages
@@ -210,7 +209,7 @@ def run(options: argparse.Namespace) -> dict[str, float | str]:
     )
     translator = fit(pairs, validation, config, chosen(Recipe, options), (source, target), options.out)
     translator.save(options.out)
-    translator = Translator.load(options.out, "cpu")  # as it is on disk, in half precision
+    translator = Translator.load(options.out, "cpu")  # as saved, in half precision
     return scores(translator, validation, Beam()) | {
         "parameters": sum(p.numel() for p in translator.network.parameters()),
         "seconds": round(time.perf_counter() - started, 1),
