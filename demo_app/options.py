@@ -1,12 +1,12 @@
 """Command lines of plugins: options from a dataclass, checkpoints by name, errors as one sentence.
 
 @dataclass(frozen=True, kw_only=True)
-class Hyperparameters:
+class TrainingSettings:
     epochs: int = option(30, "times to go through the data")
 
-add_options(parser, Hyperparameters)
+add_options(parser, TrainingSettings)
 def run(options: argparse.Namespace) -> dict[str, float]:
-    hyperparameters = from_options(Hyperparameters, options)
+    settings = from_options(TrainingSettings, options)
     ...
 
 report(run, parser.parse_args())

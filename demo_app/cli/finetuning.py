@@ -201,7 +201,7 @@ def recipe_of(args: argparse.Namespace, strategy: str) -> Recipe:
 
 
 def find_base(target: str, settings: Settings) -> Base:
-    """The checkpoint of DEMO, DEMO/CHECKPOINT or DEMO=FOLDER. Raises `SettingsError` or `DemoError` if there is none."""
+    """The checkpoint of DEMO, DEMO/CHECKPOINT or DEMO=FOLDER. Raises `SettingsError` or `DemoError` without one."""
     plugins = load_plugins(settings)
     name, equals, folder = target.partition("=")
     name, _, wanted = (name, "", "") if equals else target.partition("/")

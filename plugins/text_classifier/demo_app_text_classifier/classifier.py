@@ -123,9 +123,9 @@ class Classifier:
         instead. Made at the first use.
         """
         if self._quick is None:
-            wanted = precision.wanted(PRECISION, ("auto", "fp32", "bf16"))
+            wanted = precision.from_environment(PRECISION, ("auto", "fp32", "bf16"))
             chosen = precision.fastest(self.network) if wanted == "auto" else wanted
-            quick, _ = precision.converted(self.network, chosen)
+            quick, _ = precision.convert(self.network, chosen)
             if wanted == "auto" and quick is not self.network and (moved := self._apart(quick)) > MOVES:
                 log.warning("bfloat16 moves probabilities by %.3f, so this network computes in single precision", moved)
                 quick = self.network

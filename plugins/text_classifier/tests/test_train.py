@@ -134,7 +134,7 @@ def test_a_quiet_start_is_the_network_without_its_layers() -> None:
     torch.manual_seed(0)
     config = Config(labels=("bad", "good"), vocab_size=9, width=16, heads=2, feed_forward=16)
     network = TextClassifier(config).eval()
-    train.quieten(network)
+    train.start_as_identity(network)
     for layer in network.layers:
         layer.attention.out_proj.bias.data.zero_()
         layer.feed_forward.fc_out.bias.data.zero_()
