@@ -1,4 +1,4 @@
-"""What is wrong with a plugin's tuner: its models taken apart, put together, and taught for an epoch."""
+"""What is wrong with a plugin's tuner: takes its models apart, puts them together, and trains for an epoch."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def problems_of(make: Callable[[], Any], folder: Path) -> Iterator[str]:
         labels = tuner.labels(folder)
         model = tuner.load(folder)
         network, outline = tuner.network(model), tuner.outline(folder, labels)
-        renewed = tuner.renewed(model, labels)
-        shapes = [{name: tuple(t.shape) for name, t in net.state_dict().items()} for net in (network, outline, renewed)]
-        for shape, name in zip(shapes[1:], ("outline", "renewed"), strict=True):
+        new = tuner.new_network(model, labels)
+        shapes = [{name: tuple(t.shape) for name, t in net.state_dict().items()} for net in (network, outline, new)]
+        for shape, name in zip(shapes[1:], ("outline", "new_network"), strict=True):
             if shape != shapes[0]:
                 odd = sorted(name for name in {*shape, *shapes[0]} if shape.get(name) != shapes[0].get(name))
                 yield f"{name} gives another network than the checkpoint's ({odd[0]}); make them of one config."
@@ -56,6 +56,6 @@ def problems_of(make: Callable[[], Any], folder: Path) -> Iterator[str]:
             if set(tuner.labels(place / "new")) != set(data.labels):
                 yield "what was trained does not have the classes of the sample; save the network's own labels."
     except DemoError as error:
-        yield f"{error}" if "; " in str(error) else f"{error}; mend that."
+        yield f"{error}" if "; " in str(error) else f"{error}; fix that."
     except Exception as error:
-        yield f"{type(error).__name__}: {error}; mend that."
+        yield f"{type(error).__name__}: {error}; fix that."

@@ -236,7 +236,7 @@ class Actions:
 
     def _plans(self, base: str | None, recipes: Sequence[Recipe], mine: Mine) -> dict[str, Plan]:
         """By strategy, from the checkpoint's config alone. Raises `DemoError`."""
-        from demo_app.finetune.run import preview
+        from demo_app.finetune.strategies import preview
 
         _, folder = self._base(base)
         return {recipe.strategy: preview(self._tuner(), folder, mine.labels, recipe) for recipe in recipes}
@@ -257,8 +257,9 @@ class Actions:
         return checkpoint, folder
 
     def _tuner(self) -> Any:
-        assert self.demo.tuner is not None
-        tuner = self.demo.tuner()
+        from demo_app.finetune.tuner import tuner_of
+
+        tuner = tuner_of(self.demo)
         if tuner.reads != self.reads:
             raise TypeError(f"the tab was built for {self.reads}, but the tuner reads {tuner.reads}")
         return tuner

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from demo_app.options import clear_errors, find_checkpoint
+from demo_app.options import find_checkpoint, readable_errors
 from demo_app_decoder_generator.checkpoints import WEIGHTS
 from demo_app_decoder_generator.sampling import Sampling
 from demo_app_decoder_generator.texts import Poem, form_of, is_poems, poem_ids, prompt, read_poems, read_text
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the poems that are written")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
-    with clear_errors():
+    with readable_errors():
         writer = Writer.load(find_checkpoint(options.checkpoint, WEIGHTS), "cpu")
         result = evaluate(writer, read_text(options.data), stride=options.stride, seed=options.seed)
     sys.stdout.write(json.dumps(result | {"seconds": round(time.perf_counter() - started, 1)}) + "\n")

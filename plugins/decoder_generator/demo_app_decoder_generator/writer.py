@@ -186,7 +186,7 @@ def in_precision(network: Decoder) -> tuple[Decoder, str]:
     Small networks stay in single precision, as do those on an accelerator. The variable
     `DEMO_APP_DECODER_GENERATOR_PRECISION` overrides this with fp32, bf16 or int8. Raises `DemoError` for another value.
     """
-    wanted = precision.wanted(PRECISION)
+    wanted = precision.from_environment(PRECISION)
     if wanted == "auto":
         wanted = "int8" if int8.int8_is_faster(network) else "fp32"
-    return precision.converted(network, wanted)
+    return precision.convert(network, wanted)

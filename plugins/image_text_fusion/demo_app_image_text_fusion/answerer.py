@@ -73,8 +73,8 @@ class Answerer:
             network = Fusion(config)
         weights.fill(network, tensors, f"{file} in {folder.name}")
         network, parameters = network.to(device), sum(p.numel() for p in network.parameters())
-        wanted = "fp32" if exact else precision.wanted(PRECISION)
-        network, got = precision.converted(network, precision.fastest(network) if wanted == "auto" else wanted)
+        wanted = "fp32" if exact else precision.from_environment(PRECISION)
+        network, got = precision.convert(network, precision.fastest(network) if wanted == "auto" else wanted)
         return cls(network, tokenizer, precision=got, parameters=parameters)
 
     def save(self, folder: Path) -> None:

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from demo_app import InputError
-from demo_app.options import clear_errors, find_checkpoint
+from demo_app.options import find_checkpoint, readable_errors
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
 from demo_app_image_text_fusion.model import Fusion, Output, Pieces
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
-    with clear_errors():
+    with readable_errors():
         answerer = Answerer.load(find_checkpoint(options.checkpoint, WEIGHTS), options.device)
         if options.data is not None:
             from demo_app_image_text_fusion.pairs import on_pairs, read_pairs

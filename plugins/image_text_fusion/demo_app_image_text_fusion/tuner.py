@@ -1,4 +1,4 @@
-"""Fine-tuning on a visitor's own pairs of pictures and texts: see `demo_app.finetune`."""
+"""Fine-tuning on a visitor's own pairs of pictures and texts: see `demo_app.finetune.tuner`."""
 
 # N examples, B batch, T tokens, S pixels of a side, C classes
 
@@ -20,10 +20,10 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from demo_app.finetune.data import Example, opened
+from demo_app.finetune.data import Example, open_example
 from demo_app.finetune.tuner import Tuner
 from demo_app.nn import weights
-from demo_app.nn.stages import Row, State
+from demo_app.nn.stages import Row, Tensors
 from demo_app_image_text_fusion import preparing, published, scenes
 from demo_app_image_text_fusion.answerer import Answerer, config_of
 from demo_app_image_text_fusion.make_pairs import make_pairs
@@ -46,7 +46,7 @@ class PairTuner(Tuner[Answerer]):
     def labels(self, folder: Path) -> tuple[str, ...]:
         return _config(folder).labels
 
-    def prepared(self, model: Answerer, examples: Sequence[Example]) -> Answerer:
+    def prepare(self, model: Answerer, examples: Sequence[Example]) -> Answerer:
         """The model with a vector for each new word, if its vocabulary is one of whole words."""
         fields = json.loads(model.tokenizer.to_str())
         known = fields["model"].get("vocab", {})
@@ -72,7 +72,7 @@ class PairTuner(Tuner[Answerer]):
     def network(self, model: Answerer) -> nn.Module:
         return model.network
 
-    def renewed(self, model: Answerer, labels: tuple[str, ...]) -> nn.Module:
+    def new_network(self, model: Answerer, labels: tuple[str, ...]) -> nn.Module:
         return Fusion(replace(model.config, labels=labels, scores="softmax"))
 
     def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
@@ -86,11 +86,11 @@ class PairTuner(Tuner[Answerer]):
         mask = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
         ids = nn.functional.pad(ids, (0, most - ids.shape[1]))  # (N, T)
         mask = nn.functional.pad(mask, (0, most - mask.shape[1]))
-        pixels = [_pixels(model, opened(example, model.at_least)) for example in examples]
+        pixels = [_pixels(model, open_example(example, model.at_least)) for example in examples]
         return list(zip(ids, mask, pixels, strict=True))
 
-    def read(self, model: Answerer, state: State) -> State:
-        ids, mask, pixels = state
+    def preprocess(self, model: Answerer, tensors: Tensors) -> Tensors:
+        ids, mask, pixels = tensors
         return ids, mask, preparing.scaled(pixels)
 
     def with_network(self, model: Answerer, network: nn.Module) -> Answerer:
@@ -98,7 +98,7 @@ class PairTuner(Tuner[Answerer]):
         return Answerer(network, copy.deepcopy(model.tokenizer))
 
     def predict(self, model: Answerer, examples: Sequence[Example]) -> Tensor:
-        return torch.cat([model.ask(opened(example, model.at_least), [example.text]) for example in examples])
+        return torch.cat([model.ask(open_example(example, model.at_least), [example.text]) for example in examples])
 
     def save(self, model: Answerer, folder: Path) -> None:
         model.save(folder)
@@ -107,7 +107,7 @@ class PairTuner(Tuner[Answerer]):
         file = make_pairs(folder, SAMPLES, SAMPLE_SEED)
         return [file, folder / "pictures"]
 
-    def original(self, model: Answerer) -> Sequence[Example]:
+    def original_examples(self, model: Answerer) -> Sequence[Example]:
         """Scenes with questions, for a checkpoint that was trained on scenes."""
         if set(model.labels) != set(scenes.ANSWERS):
             return ()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from demo_app.options import clear_errors, find_checkpoint
+from demo_app.options import find_checkpoint, readable_errors
 from demo_app_separable_conv.classifier import Classifier, normalised
 from demo_app_separable_conv.data import read_examples
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, type=Path, help="folder, TAR or ZIP with a folder for each class")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
-    with clear_errors():
+    with readable_errors():
         result = evaluate(Classifier.load(find_checkpoint(options.checkpoint, WEIGHTS), options.device), options.data)
     sys.stdout.write(json.dumps(result) + "\n")
 

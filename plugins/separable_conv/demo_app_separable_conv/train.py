@@ -21,11 +21,13 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from demo_app import InputError
-from demo_app.options import add_options, chosen, option, report
-from demo_app.training import loop, processes
-from demo_app.training import optimizers as training_optimizers
-from demo_app.training import progress as training_progress
-from demo_app.training.optimizers import Muon
+from demo_app.options import add_options, from_options, option, report
+from demo_app.training.optimizers import Muon, weight_decay_groups
+from demo_app.training.processes import Process
+from demo_app.training.progress import progress_bar
+from demo_app.training.schedule import Schedule
+from demo_app.training.state import StateFile
+from demo_app.training.trainer import Trainer
 from demo_app_separable_conv.classifier import Classifier, normalised
 from demo_app_separable_conv.data import Examples, augmented, read_examples, shifted, split
 from demo_app_separable_conv.evaluate import scores
@@ -35,7 +37,7 @@ STAGE = re.compile(r"(\d+)x(\d+)(?:/(\d+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class TrainingSettings:
     """Hyperparameters. Each field is an option of the command line."""
 
     epochs: int = option(30, "passes over the data")
@@ -53,17 +55,17 @@ class Recipe:
     threads: int = option(2, "of torch; another number may change the last digits of the result")
 
 
-def augmentation(size: int, recipe: Recipe) -> v2.Transform:
+def augmentation(size: int, settings: TrainingSettings) -> v2.Transform:
     """Random shifts of pictures of `size` pixels by up to an eighth, mirror images, distortions and erasures.
 
     The distortion is one operation of a random strength (Müller and Hutter 2021, https://arxiv.org/abs/2103.10158).
     """
     grey = 127
     steps = shifted(size, mirror=True)
-    if recipe.distort:
-        steps.append(v2.RandomApply([v2.TrivialAugmentWide(fill=grey)], recipe.distort))
-    if recipe.erase:
-        steps.append(v2.RandomErasing(recipe.erase, scale=(0.02, 0.2), value=grey))
+    if settings.distort:
+        steps.append(v2.RandomApply([v2.TrivialAugmentWide(fill=grey)], settings.distort))
+    if settings.erase:
+        steps.append(v2.RandomErasing(settings.erase, scale=(0.02, 0.2), value=grey))
     return v2.Compose(steps)
 
 
@@ -82,7 +84,7 @@ def whiten(stem: nn.Conv2d, x: Tensor, floor: float = 5e-4) -> None:
     stem.weight[len(filters) : 2 * len(filters)] = -filters
 
 
-def optimizers(network: ConvNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimizers(network: ConvNet, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
     """Muon for the convolutions inside the network that mix channels, AdamW for the rest."""
     mixing = [
         module.weight
@@ -91,32 +93,34 @@ def optimizers(network: ConvNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
     ]
     chosen = {id(parameter) for parameter in mixing}
     others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
-    groups = training_optimizers.decayed(others, recipe.weight_decay)
-    adam = torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.99), fused=True)
+    groups = weight_decay_groups(others, settings.weight_decay)
+    adam = torch.optim.AdamW(groups, lr=settings.adam_rate, betas=(0.9, 0.99), fused=True)
     if not mixing:
         return [adam]
-    return [Muon(mixing, lr=recipe.learning_rate, momentum=0.9, fixed_norm=True), adam]
+    return [Muon(mixing, lr=settings.learning_rate, momentum=0.9, fixed_norm=True), adam]
 
 
-def batches(examples: Examples, config: Config, recipe: Recipe, device: str) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(
+    examples: Examples, config: Config, settings: TrainingSettings, device: str
+) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of an epoch, in random order: pictures (B, 3, S, S) and classes, (B,), or (B, L) after CutMix."""
-    augment = augmentation(examples.pictures.shape[-1], recipe)
+    augment = augmentation(examples.pictures.shape[-1], settings)
     cutmix = v2.CutMix(num_classes=len(config.labels))  # Yun et al. 2019, https://arxiv.org/abs/1905.04899
-    for rows in torch.randperm(len(examples)).split(recipe.batch_size):
+    for rows in torch.randperm(len(examples)).split(settings.batch_size):
         if len(rows) == 1 and len(examples) > 1:
             continue  # a single picture has no variance, which BatchNorm needs
         some = examples[rows]
         pixels = augmented(some.pictures, augment)  # (B, 3, S, S)
         x, classes = normalised(pixels.to(device), config), some.classes.to(device)
-        if recipe.cutmix and torch.rand(()) < recipe.cutmix:
+        if settings.cutmix and torch.rand(()) < settings.cutmix:
             x, classes = cutmix(x, classes)
         yield x.contiguous(memory_format=torch.channels_last), classes
 
 
-def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor], recipe: Recipe) -> Tensor:
+def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor], settings: TrainingSettings) -> Tensor:
     """Cross-entropy with label smoothing."""
     x, classes = batch
-    return F.cross_entropy(network(x).logits.float(), classes, label_smoothing=recipe.label_smoothing)
+    return F.cross_entropy(network(x).logits.float(), classes, label_smoothing=settings.label_smoothing)
 
 
 @torch.inference_mode()
@@ -133,41 +137,44 @@ def measured(
     return scores(logits, examples.classes)
 
 
-def fit(config: Config, examples: Examples, held_out: Examples, recipe: Recipe, out: Path, device: str) -> ConvNet:
+def fit(
+    config: Config, examples: Examples, held_out: Examples, settings: TrainingSettings, out: Path, device: str
+) -> ConvNet:
     """The averaged weights after the last epoch. Resumes from `training.pt`, and removes it at the end."""
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(settings.seed)
     network = ConvNet(config).to(device, memory_format=torch.channels_last)
     whiten(network.conv_stem, normalised(examples.pictures[::20][:2000].to(device), config))
-    course = loop.Course(
-        epochs=recipe.epochs,
-        steps=recipe.epochs * -(-len(examples) // recipe.batch_size),
-        warmup=recipe.warmup,
-        fall="linear",
-        clip=None,
-        average=recipe.average,
-        half=torch.device(device).type == "cuda",
-        watch="accuracy",
-        higher=True,
+    schedule = Schedule(
+        epochs=settings.epochs,
+        steps=settings.epochs * -(-len(examples) // settings.batch_size),
+        warmup=settings.warmup,
+        decay="linear",
+        max_grad_norm=None,
+        ema_decay=settings.average,
+        bfloat16=torch.device(device).type == "cuda",
+        monitor="accuracy",
+        higher_is_better=True,
         keep="last",
-        seed=recipe.seed,
+        seed=settings.seed,
     )
 
     def evaluate(mean: nn.Module) -> dict[str, float]:
         return measured(lambda x: mean(x).logits, config, held_out, device)
 
     out.mkdir(parents=True, exist_ok=True)
-    with training_progress.bar() as progress:
-        loop.train(
+    with progress_bar() as bar:
+        trainer = Trainer(
             network,
-            optimizers(network, recipe),
-            lambda epoch: batches(examples, config, recipe, device),
-            lambda network, batch: loss_of(network, batch, recipe),
-            course,
+            optimizers(network, settings),
+            schedule,
+            process=Process(device=torch.device(device)),
+            state_file=StateFile(path=out / "training.pt", settings=json.dumps([asdict(config), asdict(settings)])),
+            progress=bar,
+        )
+        trainer.fit(
+            lambda epoch: batches(examples, config, settings, device),
+            lambda network, batch: loss_of(network, batch, settings),
             evaluate=evaluate,
-            state=out / "training.pt",
-            settings=json.dumps([asdict(config), asdict(recipe)]),
-            progress=progress,
-            process=processes.Process(device=torch.device(device)),
         )
     return network.requires_grad_(False).cpu()
 
@@ -208,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
         "--shift", type=int, default=1, help="in inference, also view it shifted by so many pixels, both ways (1)"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add_options(parser, Recipe)
+    add_options(parser, TrainingSettings)
     return parser
 
 
@@ -216,9 +223,9 @@ def run(options: argparse.Namespace) -> dict[str, float]:
     """Train, save the checkpoint with its metrics.json, and return the metrics."""
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
-    recipe = chosen(Recipe, options)
+    settings = from_options(TrainingSettings, options)
     examples = read_examples(options.data, resize=options.size, crop=options.size)
-    examples, held_out = split(examples, options.held_out, recipe.seed)
+    examples, held_out = split(examples, options.held_out, settings.seed)
     std, mean = torch.std_mean(examples.pictures[:: max(1, len(examples) // 5000)] / 255, dim=(0, 2, 3))  # (3,)
     config = Config(
         labels=examples.labels,
@@ -234,7 +241,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         mirror=options.mirror,
         shift=options.shift,
     )
-    Classifier(fit(config, examples, held_out, recipe, options.out, options.device)).save(options.out)
+    Classifier(fit(config, examples, held_out, settings, options.out, options.device)).save(options.out)
     classifier = Classifier.load(options.out, "cpu")  # as it is on disk, in half precision
     network = classifier.network
     result = measured(classifier.logits, config, held_out) | {"examples": len(held_out)}

@@ -123,13 +123,13 @@ class Classifier:
         overrides the choice with fp32 or bf16.
         """
         if self._quick is None:
-            wanted = precision.wanted(PRECISION, ("auto", "fp32", "bf16"))
+            wanted = precision.from_environment(PRECISION, ("auto", "fp32", "bf16"))
             chosen = precision.fastest(self.network) if wanted == "auto" else wanted
-            fast, _ = precision.converted(self.network, chosen)
-            if wanted == "auto" and fast is not self.network and (shift := self._largest_shift(fast)) > MAX_SHIFT:
+            quick, _ = precision.convert(self.network, chosen)
+            if wanted == "auto" and quick is not self.network and (shift := self._largest_shift(quick)) > MAX_SHIFT:
                 log.warning("bfloat16 moves probabilities by %.3f, so this network computes in single precision", shift)
-                fast = self.network
-            self._quick = fast
+                quick = self.network
+            self._quick = quick
         return self._quick
 
     @torch.inference_mode()

@@ -25,10 +25,14 @@ from tqdm import tqdm
 
 from demo_app import InputError
 from demo_app.inputs.tables import label_names
-from demo_app.nn import EncoderLayer, dropout
-from demo_app.options import add_options, chosen, option, report
-from demo_app.training import loop, optimizers
-from demo_app.training import progress as training_progress
+from demo_app.nn import EncoderLayer
+from demo_app.nn.dropout import use_byte_dropout
+from demo_app.options import add_options, from_options, option, report
+from demo_app.training.optimizers import weight_decay_groups
+from demo_app.training.progress import progress_bar
+from demo_app.training.schedule import Schedule
+from demo_app.training.state import StateFile
+from demo_app.training.trainer import Trainer
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.data import class_ids, read_csv
 from demo_app_text_classifier.evaluate import scores
@@ -40,7 +44,7 @@ POOL = 50  # batches whose examples are drawn together and sorted by length, to 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class TrainingSettings:
     """The hyperparameters. Each field is a command-line option."""
 
     epochs: int = option(6, "times to go through the data")
@@ -102,18 +106,18 @@ def hide_tokens(mask: Tensor, probability: float) -> Tensor:
     return mask & kept
 
 
-def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor, Tensor, Tensor], recipe: Recipe) -> Tensor:
+def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor, Tensor, Tensor], settings: TrainingSettings) -> Tensor:
     """Cross-entropy with the smoothed targets; with R-Drop, plus the divergence between two passes."""
     ids, mask, targets, weights = batch
-    if recipe.r_drop:
+    if settings.r_drop:
         ids, mask, targets, weights = (torch.cat((part, part)) for part in (ids, mask, targets, weights))
-    logits = network(ids, hide_tokens(mask, recipe.token_dropout)).logits  # (B, C)
+    logits = network(ids, hide_tokens(mask, settings.token_dropout)).logits  # (B, C)
     log_probabilities = logits.log_softmax(-1)  # (B, C)
-    smoothed = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / targets.shape[-1]  # (B, C)
+    smoothed = targets * (1 - settings.label_smoothing) + settings.label_smoothing / targets.shape[-1]  # (B, C)
     loss = -((smoothed * log_probabilities).sum(-1) * weights).mean()
-    if recipe.r_drop:
+    if settings.r_drop:
         one, two = log_probabilities.chunk(2)
-        loss = loss + recipe.r_drop * 0.5 * ((one.exp() - two.exp()) * (one - two)).sum(-1).mean()
+        loss = loss + settings.r_drop * 0.5 * ((one.exp() - two.exp()) * (one - two)).sum(-1).mean()
     return loss
 
 
@@ -179,56 +183,54 @@ def make_examples(
     tokenizer: Tokenizer,
     labels: int,
     teachers: Sequence[Classifier],
-    recipe: Recipe,
+    settings: TrainingSettings,
 ) -> Examples:
     """Tokens and targets. With teachers, their probabilities are mixed into the targets, and edited copies added."""
     targets = F.one_hot(classes, labels).float()  # (N, C)
     ids = tokenise(texts, tokenizer)
     if teachers:
-        targets = targets * (1 - recipe.distil_weight) + teacher_probabilities(teachers, texts) * recipe.distil_weight
-        generator = torch.Generator().manual_seed(recipe.seed)
-        copies = [text for _ in range(recipe.augment) for text in edited(texts, tokenizer, generator)]
+        targets = (
+            targets * (1 - settings.distil_weight) + teacher_probabilities(teachers, texts) * settings.distil_weight
+        )
+        generator = torch.Generator().manual_seed(settings.seed)
+        copies = [text for _ in range(settings.augment) for text in edited(texts, tokenizer, generator)]
         if copies:
             ids += tokenise(copies, tokenizer)
             targets = torch.cat((targets, teacher_probabilities(teachers, copies)))
-    if recipe.neutral_words:
+    if settings.neutral_words:
         words = neutral_words(texts)
         ids += tokenise(words, tokenizer)
         targets = torch.cat((targets, torch.full((len(words), labels), 1 / labels)))
-    weights = torch.tensor([len(row) for row in ids]).float() ** recipe.length_power  # (N,)
+    weights = torch.tensor([len(row) for row in ids]).float() ** settings.length_power  # (N,)
     return Examples(ids, targets, weights / weights.mean())
 
 
 def fit(
-    build: Callable[[Config], nn.Module], config: Config, examples: Examples, recipe: Recipe, state: Path
+    build: Callable[[Config], nn.Module], config: Config, examples: Examples, settings: TrainingSettings, state: Path
 ) -> nn.Module:
     """Train a network; returns it with averaged weights. Resumes from the file `state` and removes it at the end."""
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(settings.seed)
     network = build(config)
-    if recipe.quiet_start:
+    if settings.quiet_start:
         start_as_identity(network)
-    dropout.use_byte_dropout(network)
-    groups = optimizers.decayed(network.parameters(), recipe.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
-    course = loop.Course(
-        epochs=recipe.epochs,
-        steps=recipe.epochs * -(-len(examples.ids) // recipe.batch_size),
-        warmup=recipe.warmup,
-        fall="linear",
-        average=recipe.average,
-        seed=recipe.seed,
+    use_byte_dropout(network)
+    groups = weight_decay_groups(network.parameters(), settings.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
+    schedule = Schedule(
+        epochs=settings.epochs,
+        steps=settings.epochs * -(-len(examples.ids) // settings.batch_size),
+        warmup=settings.warmup,
+        decay="linear",
+        ema_decay=settings.average,
+        seed=settings.seed,
     )
     state.parent.mkdir(parents=True, exist_ok=True)
-    with training_progress.bar(state.stem) as progress:
-        loop.train(
-            network,
-            [optimizer],
-            lambda epoch: map(examples.batch, batches(examples, recipe.batch_size)),
-            lambda network, batch: loss_of(network, batch, recipe),
-            course,
-            state=state,
-            settings=json.dumps([asdict(config), asdict(recipe), len(examples.ids), examples.targets.sum(0).tolist()]),
-            progress=progress,
+    facts = [asdict(config), asdict(settings), len(examples.ids), examples.targets.sum(0).tolist()]
+    state_file = StateFile(path=state, settings=json.dumps(facts))
+    with progress_bar(state.stem) as bar:
+        Trainer(network, [optimizer], schedule, state_file=state_file, progress=bar).fit(
+            lambda epoch: map(examples.batch, batches(examples, settings.batch_size)),
+            lambda network, batch: loss_of(network, batch, settings),
         )
     return network.requires_grad_(False)
 
@@ -239,15 +241,15 @@ def train_teachers(
     classes: Tensor,
     tokenizer: Tokenizer,
     config: Config,
-    recipe: Recipe,
+    settings: TrainingSettings,
     out: Path,
 ) -> list[Classifier]:
     """Train one network of each kind, each with its own seed, and keep it in `out`; reuse those that are there."""
-    examples = make_examples(texts, classes, tokenizer, len(config.labels), (), recipe)
+    examples = make_examples(texts, classes, tokenizer, len(config.labels), (), settings)
     teachers = []
     for number, kind in enumerate(kinds, start=1):
         file = out / f"{number}_{kind}.safetensors"
-        own = replace(recipe, seed=recipe.seed + number, epochs=recipe.teacher_epochs, r_drop=0.0)
+        own = replace(settings, seed=settings.seed + number, epochs=settings.teacher_epochs, r_drop=0.0)
         if file.is_file():
             network = TEACHERS[kind](config)
             network.load_state_dict(load_file(file))
@@ -278,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tokenizer", choices=TOKENIZERS, default="wordpiece", help="use bpe for Chinese")
     parser.add_argument("--vocab-size", type=int, default=12000)
     add_options(parser, Config)
-    add_options(parser, Recipe)
+    add_options(parser, TrainingSettings)
     return parser
 
 
@@ -307,7 +309,7 @@ def _student(
             )
         return start.tokenizer, start.config, lambda _: copy.deepcopy(start.network).requires_grad_()
     tokenizer = train_tokenizer(texts, options.tokenizer, options.vocab_size)
-    config = chosen(Config, options, labels=labels, vocab_size=tokenizer.get_vocab_size())
+    config = from_options(Config, options, labels=labels, vocab_size=tokenizer.get_vocab_size())
     return tokenizer, config, TextClassifier
 
 
@@ -315,7 +317,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
     """Train as the command line says; returns the scores of the saved checkpoint."""
     start = time.perf_counter()
     torch.set_num_threads(options.threads)
-    recipe = chosen(Recipe, options)
+    settings = from_options(TrainingSettings, options)
     rows = read_csv(options.data, require_label=True)
     labels = tuple(options.labels.split(",")) if options.labels else label_names(rows.labels or [])
     texts, written, held_out, answers = _split(rows.texts, rows.labels or [], options.validation)
@@ -327,9 +329,9 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         raise InputError("the teachers' labels are not those of the data; give the same --labels to all of them.")
     if options.teachers:
         folder = options.out / "teachers"
-        teachers += train_teachers(options.teachers, texts, classes, tokenizer, config, recipe, folder)
-    examples = make_examples(texts, classes, tokenizer, len(labels), teachers, recipe)
-    Classifier(fit(build, config, examples, recipe, options.out / "training.pt"), tokenizer).save(options.out)
+        teachers += train_teachers(options.teachers, texts, classes, tokenizer, config, settings, folder)
+    examples = make_examples(texts, classes, tokenizer, len(labels), teachers, settings)
+    Classifier(fit(build, config, examples, settings, options.out / "training.pt"), tokenizer).save(options.out)
     classifier = Classifier.load(options.out, "cpu")  # as saved, in half precision
     predicted = classifier.predict(held_out).argmax(-1)
     result = scores(predicted, torch.tensor(class_ids(answers, labels)), len(labels))

@@ -1,4 +1,4 @@
-"""How a text classifier is fine-tuned on sentences: see `demo_app.finetune`."""
+"""How a text classifier is fine-tuned on sentences: see `demo_app.finetune.tuner`."""
 
 # N examples, T tokens, C classes
 
@@ -37,7 +37,7 @@ class TextTuner(Tuner[Classifier]):
     def network(self, model: Classifier) -> nn.Module:
         return model.network
 
-    def renewed(self, model: Classifier, labels: tuple[str, ...]) -> nn.Module:
+    def new_network(self, model: Classifier, labels: tuple[str, ...]) -> nn.Module:
         return TextClassifier(replace(model.config, labels=labels))
 
     def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
@@ -62,7 +62,7 @@ class TextTuner(Tuner[Classifier]):
     def sample(self, folder: Path) -> list[Path]:
         return sample.write(folder)
 
-    def original(self, model: Classifier) -> Sequence[Example]:
+    def original_examples(self, model: Classifier) -> Sequence[Example]:
         """The set with the model's classes that it answers best: the one in its language, if there are several."""
 
         def accuracy(examples: Sequence[Example]) -> float:

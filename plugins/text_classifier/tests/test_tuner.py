@@ -19,8 +19,9 @@ from tokenizers import Tokenizer
 from demo_app import DemoError, InputError, finetune
 from demo_app.finetune.data import Data, Example, read_data
 from demo_app.finetune.recipe import STRATEGIES, Recipe
-from demo_app.finetune.run import Listener, ordered, preview, tune
-from demo_app.finetune.tuner import begin, with_old_head
+from demo_app.finetune.run import Listener, tune
+from demo_app.finetune.strategies import in_checkpoint_order, preview
+from demo_app.finetune.tuner import start_network, with_old_head
 from demo_app.nn import stages
 
 ROOT = Path(__file__).parents[3]
@@ -53,7 +54,7 @@ def test_the_stages_compute_what_the_whole_network_does(name: str) -> None:
     model = TUNER.load(WEIGHTS / name)
     texts = ("a fine film", "it is not bad, but far too long for what it says", "房间很大")
     ids, mask = stages.collate(TUNER.encode(model, [Example(label="", text=text) for text in texts]))
-    state: stages.State = (ids, mask)
+    state: stages.Tensors = (ids, mask)
     for stage in model.network.stages():
         state = stage(state)
     torch.testing.assert_close(state[0], model.network(ids, mask).logits)
@@ -66,37 +67,37 @@ def test_every_parameter_is_in_one_stage(sst2: Classifier) -> None:
 
 def test_the_outline_is_the_network_without_its_weights(sst2: Classifier) -> None:
     outline = TUNER.outline(SST2, ("a", "b", "c"))
-    made = TUNER.renewed(sst2, ("a", "b", "c"))
+    made = TUNER.new_network(sst2, ("a", "b", "c"))
     shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in (outline, made)]
     assert shapes[0] == shapes[1]
     assert all(parameter.is_meta for parameter in outline.parameters())
     assert TUNER.labels(SST2) == sst2.labels
 
 
-def test_a_new_head_keeps_the_rows_of_classes_with_the_same_name(sst2: Classifier) -> None:
-    network = begin(TUNER, sst2, sst2.labels, ("neutral", "positive"))
+def test_a_new_head_keeps_what_is_known_of_classes_of_the_same_name(sst2: Classifier) -> None:
+    network = start_network(TUNER, sst2, sst2.labels, ("neutral", "positive"))
     assert isinstance(network, TextClassifier)
     assert torch.equal(network.head.weight[1], sst2.network.head.weight[1])
     assert not torch.equal(network.head.weight[0], sst2.network.head.weight[0])
     assert torch.equal(network.head_hidden.weight, sst2.network.head_hidden.weight)
     assert torch.equal(network.token_embedding.weight, sst2.network.token_embedding.weight)
-    fresh = begin(TUNER, sst2, sst2.labels, ("neutral", "positive"), scratch=True)
+    fresh = start_network(TUNER, sst2, sst2.labels, ("neutral", "positive"), scratch=True)
     assert not torch.equal(
         fresh.state_dict()["layers.0.ln_1.weight"].sum() * 0, fresh.state_dict()["head.weight"].sum()
     )
     assert not torch.equal(fresh.state_dict()["token_embedding.weight"], sst2.network.token_embedding.weight)
 
 
-def test_the_old_head_on_unchanged_layers_answers_as_before(sst2: Classifier) -> None:
-    network = begin(TUNER, sst2, sst2.labels, ("a", "b", "c"))
+def test_the_old_head_on_what_did_not_change_answers_as_before(sst2: Classifier) -> None:
+    network = start_network(TUNER, sst2, sst2.labels, ("a", "b", "c"))
     again = with_old_head(TUNER, sst2, sst2.labels, network)
     texts = ["a warm and funny film", "dull"]
     torch.testing.assert_close(again.predict(texts), sst2.predict(texts))
 
 
-def test_the_same_classes_keep_the_checkpoints_order() -> None:
-    assert ordered(("negative", "positive"), ("positive", "negative")) == ("positive", "negative")
-    assert ordered(("a", "b"), ("positive", "negative")) == ("a", "b")
+def test_classes_that_are_the_same_keep_the_checkpoint_s_order() -> None:
+    assert in_checkpoint_order(("negative", "positive"), ("positive", "negative")) == ("positive", "negative")
+    assert in_checkpoint_order(("a", "b"), ("positive", "negative")) == ("a", "b")
 
 
 def test_the_plan_is_known_before_anything_is_loaded() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from demo_app.options import add_options, chosen, find_checkpoint, report
+from demo_app.options import add_options, find_checkpoint, from_options, report
 from demo_app_translator.checkpoints import WEIGHTS
 from demo_app_translator.data import Pairs, read_pairs
 from demo_app_translator.search import Beam
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> dict[str, float | str]:
     translator = Translator.load(find_checkpoint(options.checkpoint, WEIGHTS), "cpu")
     languages = (translator.config.source, translator.config.target)
     pairs = read_pairs(options.source, options.target, options.data, languages)
-    found = scores(translator, pairs, chosen(Beam, options))
+    found = scores(translator, pairs, from_options(Beam, options))
     return found | {"seconds": round(time.perf_counter() - started, 1)}
 
 

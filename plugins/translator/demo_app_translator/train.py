@@ -21,12 +21,13 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from demo_app.nn import dropout
-from demo_app.options import add_options, chosen, option, report
-from demo_app.training import loop
-from demo_app.training import optimizers as training_optimizers
-from demo_app.training import progress as training_progress
-from demo_app.training.optimizers import Muon
+from demo_app.nn.dropout import use_byte_dropout
+from demo_app.options import add_options, from_options, option, report
+from demo_app.training.optimizers import Muon, weight_decay_groups
+from demo_app.training.progress import progress_bar
+from demo_app.training.schedule import Schedule
+from demo_app.training.state import StateFile
+from demo_app.training.trainer import Trainer
 from demo_app_translator.data import Pairs, read_pairs
 from demo_app_translator.evaluate import scores
 from demo_app_translator.model import Config, EncoderDecoder
@@ -38,7 +39,7 @@ POOL = 30  # batches whose pairs are drawn together and sorted by length, to kee
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class TrainingSettings:
     """The hyperparameters. Each field is a command-line option."""
 
     epochs: int = option(40, "times to go through the data")
@@ -64,22 +65,24 @@ class Batch:
     target: Tensor  # (N, T + 1), from start to end, padded
 
 
-def optimizers(network: EncoderDecoder, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimizers(network: EncoderDecoder, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the matrices inside layers, AdamW for embeddings, norms and biases."""
     layers = [*network.encoder.parameters(), *network.decoder.parameters()]
     matrices = [p for p in layers if p.ndim == 2]
     known = {id(p) for p in matrices}
     others = [p for p in network.parameters() if id(p) not in known]
-    muon = Muon(matrices, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    groups = training_optimizers.decayed(others, 0.0)
-    return [muon, torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.98), fused=True)]
+    muon = Muon(matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    groups = weight_decay_groups(others, 0.0)
+    return [muon, torch.optim.AdamW(groups, lr=settings.adam_rate, betas=(0.9, 0.98), fused=True)]
 
 
 class Examples:
     """Pairs as batches of tokens."""
 
-    def __init__(self, pairs: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], config: Config, recipe: Recipe) -> None:
-        self.pairs, self.config, self.recipe = pairs, config, recipe
+    def __init__(
+        self, pairs: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], config: Config, settings: TrainingSettings
+    ) -> None:
+        self.pairs, self.config, self.settings = pairs, config, settings
         self.source, self.target = tokenizers
 
     def batches(self) -> Iterator[Batch]:
@@ -90,12 +93,12 @@ class Examples:
         sources = self._tokenise(self.source, self.pairs.source)
         targets = self._tokenise(self.target, self.pairs.target)
         lengths = [(len(target), len(source)) for source, target in zip(sources, targets, strict=True)]
-        for numbers in batches(lengths, self.recipe.batch_size):
+        for numbers in batches(lengths, self.settings.batch_size):
             yield self._batch([sources[n] for n in numbers], [targets[n] for n in numbers])
 
     def _tokenise(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, with merges dropped; the tokenizer itself is left unchanged."""
-        tokenizer.model.dropout = self.recipe.merge_dropout or None
+        tokenizer.model.dropout = self.settings.merge_dropout or None
         try:
             return [one.ids[: self.config.max_tokens - 1] for one in tokenizer.encode_batch(list(texts))]
         finally:
@@ -130,7 +133,7 @@ def fit(
     pairs: Pairs,
     validation: Pairs,
     config: Config,
-    recipe: Recipe,
+    settings: TrainingSettings,
     tokenizers: tuple[Tokenizer, Tokenizer],
     out: Path,
 ) -> Translator:
@@ -138,38 +141,41 @@ def fit(
 
     Resumes from `training.pt` in `out` and removes it at the end.
     """
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(settings.seed)
     network = EncoderDecoder(config)
-    dropout.use_byte_dropout(network)
-    examples = Examples(pairs, tokenizers, config, recipe)
+    use_byte_dropout(network)
+    examples = Examples(pairs, tokenizers, config, settings)
     source, target = (Pieces(tokenizer) for tokenizer in tokenizers)
-    course = loop.Course(
-        epochs=recipe.epochs,
-        steps=recipe.epochs * -(-len(pairs) // recipe.batch_size),
-        warmup=recipe.warmup,
-        fall="linear",
-        average=recipe.average,
-        evaluate_every=recipe.evaluate_every,
-        watch="bleu",
-        higher=True,
-        seed=recipe.seed,
+    schedule = Schedule(
+        epochs=settings.epochs,
+        steps=settings.epochs * -(-len(pairs) // settings.batch_size),
+        warmup=settings.warmup,
+        decay="linear",
+        ema_decay=settings.average,
+        evaluate_every=settings.evaluate_every,
+        monitor="bleu",
+        higher_is_better=True,
+        seed=settings.seed,
     )
 
     def evaluate(mean: EncoderDecoder) -> dict[str, float]:
         return {"bleu": scores(Translator(mean, source, target), validation, Beam(beams=1))["bleu"]}
 
     out.mkdir(parents=True, exist_ok=True)
-    with training_progress.bar() as progress:
-        loop.train(
+    with progress_bar() as bar:
+        trainer = Trainer(
             network,
-            optimizers(network, recipe),
+            optimizers(network, settings),
+            schedule,
+            state_file=StateFile(
+                path=out / "training.pt", settings=json.dumps([asdict(config), asdict(settings), len(pairs)])
+            ),
+            progress=bar,
+        )
+        trainer.fit(
             lambda epoch: examples.batches(),
-            lambda network, batch: loss_of(network, batch, recipe.label_smoothing),
-            course,
+            lambda network, batch: loss_of(network, batch, settings.label_smoothing),
             evaluate=evaluate,
-            state=out / "training.pt",
-            settings=json.dumps([asdict(config), asdict(recipe), len(pairs)]),
-            progress=progress,
         )
     return Translator(network.requires_grad_(False), source, target)
 
@@ -186,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--vocab-size", type=int, default=4000, help="tokens of each language")
     parser.add_argument("--lowercase-source", action=argparse.BooleanOptionalAction, default=True)
     add_options(parser, Config)
-    add_options(parser, Recipe)
+    add_options(parser, TrainingSettings)
     return parser
 
 
@@ -199,7 +205,7 @@ def run(options: argparse.Namespace) -> dict[str, float | str]:
     validation = read_pairs(options.validation_source, options.validation_target, options.validation, languages)
     source = train_tokenizer(pairs.source, languages[0], options.vocab_size, lowercase=options.lowercase_source)
     target = train_tokenizer(pairs.target, languages[1], options.vocab_size, lowercase=False)
-    config = chosen(
+    config = from_options(
         Config,
         options,
         source=languages[0],
@@ -207,7 +213,7 @@ def run(options: argparse.Namespace) -> dict[str, float | str]:
         source_vocab_size=source.get_vocab_size(),
         target_vocab_size=target.get_vocab_size(),
     )
-    translator = fit(pairs, validation, config, chosen(Recipe, options), (source, target), options.out)
+    translator = fit(pairs, validation, config, from_options(TrainingSettings, options), (source, target), options.out)
     translator.save(options.out)
     translator = Translator.load(options.out, "cpu")  # as saved, in half precision
     return scores(translator, validation, Beam()) | {

@@ -1,4 +1,4 @@
-"""The training loop: rates, clipping, the running mean, the best weights, going on after a kill, several processes."""
+"""The training loop: learning rates, clipping, averaging, the best weights, resuming after a kill, processes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from demo_app.training import loop, processes
-from demo_app.training import progress as training_progress
-from demo_app.training.loop import Course, Outcome, TrainingError
-from demo_app.training.progress import Progress
+from demo_app.training.precision import bfloat16_is_faster
+from demo_app.training.progress import TrainingProgress, progress_bar
+from demo_app.training.schedule import Schedule, learning_rate_factor
+from demo_app.training.state import StateFile
+from demo_app.training.trainer import Outcome, Trainer, TrainingError, set_training_mode, update_average
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 Batch = tuple[Tensor, Tensor]
-SIZE, BATCHES = 8, 5  # of a batch, of an epoch
+SIZE, BATCHES = 8, 5  # examples of a batch, batches of an epoch
 
 
 def net(dropout: float = 0.2) -> nn.Sequential:
@@ -54,13 +55,19 @@ def held_out_loss(model: nn.Module) -> dict[str, float]:
     return {"loss": loss_of(model, data(1)).item()}
 
 
-def course(epochs: int = 4, **more: Any) -> Course:
-    return Course(epochs=epochs, steps=epochs * BATCHES, **more)
+def schedule(epochs: int = 4, **more: Any) -> Schedule:
+    return Schedule(epochs=epochs, steps=epochs * BATCHES, **more)
 
 
-def run(network: nn.Module, how: Course, lr: float = 0.05, **more: Any) -> Outcome:
+def run(network: nn.Module, schedule: Schedule, lr: float = 0.05, **more: Any) -> Outcome:
     optimizers = [torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=lr)]
-    return loop.train(network, optimizers, more.pop("batches", batches), more.pop("loss", loss_of), how, **more)
+    fitting = {name: more.pop(name) for name in ("evaluate", "model") if name in more}
+    loss = more.pop("loss", loss_of)
+    return Trainer(network, optimizers, schedule, **more).fit(batches, loss, **fitting)
+
+
+def state_file(folder: Path, settings: str = "") -> StateFile:
+    return StateFile(path=folder / "t.pt", settings=settings)
 
 
 def same(one: nn.Module, two: nn.Module) -> bool:
@@ -68,35 +75,35 @@ def same(one: nn.Module, two: nn.Module) -> bool:
     return all(torch.equal(tensor, other[name]) for name, tensor in one.state_dict().items())
 
 
-def worth(*values: float) -> Callable[[nn.Module], Mapping[str, float]]:
-    """A measure that says these, one after the other."""
-    said = iter(values)
-    return lambda network: {"loss": next(said)}
+def losses(*values: float) -> Callable[[nn.Module], Mapping[str, float]]:
+    """An evaluation that returns these losses, one after the other."""
+    following = iter(values)
+    return lambda network: {"loss": next(following)}
 
 
-# Rates
+# Learning rates
 
 
-def test_rates_rise_in_a_line_and_fall_in_a_line_or_as_a_cosine() -> None:
-    line = [loop.rate(step, 100, 0.1, "linear") for step in range(101)]
+def test_learning_rates_rise_linearly_and_fall_linearly_or_as_a_cosine() -> None:
+    line = [learning_rate_factor(step, 100, 0.1, "linear") for step in range(101)]
     assert line[:10] == pytest.approx([share / 10 for share in range(1, 11)])
     assert line[10:] == pytest.approx([(100 - step) / 90 for step in range(10, 101)])
-    wave = [loop.rate(step, 100, 0.1, "cosine") for step in range(101)]
+    wave = [learning_rate_factor(step, 100, 0.1, "cosine") for step in range(101)]
     assert wave[:10] == line[:10]
     assert wave[10:] == pytest.approx([(1 + math.cos(math.pi * (step - 10) / 90)) / 2 for step in range(10, 101)])
-    assert loop.rate(0, 10, 0.0, "linear") == loop.rate(0, 10, 0.0, "cosine") == 1.0  # no warm-up
-    assert loop.rate(11, 10, 0.1, "linear") == 0.0  # more steps than were told
+    assert learning_rate_factor(0, 10, 0.0, "linear") == learning_rate_factor(0, 10, 0.0, "cosine") == 1.0  # no warm-up
+    assert learning_rate_factor(11, 10, 0.1, "linear") == 0.0  # more steps than the schedule has
 
 
-def test_each_group_keeps_its_own_share_of_the_rate() -> None:
+def test_each_group_scales_its_own_learning_rate() -> None:
     network = net()
     groups = [{"params": network[0].parameters(), "lr": 1e-2}, {"params": network[4].parameters(), "lr": 1e-3}]
     optimizer, seen = torch.optim.SGD(groups), []
 
-    def told(progress: Progress) -> None:
+    def note(progress: TrainingProgress) -> None:
         seen.append([group["lr"] for group in optimizer.param_groups])
 
-    loop.train(network, [optimizer], batches, loss_of, course(2, warmup=0.2, fall="linear"), progress=told)
+    Trainer(network, [optimizer], schedule(2, warmup=0.2, decay="linear"), progress=note).fit(batches, loss_of)
     factors = [0.5, 1.0, *((10 - step) / 8 for step in range(2, 10))]
     assert [first for first, _ in seen] == pytest.approx([1e-2 * factor for factor in factors])
     assert [second for _, second in seen] == pytest.approx([1e-3 * factor for factor in factors])
@@ -110,9 +117,9 @@ def moved(clip: float | None, clipped: Callable[[nn.Module], Any] = lambda netwo
     network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
     before = copy.deepcopy(network)
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
-    how = Course(epochs=1, steps=1, warmup=0, clip=clip)
+    once = Schedule(epochs=1, steps=1, warmup=0, max_grad_norm=clip)
     batch = (torch.full((4, 3), 10.0), torch.full((4, 1), 50.0))
-    loop.train(network, [optimizer], lambda _: [batch], loss_of, how, clipped=clipped(network))
+    Trainer(network, [optimizer], once, clip_parameters=clipped(network)).fit(lambda _: [batch], loss_of)
     return [
         sum(((a - b) ** 2).sum().item() for a, b in zip(one.parameters(), two.parameters(), strict=True)) ** 0.5
         for one, two in zip(network, before, strict=True)
@@ -129,30 +136,30 @@ def test_the_norm_of_all_gradients_is_bounded_or_that_of_some_alone() -> None:
     assert second > 100
 
 
-def test_the_mean_of_the_weights_is_measured_and_kept() -> None:
+def test_the_average_of_the_weights_is_evaluated_and_kept() -> None:
     network = net(dropout=0)
-    own, steps = [], itertools.count(1)  # what the weights should be, by hand
-    mean = copy.deepcopy(network)
+    expected, steps = [], itertools.count(1)
+    mean = copy.deepcopy(network)  # computed by hand
 
-    def told(progress: Progress) -> None:
+    def average(progress: TrainingProgress) -> None:
         if progress.measured is None:
             decay = min(0.9, (step := next(steps)) / (step + 10))
             for name, tensor in mean.state_dict().items():
                 if tensor.is_floating_point():
                     tensor.copy_(decay * tensor + (1 - decay) * network.state_dict()[name])
 
-    def measure(model: nn.Module) -> dict[str, float]:
-        own.append(held_out_loss(mean.eval())["loss"])
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        expected.append(held_out_loss(mean.eval())["loss"])
         return held_out_loss(model)
 
-    done = run(network, course(average=0.9, keep="last"), progress=told, evaluate=measure)
-    assert [found["loss"] for found in done.measured] == pytest.approx(own, rel=1e-5)
+    outcome = run(network, schedule(ema_decay=0.9, keep="last"), progress=average, evaluate=evaluate)
+    assert [found["loss"] for found in outcome.measured] == pytest.approx(expected, rel=1e-5)
     for one, two in zip(network.state_dict().values(), mean.state_dict().values(), strict=True):
         if one.is_floating_point():
             torch.testing.assert_close(one, two)
 
 
-def test_a_mean_forgets_its_start_follows_slowly_and_takes_tied_weights_once() -> None:
+def test_an_average_forgets_its_start_follows_slowly_and_counts_tied_weights_once() -> None:
     network = nn.ModuleList([nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1)])
     network[1].weight = network[0].weight
     mean = copy.deepcopy(network)
@@ -161,7 +168,7 @@ def test_a_mean_forgets_its_start_follows_slowly_and_takes_tied_weights_once() -
     for step in range(1, 200):
         nn.init.constant_(network[0].weight, float(step % 3))
         network[2].running_mean.fill_(step % 3)
-        loop.average(mean, network, 0.9, step)
+        update_average(mean, network, 0.9, step)
         decay = min(0.9, step / (step + 10))
         expected = decay * expected + (1 - decay) * (step % 3)
     assert mean[0].weight.item() == pytest.approx(expected, rel=1e-5)
@@ -169,37 +176,37 @@ def test_a_mean_forgets_its_start_follows_slowly_and_takes_tied_weights_once() -
     assert 0 < mean[0].weight.item() < 2
 
 
-def test_a_loss_that_is_no_number_ends_it_with_a_sentence_before_it_spoils_the_weights() -> None:
+def test_an_infinite_loss_ends_the_training_with_a_sentence_before_it_spoils_the_weights() -> None:
     network, count = net(), itertools.count(1)
 
     def torn(model: nn.Module, batch: Batch) -> Tensor:
         return loss_of(model, batch) * (math.inf if next(count) == 4 else 1)
 
     with pytest.raises(TrainingError, match=r"The loss is inf after 3 steps: .* lower the learning rate"):
-        run(network, course(), loss=torn)
+        run(network, schedule(), loss=torn)
     assert all(parameter.isfinite().all() for parameter in network.parameters())
 
 
-def test_products_are_in_half_precision_where_that_is_wanted() -> None:
+def test_products_are_in_bfloat16_if_the_schedule_says_so() -> None:
     kinds = []
 
     def seen(model: nn.Module, batch: Batch) -> Tensor:
         kinds.append(model[0](batch[0]).dtype)
         return loss_of(model, batch)
 
-    for half in (False, True):
-        run(net(), Course(epochs=1, steps=BATCHES, half=half), loss=seen)
+    for bfloat16 in (False, True):
+        run(net(), Schedule(epochs=1, steps=BATCHES, bfloat16=bfloat16), loss=seen)
     assert kinds == [torch.float32] * BATCHES + [torch.bfloat16] * BATCHES
 
 
-def test_half_precision_is_not_even_tried_for_a_small_network() -> None:
-    assert not processes.faster_in_half(net(), torch.device("cpu"))
+def test_bfloat16_is_not_even_tried_for_a_small_network() -> None:
+    assert not bfloat16_is_faster(net(), torch.device("cpu"))
 
 
 # Frozen parts
 
 
-def test_what_is_frozen_keeps_its_statistics_drops_nothing_and_has_no_gradients() -> None:
+def test_frozen_parts_keep_their_statistics_and_have_neither_dropout_nor_gradients() -> None:
     def part() -> nn.Sequential:
         return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5))
 
@@ -213,7 +220,7 @@ def test_what_is_frozen_keeps_its_statistics_drops_nothing_and_has_no_gradients(
         assert model[0][0].weight.grad is None
         return out
 
-    run(network, course(), loss=seen)
+    run(network, schedule(), loss=seen)
     assert modes == {(False,) * 3 + (True,) * 4}
     assert same(network[0], before[0])
     assert not torch.equal(network[1][1].running_mean, before[1][1].running_mean)
@@ -221,24 +228,24 @@ def test_what_is_frozen_keeps_its_statistics_drops_nothing_and_has_no_gradients(
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_a_frozen_norm_rests_within_a_block_that_learns() -> None:
+def test_a_frozen_norm_inside_a_trained_block_stays_in_evaluation_mode() -> None:
     network = net()
     network[1].requires_grad_(False)
-    loop.learn(network)
+    set_training_mode(network)
     assert [module.training for module in network] == [True, False, True, True, True]
 
 
-def test_who_learns_may_change_from_epoch_to_epoch() -> None:
+def test_what_is_trained_may_change_from_epoch_to_epoch() -> None:
     network = net()
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.05)
     first: list[Tensor] = []
 
-    def thawed(epoch: int) -> nn.Module:
+    def unfreeze(epoch: int) -> nn.Module:
         network[0].requires_grad_(epoch >= 2)
         first.append(network[0].weight.detach().clone())
         return network
 
-    loop.train(network, [optimizer], batches, loss_of, course(4), model=thawed)
+    Trainer(network, [optimizer], schedule(4)).fit(batches, loss_of, model=unfreeze)
     assert torch.equal(first[0], first[2])
     assert not torch.equal(first[2], first[3])
 
@@ -246,74 +253,74 @@ def test_who_learns_may_change_from_epoch_to_epoch() -> None:
 # The end
 
 
-def test_the_best_weights_are_kept_and_no_more_are_looked_for_after_some_patience() -> None:
+def test_the_best_weights_are_kept_and_training_ends_when_patience_runs_out() -> None:
     states: list[nn.Module] = []
-    said = worth(3.0, 1.0, 2.0, 1.5, 0.0)
+    following = losses(3.0, 1.0, 2.0, 1.5, 0.0)
 
-    def measure(network: nn.Module) -> Mapping[str, float]:
+    def evaluate(network: nn.Module) -> Mapping[str, float]:
         assert not torch.is_grad_enabled()
         assert not network.training
         states.append(copy.deepcopy(network))
-        return said(network)
+        return following(network)
 
     network = net()
-    done = run(network, course(10, patience=2), evaluate=measure)
+    done = run(network, schedule(10, patience=2), evaluate=evaluate)
     assert (done.ended, done.epochs, done.steps, done.best) == ("early", 4, 4 * BATCHES, 1.0)
     assert [found["loss"] for found in done.measured] == [3.0, 1.0, 2.0, 1.5]
     assert same(network, states[1])
     assert not same(network, states[3])
 
 
-@pytest.mark.parametrize("average", [None, 0.9])
-def test_more_may_be_better_and_the_last_weights_may_be_wanted(average: float | None) -> None:
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_a_higher_metric_may_be_better_and_the_last_weights_may_be_kept(ema_decay: float | None) -> None:
     kept = {}
     for keep in ("best", "last"):
         states: list[nn.Module] = []
         values = iter((0.1, 0.9, 0.5))
 
-        def measure(network: nn.Module, states: list[nn.Module] = states, values: Any = values) -> dict[str, float]:
+        def evaluate(network: nn.Module, states: list[nn.Module] = states, values: Any = values) -> dict[str, float]:
             states.append(copy.deepcopy(network))
             return {"accuracy": next(values), "loss": 0.0}
 
         network = net()
-        more = {"watch": "accuracy", "higher": True, "keep": keep, "average": average}
-        assert run(network, course(3, **more), evaluate=measure).best == 0.9
+        more = {"monitor": "accuracy", "higher_is_better": True, "keep": keep, "ema_decay": ema_decay}
+        assert run(network, schedule(3, **more), evaluate=evaluate).best == 0.9
         kept[keep] = [same(network, state) for state in states]
     assert kept == {"best": [False, True, False], "last": [False, False, True]}
 
 
-def test_a_measure_that_is_no_number_is_never_the_best() -> None:
-    done = run(net(), course(4), evaluate=worth(math.nan, 2.0, math.nan, 3.0))
+def test_a_metric_of_nan_is_never_the_best() -> None:
+    done = run(net(), schedule(4), evaluate=losses(math.nan, 2.0, math.nan, 3.0))
     assert done.best == 2.0
-    assert run(net(), course(4, patience=3), evaluate=worth(*[math.nan] * 4)).ended == "early"
+    assert run(net(), schedule(4, patience=3), evaluate=losses(*[math.nan] * 4)).ended == "early"
 
 
-def test_it_is_measured_every_so_many_epochs_and_at_the_end() -> None:
+def test_it_is_evaluated_every_few_epochs_and_at_the_end() -> None:
     seen = []
-    done = run(net(), course(5, evaluate_every=2), evaluate=held_out_loss, progress=seen.append)
+    done = run(net(), schedule(5, evaluate_every=2), evaluate=held_out_loss, progress=seen.append)
     assert len(done.measured) == 3
     assert [progress.epoch for progress in seen if progress.measured] == [2, 4, 5]
 
 
-def test_somebody_may_end_it_between_two_steps_and_has_the_best_weights_so_far() -> None:
+def test_it_can_be_stopped_between_two_steps_and_keeps_the_best_weights_so_far() -> None:
     count, states = itertools.count(1), []
 
-    def measure(network: nn.Module) -> dict[str, float]:
+    def evaluate(network: nn.Module) -> dict[str, float]:
         states.append(copy.deepcopy(network))
         return held_out_loss(network)
 
     network = net()
-    done = run(network, course(), evaluate=measure, stop=lambda: next(count) > 7)
+    done = run(network, schedule(), evaluate=evaluate, stop=lambda: next(count) > 7)
     assert (done.ended, done.epochs, done.steps) == ("stopped", 1, 7)
     assert same(network, states[0])
     network, other = net(), net()
-    assert run(network, course(), stop=lambda: True).steps == 0
+    assert run(network, schedule(), stop=lambda: True).steps == 0
     assert same(network, other)
 
 
-def test_it_is_said_after_every_step_how_far_it_is() -> None:
-    seen: list[Progress] = []
-    run(net(), course(3), evaluate=held_out_loss, progress=seen.append)
+def test_progress_is_reported_after_every_step() -> None:
+    seen: list[TrainingProgress] = []
+    run(net(), schedule(3), evaluate=held_out_loss, progress=seen.append)
     steps = [progress for progress in seen if progress.measured is None]
     assert [progress.step for progress in steps] == list(range(1, 16))
     assert [progress.epoch for progress in steps] == [0] * 5 + [1] * 5 + [2] * 5
@@ -327,35 +334,35 @@ def test_it_is_said_after_every_step_how_far_it_is() -> None:
     assert seen[-1].best == min(p.measured["loss"] for p in seen if p.measured)
 
 
-def test_the_bar_counts_steps_and_lets_the_log_have_lines_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bar_counts_steps_and_log_records_get_lines_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     root.handlers = [logging.StreamHandler(sys.stderr)]
     root.setLevel(logging.INFO)
     try:
-        with training_progress.bar("mine", every=0) as progress:
-            run(net(), course(), evaluate=held_out_loss, progress=progress)
-        with training_progress.bar(shown=False) as progress:
-            run(net(), course(), progress=progress)
+        with progress_bar("mine", every=0) as progress:
+            run(net(), schedule(), evaluate=held_out_loss, progress=progress)
+        with progress_bar(shown=False) as progress:
+            run(net(), schedule(), progress=progress)
     finally:
         root.handlers = before
         root.setLevel(level)
-    said = capsys.readouterr().err.replace("\r", "\n").splitlines()
-    assert any(line.startswith("mine: 100%") and "20/20" in line and "held out loss=" in line for line in said)
-    assert [line.split(":")[0] for line in said if line.startswith("epoch")] == [
+    printed = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    assert any(line.startswith("mine: 100%") and "20/20" in line and "held out loss=" in line for line in printed)
+    assert [line.split(":")[0] for line in printed if line.startswith("epoch")] == [
         f"epoch {epoch}, step {epoch * BATCHES}" for epoch in range(1, 5)
     ]
 
 
-# Chance, and going on
+# Seeds and resuming
 
 
-def test_a_seed_gives_the_same_weights_to_the_bit_and_another_others() -> None:
+def test_a_seed_gives_the_same_weights_bit_by_bit_and_another_seed_others() -> None:
     one, two, other = net(), net(), net()
     for network, seed in ((one, 3), (two, 3), (other, 4)):
-        torch.manual_seed(seed)  # what was drawn before is of no matter
+        torch.manual_seed(seed)  # what was drawn before does not matter
         torch.rand(int(torch.randint(9, ())))
-        run(network, course(seed=seed, average=0.9), evaluate=held_out_loss)
+        run(network, schedule(seed=seed, ema_decay=0.9), evaluate=held_out_loss)
     assert same(one, two)
     assert not same(one, other)
 
@@ -366,7 +373,7 @@ class Killed(Exception):
 
 @contextlib.contextmanager
 def dying_at(step: int) -> Iterator[Callable[[nn.Module, Batch], Tensor]]:
-    """A loss that ends the process, as it were, at a step."""
+    """A loss that raises at a step, as if the process had been killed there."""
     count = itertools.count(1)
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -378,68 +385,68 @@ def dying_at(step: int) -> Iterator[Callable[[nn.Module, Batch], Tensor]]:
         yield loss
 
 
-HOW = course(6, average=0.9, evaluate_every=2)
+SIX_EPOCHS = schedule(6, ema_decay=0.9, evaluate_every=2)
 
 
 @pytest.mark.parametrize("step", [3, 12, 20, 29])
-def test_a_training_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, step: int) -> None:
+def test_a_killed_training_ends_with_the_weights_of_one_that_ran_through(tmp_path: Path, step: int) -> None:
     whole = net()
-    wanted = run(whole, HOW, evaluate=held_out_loss)
+    expected = run(whole, SIX_EPOCHS, evaluate=held_out_loss)
     with dying_at(step) as loss:
-        run(net(), HOW, evaluate=held_out_loss, state=tmp_path / "t.pt", settings="a", loss=loss)
+        run(net(), SIX_EPOCHS, evaluate=held_out_loss, state_file=state_file(tmp_path, "a"), loss=loss)
     assert (tmp_path / "t.pt").exists() == (step > 2 * BATCHES)
     again, seen = net(), []
-    done = run(again, HOW, evaluate=held_out_loss, state=tmp_path / "t.pt", settings="a", progress=seen.append)
+    done = run(again, SIX_EPOCHS, evaluate=held_out_loss, state_file=state_file(tmp_path, "a"), progress=seen.append)
     assert same(whole, again)
-    assert (done.measured, done.best, done.steps) == (wanted.measured, wanted.best, wanted.steps)
+    assert (done.measured, done.best, done.steps) == (expected.measured, expected.best, expected.steps)
     assert seen[0].step == (step - 1) // (2 * BATCHES) * 2 * BATCHES + 1
     assert seen[0].seconds_left < 60
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_best_weights_and_the_patience_survive_a_kill(tmp_path: Path) -> None:
-    how = course(9, patience=3)
+    nine_epochs = schedule(9, patience=3)
     whole = net()
-    run(whole, how, evaluate=worth(1.0, 2.0, 3.0, 4.0))
+    run(whole, nine_epochs, evaluate=losses(1.0, 2.0, 3.0, 4.0))
     with dying_at(3 * BATCHES + 2) as loss:
-        run(net(), how, evaluate=worth(1.0, 2.0, 3.0), state=tmp_path / "t.pt", loss=loss)
+        run(net(), nine_epochs, evaluate=losses(1.0, 2.0, 3.0), state_file=state_file(tmp_path), loss=loss)
     again = net()
-    done = run(again, how, evaluate=worth(4.0), state=tmp_path / "t.pt")
+    done = run(again, nine_epochs, evaluate=losses(4.0), state_file=state_file(tmp_path))
     assert (done.ended, done.epochs) == ("early", 4)
     assert same(whole, again)
 
 
-@pytest.mark.parametrize("other", [{"settings": "b"}, {"how": course(7, average=0.9)}], ids=["settings", "course"])
-def test_a_state_of_other_settings_is_not_gone_on_with(
+@pytest.mark.parametrize("other", [{"settings": "b"}, {"schedule": schedule(7, ema_decay=0.9)}])
+def test_a_state_of_other_settings_is_not_resumed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, other: dict[str, Any]
 ) -> None:
     with dying_at(22) as loss:
-        run(net(), HOW, state=tmp_path / "t.pt", settings="a", loss=loss)
+        run(net(), SIX_EPOCHS, state_file=state_file(tmp_path, "a"), loss=loss)
     fresh, again = net(), net()
-    how, settings = other.get("how", HOW), other.get("settings", "a")
-    run(fresh, how)
-    run(again, how, state=tmp_path / "t.pt", settings=settings)
+    changed, settings = other.get("schedule", SIX_EPOCHS), other.get("settings", "a")
+    run(fresh, changed)
+    run(again, changed, state_file=state_file(tmp_path, settings))
     assert "training starts anew" in caplog.text
     assert same(fresh, again)
 
 
-def test_one_in_half_precision_may_be_gone_on_with_in_single_precision(
+def test_a_training_in_bfloat16_can_be_resumed_in_single_precision(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     with dying_at(22) as loss:
-        run(net(), replace(HOW, half=True), state=tmp_path / "t.pt", loss=loss)
-    assert run(net(), HOW, state=tmp_path / "t.pt").ended == "finished"
+        run(net(), replace(SIX_EPOCHS, bfloat16=True), state_file=state_file(tmp_path), loss=loss)
+    assert run(net(), SIX_EPOCHS, state_file=state_file(tmp_path)).ended == "finished"
     assert "going on after step 20" in caplog.text
 
 
-def test_one_that_was_stopped_can_be_gone_on_with(tmp_path: Path) -> None:
+def test_a_stopped_training_can_be_resumed(tmp_path: Path) -> None:
     whole, network, count = net(), net(), itertools.count()
-    run(whole, HOW)
-    run(network, HOW, state=tmp_path / "t.pt", stop=lambda: next(count) == 23)
+    run(whole, SIX_EPOCHS)
+    run(network, SIX_EPOCHS, state_file=state_file(tmp_path), stop=lambda: next(count) == 23)
     assert (tmp_path / "t.pt").exists()
     again = net()
-    run(again, HOW, state=tmp_path / "t.pt")
+    run(again, SIX_EPOCHS, state_file=state_file(tmp_path))
     assert same(whole, again)
 
 
@@ -448,7 +455,9 @@ def test_one_that_was_stopped_can_be_gone_on_with(tmp_path: Path) -> None:
 SCRIPT = """
 import sys, torch
 from torch import nn
-from demo_app.nn import loop
+from demo_app.training.processes import process_group
+from demo_app.training.schedule import Schedule
+from demo_app.training.trainer import Trainer
 
 network = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1))
 generator = torch.Generator().manual_seed(0)
@@ -457,13 +466,13 @@ for parameter in network.parameters():
 x = torch.randn(40, 3, generator=generator)
 y = x.sin().sum(1, keepdim=True)
 
-with loop.processes("cpu") as process:
+with process_group("cpu") as process:
     def batches(epoch):
         for rows in torch.randperm(40).split(8):
             own = rows[process.rank :: process.count]
             yield x[own], y[own]
 
-    def thawed(epoch):
+    def unfreeze(epoch):
         network[0].requires_grad_(epoch >= 2)  # so that another wrapper is needed
         return network
 
@@ -471,18 +480,15 @@ with loop.processes("cpu") as process:
     def stop():
         global steps
         steps += 1
-        return process.first and steps == 38  # what the others say does not count
+        return process.first and steps == 38  # what the other processes return does not count
 
-    done = loop.train(
-        network,
-        [torch.optim.SGD(network.parameters(), lr=0.1)],
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    schedule = Schedule(epochs=8, steps=40, ema_decay=0.5, keep="last")
+    done = Trainer(network, [optimizer], schedule, process=process, stop=stop).fit(
         batches,
         lambda model, batch: ((model(batch[0]) - batch[1]) ** 2).mean(),
-        loop.Course(epochs=8, steps=40, average=0.5, keep="last"),
         evaluate=lambda model: {"loss": ((model(x) - y) ** 2).mean().item()},
-        model=thawed,
-        stop=stop,
-        process=process,
+        model=unfreeze,
     )
     assert done.ended == "stopped"
     torch.save((network.state_dict(), done.steps, done.measured), f"{sys.argv[1]}/{process.count}-{process.rank}.pt")
@@ -497,20 +503,20 @@ def test_two_processes_give_the_weights_of_one(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # as torchrun says it
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # as torchrun sets them
     command = [sys.executable, str(script), str(tmp_path)]
     running = [
         subprocess.Popen(command, env=environment | more, stderr=subprocess.PIPE, text=True)
         for more in ({}, group | {"RANK": "0"}, group | {"RANK": "1"})
     ]
     for process in running:
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
     one, first, second = (torch.load(tmp_path / f"{name}.pt") for name in ("1-0", "2-0", "2-1"))
     for name, tensor in one[0].items():
         torch.testing.assert_close(first[0][name], tensor, atol=1e-6, rtol=0)
         assert torch.equal(first[0][name], second[0][name])
     assert one[1] == first[1] == second[1] == 37
-    assert first[2] == second[2]  # what the first has measured, the others know
+    assert first[2] == second[2]  # the metrics of the first process are broadcast
     assert first[2][-1]["loss"] == pytest.approx(one[2][-1]["loss"], abs=1e-5)
     assert one[2][-1]["loss"] < 0.5 * one[2][0]["loss"]

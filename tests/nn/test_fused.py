@@ -31,7 +31,7 @@ def seed() -> None:
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Sharing pays from the first multiplication on, with two threads."""
     monkeypatch.setattr(fused, "WORTH_SHARING", 0)
-    monkeypatch.setattr(fused, "worth_a_barrier", lambda: 0)
+    monkeypatch.setattr(fused, "min_parallel_work", lambda: 0)
     monkeypatch.setattr(machine, "threads", lambda: 2)
     before = torch.get_num_threads()
     yield

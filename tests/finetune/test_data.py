@@ -1,4 +1,4 @@
-"""One's own examples: however they are brought they are found, and what is wrong with them is said in words."""
+"""A visitor's own examples: they are found however they are packed, and every fault is a sentence."""
 
 from __future__ import annotations
 
@@ -434,5 +434,8 @@ def test_the_summary_says_how_even_the_classes_are(tmp_path: Path) -> None:
 
 
 def test_neither_gradio_nor_torch_is_imported() -> None:
-    code = "import sys, demo_app.tuning.data; print({'gradio', 'torch'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+    code = "import sys, demo_app.finetune.data; print({'gradio', 'torch'} & set(sys.modules))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "set()"
+    )

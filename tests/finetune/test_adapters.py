@@ -1,4 +1,4 @@
-"""LoRA: nothing changes at first, only the adapters learn, and merged the network computes the same."""
+"""LoRA: nothing changes at first, only the adapters are trained, and the merged network computes the same."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def trained(layer: nn.Module, x: Tensor, steps: int = 3) -> nn.Sequential:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_nothing_changes_at_first_and_merged_it_computes_what_the_adapters_did(name: str) -> None:
+def test_nothing_changes_at_first_and_merging_keeps_the_output(name: str) -> None:
     torch.manual_seed(0)
     make, shape = LAYERS[name]
     layer, x = make(), torch.randn(shape)
@@ -52,14 +52,14 @@ def test_nothing_changes_at_first_and_merged_it_computes_what_the_adapters_did(n
     network = trained(layer, x)
     adapted = network(x)
     assert not torch.allclose(adapted, untouched(x).tanh(), atol=1e-2)
-    assert torch.equal(layer.weight, untouched.weight)  # the weight itself rests, until
+    assert torch.equal(layer.weight, untouched.weight)  # the weight itself is unchanged, until
     assert adapters.merge(network)[0] is layer
     torch.testing.assert_close(network(x), adapted)
     assert not torch.equal(layer.weight, untouched.weight)
     assert network.state_dict().keys() == nn.Sequential(untouched).state_dict().keys()
 
 
-def test_the_change_is_of_the_rank_and_scaled() -> None:
+def test_the_change_has_the_rank_and_is_scaled() -> None:
     torch.manual_seed(0)
     adapter = adapters.LoRALinear(nn.Linear(10, 8), rank=3, alpha=6.0)
     nn.init.normal_(adapter.lora_b)
@@ -67,14 +67,14 @@ def test_the_change_is_of_the_rank_and_scaled() -> None:
     torch.testing.assert_close(adapter.change(), 2.0 * adapter.lora_b @ adapter.lora_a)
 
 
-def test_only_the_adapters_learn() -> None:
+def test_only_the_adapters_are_trained() -> None:
     network = trained(nn.Linear(4, 6), torch.randn(5, 4), steps=1)
     learning = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert learning == {"0.lora_a", "0.lora_b"}
     assert network[0].base.weight.grad is None
 
 
-def test_torchs_own_encoder_computes_with_adapters_what_it_computes_without_its_fused_kernel() -> None:
+def test_torchs_encoder_computes_the_same_with_adapters_in_its_fused_kernel() -> None:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
     adapters.adapt(layer, ["linear1", "linear2"], RANK, ALPHA)
@@ -83,12 +83,12 @@ def test_torchs_own_encoder_computes_with_adapters_what_it_computes_without_its_
     x = torch.randn(2, 5, 16)
     plain = layer.train()(x)
     with torch.no_grad():
-        fused = layer.eval()(x)  # reads the weights past `forward`
+        fused = layer.eval()(x)  # reads the weights without calling `forward`
     torch.testing.assert_close(fused, plain, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(adapters.merge(layer).train()(x), plain, atol=1e-5, rtol=1e-4)
 
 
-def test_what_has_no_adapter_is_said() -> None:
+def test_a_module_without_an_adapter_is_an_error() -> None:
     depthwise = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.LayerNorm(4))
     assert not any(adapters.adaptable(module) for module in depthwise)
     for name in ("0", "1"):

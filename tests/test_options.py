@@ -1,4 +1,4 @@
-"""What the command lines of plugins share."""
+"""Command lines of plugins: options from dataclasses, checkpoints by name, readable errors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from demo_app import DemoError, InputError
-from demo_app.options import add_options, chosen, clear_errors, find_checkpoint, option
+from demo_app.options import add_options, find_checkpoint, from_options, option, readable_errors
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Hyperparameters:
     labels: tuple[str, ...]  # no default: no option
     steps: int = option(10, "optimiser steps")
     learning_rate: float = option(1e-3, "the highest")
@@ -23,18 +23,20 @@ class Recipe:
 
 def parsed(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add_options(parser, Recipe, skip=("kind",))
+    add_options(parser, Hyperparameters, skip=("kind",))
     return parser.parse_args(arguments)
 
 
 def test_every_field_with_a_default_is_an_option() -> None:
     options = parsed("--steps", "3", "--learning-rate", "0.5", "--quick")
-    assert chosen(Recipe, options, labels=("a",)) == Recipe(labels=("a",), steps=3, learning_rate=0.5, quick=True)
-    assert chosen(Recipe, parsed(), labels=(), kind="other") == Recipe(labels=(), kind="other")
+    assert from_options(Hyperparameters, options, labels=("a",)) == Hyperparameters(
+        labels=("a",), steps=3, learning_rate=0.5, quick=True
+    )
+    assert from_options(Hyperparameters, parsed(), labels=(), kind="other") == Hyperparameters(labels=(), kind="other")
     assert not hasattr(options, "kind")
 
 
-def test_the_help_says_what_and_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_shows_text_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed("--help")
     assert "optimiser steps (default 10)" in capsys.readouterr().out
@@ -54,7 +56,7 @@ def test_a_checkpoint_is_a_folder_or_an_embedded_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [InputError("no such file"), ValueError("no such file")])
-def test_what_was_wrong_is_one_sentence(error: Exception) -> None:
-    with pytest.raises(SystemExit) as ended, clear_errors():
+def test_an_error_is_one_sentence(error: Exception) -> None:
+    with pytest.raises(SystemExit) as ended, readable_errors():
         raise error
     assert ended.value.code == "error: no such file"

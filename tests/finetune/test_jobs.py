@@ -1,4 +1,4 @@
-"""Trainings of visitors: a process each, one at a time, gone when nobody wants them any more."""
+"""Trainings of visitors: one process each, one at a time, ended when their visitor leaves."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from demo_app.hub.card import split_header
 from demo_app.registry.loading import load_plugins
 from demo_app.settings import Settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PLUGINS = ["--plugins-dir", str(ROOT / "plugins")]
 
 

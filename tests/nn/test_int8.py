@@ -78,7 +78,7 @@ def test_the_largest_weights_and_activations_are_not_cut(rows: int, features: in
 
 @torch.inference_mode()
 def test_no_two_neighbours_weigh_more_than_a_sum_of_16_bits_holds() -> None:
-    integers, scale, _ = int8.quantised(torch.randn(200, 33) * torch.rand(200, 1))
+    integers, scale, _ = int8.quantise(torch.randn(200, 33) * torch.rand(200, 1))
     pairs = F.pad(integers.int(), (0, 1)).unflatten(1, (-1, 2))
     for sign in (1, -1):
         assert (255 * (sign * pairs).clamp(min=0).sum(-1)).max() <= 2**15 - 1

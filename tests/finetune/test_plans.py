@@ -1,9 +1,11 @@
-"""Strategies of fine-tuning, on networks that know nothing of this project: who learns, how fast, and the table."""
+"""Plans for networks from outside this project: what is trained, how fast, and the table."""
 
 from __future__ import annotations
 
 import copy
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from torchvision.models import mobilenet_v2, resnet18
 
 from demo_app import InputError, finetune
 from demo_app.finetune import Plan
-from demo_app.training import loop
+from demo_app.training.schedule import Schedule
+from demo_app.training.trainer import Trainer
 
 
 class Encoder(nn.Module):
@@ -60,8 +63,8 @@ def parts(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     return {name: [one] if isinstance(one, nn.Parameter) else list(one.parameters()) for name, one in layers}
 
 
-def learning(model: nn.Module) -> set[str]:
-    """The layers of which anything learns."""
+def trained(model: nn.Module) -> set[str]:
+    """The layers of which anything is trained."""
     return {name for name, own in parts(model).items() if any(parameter.requires_grad for parameter in own)}
 
 
@@ -99,7 +102,7 @@ def test_layers_are_children_and_the_blocks_of_lists(encoder: Encoder) -> None:
 )
 def test_the_first_layers_are_frozen_by_name_or_number(encoder: Encoder, upto: str | int, left: set[str]) -> None:
     plan = finetune.freeze(encoder, upto, base_lr=2e-3)
-    assert learning(encoder) == left
+    assert trained(encoder) == left
     assert rates(plan) == {name: 2e-3 if name in left else None for name in NAMES}
     grouped = {id(parameter) for group in plan.groups for parameter in group["params"]}
     assert grouped == {id(parameter) for parameter in encoder.parameters() if parameter.requires_grad}
@@ -109,20 +112,20 @@ def test_the_first_layers_are_frozen_by_name_or_number(encoder: Encoder, upto: s
 def test_something_must_be_left_to_train(encoder: Encoder, upto: str | int) -> None:
     with pytest.raises(InputError, match=r"choose a layer before 'head', or a number from -7 to 6\."):
         finetune.freeze(encoder, upto)
-    assert learning(encoder) == set(NAMES)
+    assert trained(encoder) == set(NAMES)
 
 
-def test_a_layer_that_is_not_there_is_named_with_those_that_are(encoder: Encoder) -> None:
+def test_an_unknown_layer_is_an_error_with_the_known_ones(encoder: Encoder) -> None:
     with pytest.raises(InputError, match=r"no layer matches 'encoder.layer.1' \(there are: .*did you mean 'encoder.la"):
         finetune.freeze(encoder, "encoder.layer.1")
     with pytest.raises(InputError, match="no layers with parameters"):
         finetune.freeze(nn.Sequential(nn.ReLU()))
 
 
-def test_who_was_frozen_can_learn_again(encoder: Encoder) -> None:
+def test_frozen_layers_can_be_trained_again(encoder: Encoder) -> None:
     finetune.freeze(encoder)
     finetune.freeze(encoder, 3)
-    assert learning(encoder) == set(NAMES[3:])
+    assert trained(encoder) == set(NAMES[3:])
     assert finetune.full(encoder).trained == sum(parameter.numel() for parameter in encoder.parameters())
 
 
@@ -135,7 +138,7 @@ def test_who_was_frozen_can_learn_again(encoder: Encoder) -> None:
         ("head", ["head"]),
         ("encoder.layers.[01]", ["encoder.layers.0", "encoder.layers.1"]),
         (["*.linear1", "norm"], [*(f"encoder.layers.{n}.linear1" for n in range(3)), "norm"]),
-        ("encoder.layers.1*", ["encoder.layers.1"]),  # what is inside goes with it
+        ("encoder.layers.1*", ["encoder.layers.1"]),  # with everything inside
         ("*.2.linear?.bias", ["encoder.layers.2.linear1.bias", "encoder.layers.2.linear2.bias"]),
         (r"re:encoder\.layers\.[12]", ["encoder.layers.1", "encoder.layers.2"]),
         (re.compile(r"(norm|head)\.weight"), ["norm.weight", "head.weight"]),
@@ -149,13 +152,13 @@ def test_layers_are_chosen_by_glob_or_regular_expression(encoder: Encoder, patte
         assert parameter.requires_grad == any(name == one or name.startswith(f"{one}.") for one in matched), name
 
 
-def test_a_pattern_that_matches_nothing_is_an_error_with_what_is_near(encoder: Encoder) -> None:
+def test_a_pattern_that_matches_nothing_is_an_error_with_a_close_match(encoder: Encoder) -> None:
     with pytest.raises(InputError, match=r"no layer matches 'haed' \(there are: positions, .* did you mean 'head'\?"):
         finetune.train_only(encoder, ["head", "haed"])
-    assert learning(encoder) == set(NAMES)  # nothing was changed
+    assert trained(encoder) == set(NAMES)  # nothing was changed
     with pytest.raises(InputError, match=r"no layer matches 're:x\+' .* choose some of them"):
         finetune.train_only(encoder, "re:x+")
-    with pytest.raises(InputError, match=r"'\(' is no regular expression .*; mend it"):
+    with pytest.raises(InputError, match=r"'\(' is no regular expression .*; fix it"):
         finetune.train_only(encoder, "re:(")
     many = nn.Sequential(*(nn.Linear(1, 1) for _ in range(40)))
     with pytest.raises(InputError, match="and 16 more"):
@@ -179,7 +182,7 @@ def test_each_layer_is_slower_than_the_one_above_it_and_embeddings_are_slowest(e
             "head": 1e-3,
         }
     )
-    for group in plan.groups:  # the optimiser has what the table says
+    for group in plan.groups:  # the optimiser has the rates of the table
         for parameter in group["params"]:
             (name,) = (name for name, one in encoder.named_parameters() if one is parameter)
             assert group["lr"] == next(rate for layer, rate in found.items() if f"{name}.".startswith(f"{layer}."))
@@ -192,7 +195,7 @@ def test_norms_and_biases_do_not_decay(encoder: Encoder) -> None:
             assert decays[id(parameter)] == (0.0 if name.endswith("bias") or "norm" in name else 0.1), name
 
 
-def test_a_share_must_be_one(encoder: Encoder) -> None:
+def test_a_share_is_between_0_and_1(encoder: Encoder) -> None:
     for decay in (0.0, -1.0, 1.5):
         with pytest.raises(InputError, match="is no share; choose more than 0 and up to 1"):
             finetune.layerwise_lr(encoder, decay=decay)
@@ -201,15 +204,15 @@ def test_a_share_must_be_one(encoder: Encoder) -> None:
 # Gradual unfreezing
 
 
-def test_a_layer_more_learns_epoch_by_epoch(encoder: Encoder) -> None:
+def test_one_more_layer_is_trained_in_each_epoch(encoder: Encoder) -> None:
     expected = [{"head"}, *({*NAMES[first:]} for first in (4, 3, 2, 0, 0))]
     for epoch, wanted in enumerate(expected):
         plan = finetune.unfreeze_gradually(encoder, epoch)
-        assert learning(encoder) == wanted
+        assert trained(encoder) == wanted
         assert {layer.name for layer in plan.layers if layer.trained} == wanted
         assert sum(len(group["params"]) for group in plan.groups) == len(list(encoder.parameters()))
     finetune.unfreeze_gradually(encoder, 3, every=2)
-    assert learning(encoder) == expected[1]
+    assert trained(encoder) == expected[1]
     with pytest.raises(InputError, match="choose 1 or more"):
         finetune.unfreeze_gradually(encoder, 0, every=0)
 
@@ -218,7 +221,7 @@ def test_one_optimiser_serves_all_epochs_of_gradual_unfreezing(encoder: Encoder)
     before = copy.deepcopy(encoder)
     moved: list[set[str]] = []
 
-    def thawed(epoch: int) -> nn.Module:
+    def unfreeze(epoch: int) -> nn.Module:
         finetune.unfreeze_gradually(encoder, epoch)
         return encoder
 
@@ -229,13 +232,10 @@ def test_one_optimiser_serves_all_epochs_of_gradual_unfreezing(encoder: Encoder)
 
     optimizer = finetune.unfreeze_gradually(encoder, 0).optimizer()
     batch = (torch.randint(20, (6, 5)), torch.randint(3, (6,)))
-    loop.train(
-        encoder,
-        [optimizer],
+    Trainer(encoder, [optimizer], Schedule(epochs=5, steps=5)).fit(
         lambda _: [batch],
         lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]),
-        loop.Course(epochs=5, steps=5),
-        model=thawed,
+        model=unfreeze,
         evaluate=changed,
     )
     assert moved == [{"head"}, *({*NAMES[first:]} for first in (4, 3, 2, 0))]
@@ -244,7 +244,7 @@ def test_one_optimiser_serves_all_epochs_of_gradual_unfreezing(encoder: Encoder)
 # LoRA
 
 
-def test_adapters_learn_beside_each_linear_map_of_a_block_and_merge_into_it(encoder: Encoder) -> None:
+def test_adapters_are_trained_beside_each_linear_map_of_a_block_and_merged_into_it(encoder: Encoder) -> None:
     ids = torch.randint(20, (6, 5))
     keys, before = encoder.state_dict().keys(), encoder.eval()(ids)
     plan = finetune.lora(encoder, rank=4, base_lr=0.05)
@@ -258,12 +258,9 @@ def test_adapters_learn_beside_each_linear_map_of_a_block_and_merge_into_it(enco
         *("head.weight", "head.bias"),
     }
     torch.testing.assert_close(encoder(ids), before)
-    loop.train(
-        encoder,
-        [plan.optimizer()],
+    Trainer(encoder, [plan.optimizer()], Schedule(epochs=1, steps=3)).fit(
         lambda _: [(ids, torch.randint(3, (6,)))] * 3,
         lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]),
-        loop.Course(epochs=1, steps=3),
     )
     adapted = encoder(ids)
     assert not torch.allclose(adapted, before, atol=1e-2)
@@ -275,12 +272,12 @@ def test_adapters_learn_beside_each_linear_map_of_a_block_and_merge_into_it(enco
 def test_maps_of_lora_can_be_named_and_other_layers_trained_whole(encoder: Encoder) -> None:
     plan = finetune.lora(encoder, 2, patterns="encoder.layers.2", also=["norm"])
     assert list(plan.matched) == ["encoder.layers.2.linear1", "encoder.layers.2.linear2", "head", "norm"]
-    assert learning(encoder) == {"encoder.layers.2", "norm", "head"}
+    assert trained(encoder) == {"encoder.layers.2", "norm", "head"}
     with pytest.raises(InputError, match="merge them first"):
         finetune.lora(encoder)
 
 
-def test_lora_says_what_it_cannot_do(encoder: Encoder) -> None:
+def test_lora_names_what_it_cannot_do(encoder: Encoder) -> None:
     with pytest.raises(InputError, match="rank 0 is too small"):
         finetune.lora(encoder, 0)
     with pytest.raises(InputError, match=r"no linear map is left for LoRA \(there are: encoder.layers.0.linear1"):
@@ -315,7 +312,7 @@ def test_tied_weights_are_counted_and_stepped_once_and_found_by_either_name() ->
         assert [layer.name for layer in plan.layers] == ["embedding", "layers.0", "layers.1"]
         everything = [id(parameter) for group in plan.groups for parameter in group["params"]]
         assert len(everything) == len(set(everything)) == 5
-        plan.optimizer()  # torch refuses a parameter that is in two groups
+        plan.optimizer()  # torch rejects a parameter that is in two groups
     for name in ("embedding", "head", "head.weight"):
         model = Tied()
         plan = finetune.train_only(model, name)
@@ -325,10 +322,10 @@ def test_tied_weights_are_counted_and_stepped_once_and_found_by_either_name() ->
         assert not model.layers[0].weight.requires_grad
     model = Tied()
     finetune.freeze(model)
-    assert model.embedding.weight.requires_grad  # the last layer has it
+    assert model.embedding.weight.requires_grad  # it is in the last layer
 
 
-# Networks of others
+# Published networks
 
 
 @pytest.mark.parametrize("make", [resnet18, mobilenet_v2], ids=["resnet18", "mobilenet_v2"])
@@ -338,7 +335,7 @@ def test_published_networks_are_adapted_by_every_strategy(make: Any) -> None:
     total = sum(parameter.numel() for parameter in model.parameters())
     head = sum(parameter.numel() for parameter in model.get_submodule(last).parameters())
     assert finetune.freeze(model).trained == head
-    assert learning(model) == {last}
+    assert trained(model) == {last}
     plan = finetune.train_only(model, ["*.0.conv1", last] if make is resnet18 else ["features.1?", last])
     assert head < plan.trained < total
     found = [layer.learning_rate for layer in finetune.layerwise_lr(model, 1e-3, 0.9).layers]
@@ -346,10 +343,10 @@ def test_published_networks_are_adapted_by_every_strategy(make: Any) -> None:
     assert found[0] < found[1] or make is resnet18  # conv1 and bn1 go together
     assert found[-1] == 1e-3
     finetune.unfreeze_gradually(model, 1)
-    assert learning(model) == ({"layer4.1", "fc"} if make is resnet18 else {"features.18", last})
+    assert trained(model) == ({"layer4.1", "fc"} if make is resnet18 else {"features.18", last})
 
 
-def test_a_published_network_learns_with_adapters_at_its_convolutions_and_becomes_itself_again() -> None:
+def test_a_published_network_is_trained_with_adapters_on_its_convolutions_and_merged() -> None:
     torch.manual_seed(0)
     model = resnet18(num_classes=5)
     keys = list(model.state_dict())
@@ -360,12 +357,9 @@ def test_a_published_network_learns_with_adapters_at_its_convolutions_and_become
     statistics = model.bn1.running_mean.clone()
     pictures, classes = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
     before = model.eval()(pictures)
-    loop.train(
-        model,
-        [plan.optimizer()],
+    Trainer(model, [plan.optimizer()], Schedule(epochs=1, steps=2)).fit(
         lambda _: [(pictures, classes)] * 2,
         lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]),
-        loop.Course(epochs=1, steps=2),
     )
     assert torch.equal(model.bn1.running_mean, statistics)
     adapted = model(pictures)
@@ -373,3 +367,19 @@ def test_a_published_network_learns_with_adapters_at_its_convolutions_and_become
     finetune.merge(model)
     assert list(model.state_dict()) == keys
     torch.testing.assert_close(model(pictures), adapted, atol=1e-4, rtol=1e-3)
+
+
+# The face of the package
+
+
+def test_the_package_imports_torch_when_a_function_is_used() -> None:
+    code = "import sys; from demo_app import finetune; print('torch' in sys.modules); "
+    code += "finetune.freeze; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+def test_the_package_offers_its_functions_and_nothing_else() -> None:
+    assert all(callable(getattr(finetune, name)) for name in finetune.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'unfreeze'"):
+        finetune.unfreeze  # noqa: B018
