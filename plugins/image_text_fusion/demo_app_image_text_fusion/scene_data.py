@@ -63,12 +63,12 @@ def batch(examples: Sequence[tuple[Scene, Question]], tokenizer: Tokenizer, side
     rows = torch.tensor([places[id(scene)] for scene, _ in examples])
     points = torch.zeros(len(examples), side * side, len(POINTING))
     for row, (scene, question) in enumerate(examples):
-        away = scenes.by_distance(scene.things, question.about[0]) if question.relational else []
+        distances = scenes.by_distance(scene.things, question.about[0]) if question.relational else []
         for number, thing in enumerate(scene.things):
             true = [thing.shape, thing.colour]
             true += ["about"] * (number in question.about) + ["found"] * (number in question.found)
-            if away:
-                true += ["nearest"] * (number == away[0][1]) + ["furthest"] * (number == away[-1][1])
+            if distances:
+                true += ["nearest"] * (number == distances[0][1]) + ["furthest"] * (number == distances[-1][1])
             x, y = thing.x * side / scenes.SIZE, thing.y * side / scenes.SIZE  # in patches
             true += ["right"] * (x % 1 >= 0.5) + ["lower"] * (y % 1 >= 0.5)
             points[row, int(y) * side + int(x), [POINTING.index(name) for name in true]] = 1

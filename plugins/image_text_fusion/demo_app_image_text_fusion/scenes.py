@@ -241,11 +241,11 @@ def attribute_by_distance(wanted: str, which: str) -> Finder:
 
     def find(things: Sequence[Thing], rng: Rng) -> Iterator[Meaning]:
         for i, names in unique(things):
-            away = by_distance(things, i)
+            distances = by_distance(things, i)
             if which == "furthest":
-                away.reverse()
-            if len(away) >= 2 and abs(away[0][0] - away[1][0]) >= MARGIN:
-                found = away[0][1]
+                distances.reverse()
+            if len(distances) >= 2 and abs(distances[0][0] - distances[1][0]) >= MARGIN:
+                found = distances[0][1]
                 yield Meaning(answer=getattr(things[found], wanted), slots=names, about=(i,), found=(found,))
 
     return find

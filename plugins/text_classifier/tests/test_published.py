@@ -260,7 +260,7 @@ def test_tokens_are_those_of_transformers(minilm: Path, tmp_path: Path, lower: b
 @pytest.fixture
 def fetched(minilm: Path, test_hub: Hub) -> Path:
     """The real files, fetched from a test Hub under their real name and commit."""
-    from demo_app.hub import fetch
+    from demo_app.hub.fetch import fetch
 
     names = ("config.json", "model.safetensors", "tokenizer.json")
     test_hub.add(MINILM, {name: (minilm / name).read_bytes() for name in names}, sha=MINILM_COMMIT)

@@ -3,7 +3,7 @@
     drawing("Alignment", alignment_lines(*alignment(seen, None, None)), css=style())
 
 The rules are those of `demo_app.viz`, whose colours these drawings share: every text goes through `escape`, every
-number through a format, nothing is told by colour alone, and each drawing has a text alternative. In an SVG, words of
+number through a format, colour is never the only cue, and each drawing has a text alternative. In an SVG, words of
 the source and the translation carry `translate="no"`; all other words are translated with the page.
 """
 
