@@ -256,4 +256,6 @@ class Demo(Generic[M]):
             if checkpoint.name == name:
                 return checkpoint
         known = ", ".join(checkpoint.name for checkpoint in self.checkpoints) or "none"
-        raise InputError(f"{self.title} has no checkpoint {name!r}; choose one of: {known}.")
+        raise InputError(
+            "{demo} has no checkpoint {name}; choose one of: {known}.", demo=self.title, name=repr(name), known=known
+        )
