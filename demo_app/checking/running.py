@@ -132,26 +132,23 @@ def _check_answers(
     """
     import httpx
 
+    from demo_app.gradio_internals import component_id, is_given_by_clients, listeners
     from demo_app.page.tabs import of_the_host
     from demo_app.serving import client
 
     assert tab.blocks is not None
     page = {component["id"]: component for component in client.config(server.url)["components"]}
-    public = [
-        fn
-        for fn in tab.blocks.fns.values()
-        if fn.fn is not None and fn.api_visibility == "public" and not of_the_host(fn.fn)
-    ]
+    public = [event for event in listeners(tab.blocks) if event.public and not of_the_host(event.handler)]
     value: Callable[[Mapping[str, Any]], Any] = _Sample(server.url) if sample else _nothing
     answered: list[float] = []
-    for fn in public:
-        action = str(fn.api_name).removeprefix(f"{tab.name}_")
-        data = [value(page[component._id]) for component in fn.inputs if not component.skip_api]
+    for event in public:
+        action = str(event.api_name).removeprefix(f"{tab.name}_")
+        data = [value(page[component_id(part)]) for part in event.inputs if is_given_by_clients(part)]
         kind = "a sample" if sample else "empty input"
         failures.clear()
         started = time.perf_counter()
         try:
-            outcome, said = client.call(server.url, str(fn.api_name), *data, seconds=ANSWER_SECONDS)
+            outcome, said = client.call(server.url, str(event.api_name), *data, seconds=ANSWER_SECONDS)
         except TimeoutError:
             found.notes.append(f"{tab.name}: /{action} still works on {kind} after {ANSWER_SECONDS:.0f} s, not awaited")
             continue

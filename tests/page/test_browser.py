@@ -14,7 +14,7 @@ from demo_app.testing import browser, serve
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SECONDS = 30_000  # ms
 EVIL = "<script>window.hacked=1</script><img src=x onerror='window.hacked=2'>${window.hacked=3}{{window.hacked=4}}"
 

@@ -34,8 +34,6 @@ def load(folder, device):
     return words
 
 def build(handle):
-    from demo_app import picker
-
     out = gr.Textbox(label="words")
     checkpoint = handle.picker()
 
@@ -44,8 +42,7 @@ def build(handle):
             return words
 
     def train(folder, request: gr.Request):
-        own = handle.models.add_own(handle.demo, Path(folder), title="Mine", visitor=picker.visitor(request))
-        return picker.with_own(handle, own)
+        return handle.add_own(Path(folder), "Mine", request)
 
     gr.Button("say").click(say, checkpoint, out, api_name="say")
     gr.Button("raw").click(say, checkpoint, out, api_name="raw", preprocess=False, queue=False)

@@ -247,7 +247,7 @@ def test_the_module_needs_neither_gradio_nor_torch() -> None:
 
 
 def test_style_sheet_and_script_need_nothing_from_elsewhere() -> None:
-    for text in (viz.script(), (viz._STATIC / "viz.css").read_text()):
+    for text in (viz.script(), viz.stylesheet()):
         assert "http" not in text
         assert "@import" not in text
     assert "innerHTML" not in viz.script()

@@ -16,7 +16,7 @@ from plugins_on_disk import Plugins
 
 from demo_app import Checkpoint
 from demo_app.hub.progress import Progress
-from demo_app.page.picker import meter, offer
+from demo_app.page.fetch_panel import meter, offer
 from demo_app.serving import client
 from demo_app.testing.faults import refuse, stall_body
 from demo_app.testing.hub import Hub
