@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if args.target is None:
         raise SettingsError("say where: a folder, or USER/NAME on the Hub; of a checkout that is a Space say --update.")
     prepare_environment()
-    from demo_app.hub import upload
+    from demo_app.hub import access, upload
     from demo_app.publishing import files as folders
     from demo_app.publishing import space
 
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         raise SettingsError(f"{folder} holds what the Space is copied from; name another folder, or say --update.")
     if not args.dry_run:  # what can be refused at once is
         if on_hub:
-            upload.token()
+            access.token()
         else:
             folders.check_folder(folder, force=args.force)
     plugins = space.chosen(settings)

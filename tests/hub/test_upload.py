@@ -1,4 +1,4 @@
-"""What `demo-app space` and `demo-app publish` share: an upload, and what a Hub may answer to it."""
+"""An upload, as `demo-app space` and `demo-app publish` make it, and every answer that a Hub may give."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from typing import Any, Literal
 
 import pytest
 
-from demo_app.errors import DemoError
 from demo_app.hub import upload as hub_upload
-from demo_app.hub.card import join_header, split_header
-from demo_app.hub.errors import HubBroken, HubError, Offline, RateLimited
-from demo_app.hub.upload import Refused, Taken
+from demo_app.hub.errors import HubBroken, HubError, Offline, RateLimited, Refused, Taken
 from demo_app.testing.faults import closed_port, silent_host
 from demo_app.testing.hub import Fault, Hub
 
@@ -131,7 +128,7 @@ def test_a_hub_that_cannot_be_reached(mine: Hub, monkeypatch: pytest.MonkeyPatch
         refused(Offline, "The Hub (127.0.0.1) cannot be reached; check the network")
 
 
-def test_a_hub_that_says_nothing_is_given_up(mine: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_hub_is_given_up(mine: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_upload, "ASK", 0.3)
     with silent_host(accepts=True) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
@@ -144,7 +141,7 @@ def test_offline_is_respected(mine: Hub, monkeypatch: pytest.MonkeyPatch) -> Non
     assert mine.log == []
 
 
-def test_what_answers_and_is_no_hub_is_said(mine: Hub) -> None:
+def test_an_answer_that_is_not_a_hubs_is_reported(mine: Hub) -> None:
     def portal(handler: Any, method: str, path: str) -> bool:
         mine.send(handler, 200, b"<html>Please log in</html>")
         return True
@@ -156,13 +153,3 @@ def test_what_answers_and_is_no_hub_is_said(mine: Hub) -> None:
 @pytest.mark.parametrize("repo_id", ["me/a--b", f"me/{'x' * 97}"])
 def test_a_name_that_no_repository_can_have(repo_id: str, mine: Hub) -> None:
     refused(HubError, "is no name for a repository", repo_id=repo_id)
-
-
-def test_headers_are_read_as_they_are_written() -> None:
-    assert split_header(join_header({"a": "1", "b": ["ü"]}, "body\n")) == ({"a": "1", "b": ["ü"]}, "body\n")
-    assert split_header("# no header\n---\nx\n---\n") == ({}, "# no header\n---\nx\n---\n")
-    assert split_header("---\r\na: 1\r\n---\r\nx") == ({"a": 1}, "x")
-    assert split_header("---\n---\nx") == ({}, "x")
-    for broken in ("---\na: [\n---\n", "---\njust words\n---\n"):
-        with pytest.raises(DemoError, match="The header of README"):
-            split_header(broken)

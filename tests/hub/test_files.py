@@ -1,4 +1,4 @@
-"""Where a checkpoint's files are. No network: a file that is on this disk is used, the rest is said to be away."""
+"""Where a checkpoint's files are on this disk, and that finding them makes no request."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def test_a_cached_checkpoint_is_found_without_a_request(hub_cache: Path) -> None
     assert where(checkpoint) == "on disk"
 
 
-def test_half_a_checkpoint_is_none(hub_cache: Path) -> None:
+def test_a_checkpoint_that_lacks_a_file_is_not_located(hub_cache: Path) -> None:
     snapshot(hub_cache, "config.json")
     assert locate(far()) is None
     assert where(far()) == "to be fetched"
 
 
-def test_a_link_to_a_file_that_was_removed_is_none(hub_cache: Path) -> None:
+def test_a_link_to_a_file_that_was_removed_counts_as_missing(hub_cache: Path) -> None:
     folder = snapshot(hub_cache, "config.json")
     (folder / "model.safetensors").symlink_to("../../blobs/gone")
     assert locate(far()) is None
@@ -78,7 +78,7 @@ def test_looking_for_a_checkpoint_loads_no_client(hub_cache: Path) -> None:
     """huggingface_hub takes a third of a second to import; a start with all weights on disk does without."""
     folder = snapshot(hub_cache, "config.json")
     code = (
-        "import sys; from demo_app.hub import locate; from demo_app.api import Checkpoint; "
+        "import sys; from demo_app.hub.files import locate; from demo_app.api import Checkpoint; "
         f"c = Checkpoint(name='far', title='Far', repo_id='some/model', revision='{COMMIT}', files=('config.json',)); "
         "print(locate(c), 'huggingface_hub' in sys.modules)"
     )
