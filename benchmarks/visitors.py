@@ -22,7 +22,7 @@ from statistics import median
 from typing import Any
 
 from common import API, ROOT, Client, arguments, compare, report, serve
-from decode import CONFIG, publish
+from gpt2 import CONFIG, publish
 from tokenizers.pre_tokenizers import ByteLevel
 
 PROMPT = "Eight visitors, and one decoder. "  # 33 characters, of which each is a token here
