@@ -2,14 +2,15 @@
 
     python benchmarks/decode.py [--quick] [--rounds 5] [--threads 2] [--openvino FOLDER]
 
-Weights are random at the published size and in the published layout: speed does not depend on them. Each peer is a
-process of its own that loads them once and then writes on demand; peers take turns, and a ratio is that of neighbours.
-Tokens are those of 32 -> 128 without the first, which is counted apart. All get the environment that the host sets
-(passive waiting, threads as CPUs), and no peer computes while another does.
+Weights are random, of the published size and layout: speed does not depend on them. Each peer is a process of its own
+that loads them once and generates on demand; peers take turns, and ratios are of neighbouring runs. Rates are of 32 ->
+128 tokens without the first, which is measured separately. All get the environment that the host sets (passive
+waiting, as many threads as CPUs), and only one peer computes at a time.
 
-transformers must be there. CTranslate2 (`pip install ctranslate2`) converts the weights itself and is measured where
-it is. OpenVINO GenAI (`pip install openvino-genai`) reads the folder that `optimum-cli export openvino --weight-format
-int8` made of the one that `--keep FOLDER` leaves. The eight visitors are texts asked of the engine, not of a server.
+transformers is required. CTranslate2 (`pip install ctranslate2`), which converts the weights itself, is measured if
+installed. OpenVINO GenAI (`pip install openvino-genai`) reads the folder that `optimum-cli export openvino
+--weight-format int8` made from the one that `--keep FOLDER` leaves. The eight visitors are texts in the engine, not
+requests to a server.
 """
 
 # B texts at once, T tokens of a prompt, N tokens to write
@@ -65,15 +66,15 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class Run:
-    """What one request took, in seconds."""
+    """The times of one request, in seconds."""
 
-    first: float  # to the first token, of the text that had it last
+    first: float  # to the first token of the last text that got one
     rest: float  # from then to the end of the last text
-    rate: float  # tokens of all texts a second, without the first of each
+    rate: float  # tokens per second of all texts, without the first of each
 
 
 class Bench:
-    """The peers' processes, one of each kind, started when they are first asked."""
+    """Starts the peers' processes and runs them in turns."""
 
     def __init__(
         self, folder: Path, scratch: Path, threads: int, rounds: int, tokens: int, openvino: Path | None
@@ -95,7 +96,7 @@ class Bench:
         elif name == "ctranslate2":
             try:
                 convert(self.folder, self.scratch / "ctranslate2")
-            except Exception as error:  # whatever its converter does not like about this transformers
+            except Exception as error:  # its converter may not support this version of transformers
                 self.absent[name] = f"its converter failed: {type(error).__name__}: {error}"[:200]
         return name not in self.absent
 
@@ -121,11 +122,11 @@ class Bench:
                 process.kill()
 
     def turns(self, *calls: Callable[[], Run]) -> list[list[Run]]:
-        """The runs of each, taken in turns, after one that does not count."""
+        """The runs of each, taken in turns, after one run to warm up."""
         found: list[list[Run]] = [[] for _ in calls]
         for number in range(self.rounds + 1):
             order = list(enumerate(calls))
-            for place, call in order if number % 2 else reversed(order):  # who comes after whom must not matter
+            for place, call in order if number % 2 else reversed(order):  # so that the order does not matter
                 run = call()
                 if number:
                     found[place].append(run)
@@ -133,11 +134,11 @@ class Bench:
 
 
 class Peer:
-    """A process that writes texts when it is asked to, one request a line."""
+    """A process that generates texts on request, one line per request."""
 
     def __init__(self, name: str, process: subprocess.Popen[str]) -> None:
         self.name, self.process = name, process
-        self.answer()  # it has loaded
+        self.answer()  # after loading
 
     def answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -159,7 +160,7 @@ class Peer:
 
 
 def single(bench: Bench) -> list[Result]:
-    """One text: single precision against transformers, int8 against those that have it."""
+    """One text: single precision against transformers, int8 against the peers that have it."""
     results = []
     with bench.peer("fp32") as ours, bench.peer("transformers") as theirs:
         mine, other = (peer.ask(texts=1, tokens=8)["ids"] for peer in (ours, theirs))
@@ -214,17 +215,19 @@ def first_tokens(bench: Bench) -> list[Result]:
 
 
 def memory(bench: Bench) -> Result:
-    """The most memory a fresh process held while it loaded and wrote in single precision."""
+    """Peak memory of a fresh process that loads and generates in single precision."""
     peaks: dict[str, list[float]] = {"fp32": [], "transformers": []}
     for _ in range(min(3, bench.rounds)):
         for name, found in peaks.items():
             with bench.peer(name) as peer:
                 found.append(peer.ask(texts=1, tokens=16)["peak"] / 1e6)
-    return told(compare("peak memory, fp32, loaded and writing", peaks["fp32"], peaks["transformers"], "MB", "<= 0.7"))
+    return printed(
+        compare("peak memory, fp32, loaded and writing", peaks["fp32"], peaks["transformers"], "MB", "<= 0.7")
+    )
 
 
 def real(bench: Bench) -> list[Result]:
-    """SmolLM2-135M-Instruct's real weights, where a package carries them: int8 beside single precision."""
+    """SmolLM2-135M-Instruct's real weights, if a package has them: int8 against single precision."""
     import gguf_smollm2
 
     found = gguf_smollm2.source()
@@ -241,21 +244,21 @@ def real(bench: Bench) -> list[Result]:
 
 
 def rates(what: str, ours: Sequence[Run], theirs: Sequence[Run], target: str) -> Result:
-    return told(compare(what, [run.rate for run in ours], [run.rate for run in theirs], "tokens/s", target))
+    return printed(compare(what, [run.rate for run in ours], [run.rate for run in theirs], "tokens/s", target))
 
 
 def waits(what: str, ours: Sequence[Run], theirs: Sequence[Run], target: str) -> Result:
-    return told(compare(what, [1e3 * run.first for run in ours], [1e3 * run.first for run in theirs], "ms", target))
+    return printed(compare(what, [1e3 * run.first for run in ours], [1e3 * run.first for run in theirs], "ms", target))
 
 
-def told(result: Result) -> Result:
-    """On the way, for whoever waits: all of it takes a quarter of an hour."""
+def printed(result: Result) -> Result:
+    """Print a result at once: the whole benchmark takes a quarter of an hour."""
     sys.stderr.write(f"{result.what}: {result.host:.4g} and {result.peer:.4g} {result.unit}, {result.ratio:.3g}\n")
     return result
 
 
 def beside_another(call: Callable[[], Run]) -> Run:
-    """While another process uses a whole CPU."""
+    """Run while another process uses a whole CPU."""
     with subprocess.Popen([sys.executable, "-c", BUSY]) as busy:
         try:
             return call()
