@@ -17,7 +17,7 @@ from demo_app.nn.int8 import Int8Linear
 
 try:
     Int8Linear(torch.ones(2, 2))
-except int8.MISSING as problem:
+except int8.UNAVAILABLE as problem:
     pytest.skip(f"this build of torch has no 8-bit products: {problem}", allow_module_level=True)
 
 
