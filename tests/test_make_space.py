@@ -331,7 +331,8 @@ def test_zerogpu_gets_a_torch_that_it_takes(texts: Any, plugins: Plugins) -> Non
 
 
 @pytest.mark.slow
-def test_pip_takes_the_build_for_cpus_where_both_are_offered(texts: Any, tmp_path: Path) -> None:
+def test_pip_takes_the_build_for_cpus_where_both_are_offered(texts: Any, plugins: Plugins, tmp_path: Path) -> None:
+    plugins.add("sees", PINNED.replace('"quiet"', '"sees"'), requires=("demo-app", "torchvision"))
     for index, version in (("pypi", "2.15.0"), ("cpu", "2.15.0+cpu")):  # in place of the two real ones
         for name in ("torch", "torchvision"):
             write_wheel(tmp_path / index / name, name, version)
@@ -339,7 +340,9 @@ def test_pip_takes_the_build_for_cpus_where_both_are_offered(texts: Any, tmp_pat
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         here = f"http://127.0.0.1:{server.server_address[1]}"
-        written = texts("good", cpu=True)["requirements.txt"].replace(space.CPU_INDEX, f"{here}/cpu")
+        written = texts("sees", plugins_dir=plugins.path, cpu=True)["requirements.txt"].replace(
+            space.CPU_INDEX, f"{here}/cpu"
+        )
         kept = [line for line in lines(written) if line.startswith(("torch", "--"))]
         (tmp_path / "requirements.txt").write_text("\n".join(kept))
         command = [
