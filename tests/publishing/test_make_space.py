@@ -434,7 +434,7 @@ def test_what_came_from_an_index_is_a_line_and_nothing_of_it_is_copied(built: Pa
     assert "only=('tiny',)" in (tmp_path / "space" / "app.py").read_text()  # the distribution has another
 
     make(python, tmp_path / "copied", "--only", "tiny,more", "--copy-host")
-    assert (tmp_path / "copied" / "demo_app" / "ui.py").is_file()
+    assert (tmp_path / "copied" / "demo_app" / "page" / "app.py").is_file()
     assert not any(line.startswith("demo-") for line in lines_in(tmp_path / "copied"))  # no index is asked for demo-app
     plugin = tomllib.loads((tmp_path / "copied" / "plugins" / "demo_tiny" / "pyproject.toml").read_text())
     assert set(plugin["project"]["entry-points"]["demo_app"]) == {"tiny", "more"}
@@ -454,7 +454,7 @@ def test_what_came_from_a_file_is_copied_unless_told_otherwise(built: Path, tmp_
     python = environment(tmp_path / "venv")
     pip(python, *built.glob("*.whl"))
     make(python, tmp_path / "space", "--only", "tiny")
-    assert (tmp_path / "space" / "demo_app" / "ui.py").is_file()
+    assert (tmp_path / "space" / "demo_app" / "page" / "app.py").is_file()
     assert (tmp_path / "space" / "plugins" / "demo_tiny" / "pyproject.toml").is_file()
     assert "torch>=2.8" in lines_in(tmp_path / "space")
 
