@@ -47,8 +47,8 @@ def problems(plugins: Plugins, code: str, *, load: bool = False, **how: Any) -> 
 
 def said(folder: Path, *, load: bool = False, plugins_dir: Path | None = None) -> list[str]:
     report = check_demo(folder, settings=Settings(plugins_dir=plugins_dir), load=load)
-    for problem in report.problems:  # each says what mends it
-        assert problem.mend or "; " in problem.what, problem
+    for problem in report.problems:  # each says how to fix it
+        assert problem.fix or "; " in problem.what, problem
     return [str(problem) for problem in report.problems]
 
 

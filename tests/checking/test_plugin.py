@@ -70,7 +70,7 @@ def test_every_requirement_that_is_not_met(plugins: Plugins) -> None:
 def test_an_import_that_fails_names_its_line(plugins: Plugins) -> None:
     (found,) = problems(plugins, "import nothing_of_this_name")
     assert "ModuleNotFoundError: No module named 'nothing_of_this_name'" in found
-    assert found.endswith(".py:19). Mend that line.")
+    assert found.endswith(".py:19). Fix that line.")
 
 
 def test_a_heavy_import_names_the_plugins_own_line_also_when_another_module_does_it(plugins: Plugins) -> None:
