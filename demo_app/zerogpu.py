@@ -130,7 +130,9 @@ def _packed(arg: Any) -> Any:
         seen = {name: dict(getattr(arg, name, None) or {}) for name in ("headers", "query_params", "cookies")}
         return _Packed(gr.Request, (), known | seen)
     if isinstance(arg, gr.EventData):
-        return _Packed(type(arg), (None, arg._data), {})
+        from demo_app.gradio_internals import event_data
+
+        return _Packed(type(arg), (None, event_data(arg)), {})
     return arg
 
 

@@ -31,8 +31,8 @@ FLOORS = (
     ("viz",),
     ("scaffold",),
     ("hookspecs",),
-    ("api", "gradio_internals", "options", "settings", "zerogpu"),
-    ("errors", "i18n", "machine", "unsafe_files", "version"),
+    ("api", "options", "settings", "zerogpu"),
+    ("errors", "gradio_internals", "i18n", "machine", "unsafe_files", "version"),
 )
 LEVEL = {name: level for level, floor in enumerate(reversed(FLOORS)) for name in floor}
 
@@ -43,7 +43,7 @@ WALLS = {
         None,
     ),
     "gradio": (
-        {"page", "apps", "serving", "engine", "checking", "testing", "zerogpu", "gradio_internals", "inputs/uploads"},
+        {"page", "apps", "serving", "engine", "checking", "testing", "zerogpu", "gradio_internals"},
         {"tab", "actions"},
     ),
     "huggingface_hub": ({"hub", "scaffold", "testing"}, set()),

@@ -113,26 +113,23 @@ def _check_answers(
     """
     import httpx
 
+    from demo_app.gradio_internals import component_id, is_given_by_clients, listeners
     from demo_app.page.tabs import of_the_host
     from demo_app.serving import client
 
     assert tab.blocks is not None
     components = {component["id"]: component for component in client.config(server.url)["components"]}
-    public = [
-        fn
-        for fn in tab.blocks.fns.values()
-        if fn.fn is not None and fn.api_visibility == "public" and not of_the_host(fn.fn)
-    ]
+    public = [event for event in listeners(tab.blocks) if event.public and not of_the_host(event.handler)]
     value_of: Callable[[Mapping[str, Any]], Any] = SampleValues(server.url) if sample else empty_value
     kind = "a sample" if sample else "empty input"
     seconds: list[float] = []  # of each action that answered
-    for fn in public:
-        action = str(fn.api_name).removeprefix(f"{tab.name}_")
-        data = [value_of(components[component._id]) for component in fn.inputs if not component.skip_api]
+    for event in public:
+        action = str(event.api_name).removeprefix(f"{tab.name}_")
+        data = [value_of(components[component_id(part)]) for part in event.inputs if is_given_by_clients(part)]
         failures.clear()
         started = time.perf_counter()
         try:
-            outcome, answer = client.call(server.url, str(fn.api_name), *data, seconds=ANSWER_SECONDS)
+            outcome, answer = client.call(server.url, str(event.api_name), *data, seconds=ANSWER_SECONDS)
         except TimeoutError:
             found.notes.append(f"{tab.name}: /{action} still works on {kind} after {ANSWER_SECONDS:.0f} s, not awaited")
             continue

@@ -1,9 +1,8 @@
-"""Files that a visitor uploaded."""
+"""Files that a visitor uploaded, and files that are shown as if one had. Gradio is imported when one is used."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,16 @@ def uploaded(value: Any) -> Path:
     path = value.get("path") if isinstance(value, dict) else value
     if not path or not isinstance(path, str):
         raise InputError("Nothing is uploaded yet; choose a file.")
-    folder = os.environ.get("GRADIO_TEMP_DIR") or os.path.join(tempfile.gettempdir(), "gradio")
+    from demo_app.gradio_internals import upload_folder
+
     file = Path(os.path.realpath(path))
-    if not file.is_relative_to(os.path.realpath(folder)) or not file.is_file():
+    if not file.is_relative_to(os.path.realpath(upload_folder())) or not file.is_file():
         raise InputError("The upload is not on this server any more; upload it again.")
     return file
+
+
+def add_upload(file: Path) -> Path:
+    """A copy of the file among the uploads: a handler may return its path, and the page may show it."""
+    from demo_app.gradio_internals import add_to_uploads
+
+    return add_to_uploads(file)

@@ -10,16 +10,14 @@ import logging
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from gradio import routes
 from prometheus_client import CollectorRegistry
 
 from demo_app import i18n, zerogpu
 from demo_app.finetune.jobs import Trainings
+from demo_app.gradio_internals import no_web_servers
 from demo_app.models.cache import Models
 from demo_app.page.guard import Handlers
 from demo_app.page.shell import Page, compose
@@ -65,7 +63,7 @@ def create_app(settings: Settings | None = None, **defaults: Any) -> App:
     plugins = load_plugins(settings)
     tabs: list[Tab] = []
     page_seen = threading.Event()
-    with _no_servers(), i18n.recording() as formatted:
+    with no_web_servers(), i18n.recording() as formatted:
         for i, plugin in enumerate(plugins):
             plugins[i] = build_tabs(plugin, models, trainings, handlers, settings, tabs)
         tabs.sort(key=lambda tab: (tab.blocks is None, tab.order, tab.name))
@@ -83,17 +81,3 @@ def create_app(settings: Settings | None = None, **defaults: Any) -> App:
         page_seen=page_seen,
         examples=examples,
     )
-
-
-@contextmanager
-def _no_servers() -> Iterator[None]:
-    """Spare the web server of 80 routes that Gradio makes whenever a `gr.Blocks` opens, closes or gets its queue.
-
-    Only the one that `launch()` makes is ever used; the others take a tenth of a second each, two for every demo.
-    """
-    create_app = routes.App.create_app
-    routes.App.create_app = staticmethod(lambda *_, **__: None)
-    try:
-        yield
-    finally:
-        routes.App.create_app = staticmethod(create_app)

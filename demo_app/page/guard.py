@@ -13,11 +13,11 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from typing import Any
 
 import gradio as gr
-from gradio.context import LocalContext
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from demo_app import zerogpu
 from demo_app.errors import DemoError, InputError
+from demo_app.gradio_internals import current_request
 from demo_app.i18n import Catalog, say, speaking
 from demo_app.i18n.components import translate_updates
 from demo_app.settings import Settings
@@ -71,7 +71,7 @@ class Handlers:
 
     def _language(self) -> str | None:
         """The language of the visitor whose event is being handled; `None` for English."""
-        request = LocalContext.request.get(None)
+        request = current_request()
         headers = getattr(request, "headers", None)  # none at start, and none from a queue that lost its visitor
         return self.catalog.language_of(headers.get("accept-language", "")) if headers is not None else None
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
 
 from demo_app.finetune.jobs import Trainings
+from demo_app.gradio_internals import on_page_load
 from demo_app.models.cache import M
 from demo_app.models.demo_models import DemoModels
 from demo_app.page import picker as checkpoint_picker
@@ -26,9 +26,8 @@ class Handle(DemoModels[M]):
         return checkpoint_picker.build(self, **kwargs)
 
     def on_open(self, fn: Callable[..., Any], inputs: Any = None, outputs: Any = None, **kwargs: Any) -> None:
-        assert Context.root_block is not None
         options: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        Context.root_block.load(fn, inputs, outputs, **options | kwargs)
+        on_page_load(fn, inputs, outputs, **options | kwargs)
 
     def finetune(self, picker: gr.Dropdown, reads: Sequence[str]) -> None:
         finetune_tab.build(self, self.trainings, picker, reads)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
 
 from demo_app.api import Checkpoint
 from demo_app.errors import DemoError, InputError
+from demo_app.gradio_internals import on_page_load
 from demo_app.hub import errors, files
 from demo_app.hub import progress as hub_progress
 from demo_app.i18n import say
@@ -85,8 +85,7 @@ class _Panel:
         panel = [column, text, button, stop]
         quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
         private: dict[str, Any] = {"api_visibility": "private", **quiet}
-        assert Context.root_block is not None
-        Context.root_block.load(self.open, [dropdown, look], [dropdown, *panel], **private)
+        on_page_load(self.open, [dropdown, look], [dropdown, *panel], **private)
         dropdown.change(self.show, [dropdown, look], panel, **private)
         fetched = button.click(
             self.fetch,

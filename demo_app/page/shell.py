@@ -13,6 +13,8 @@ import gradio as gr
 
 from demo_app import i18n, viz
 from demo_app.finetune.jobs import Trainings
+from demo_app.gradio_internals import PageBlocks
+from demo_app.gradio_internals import components as parts_of
 from demo_app.i18n import components
 from demo_app.i18n.zh_cn import ZH_CN
 from demo_app.models.cache import Models
@@ -26,23 +28,18 @@ STATIC = Path(__file__).parent / "static"
 HOST = {"zh-CN": ZH_CN}  # what the host's own words are in other languages
 
 
-class Page(gr.Blocks):  # type: ignore[misc]
+class Page(PageBlocks):
     """The page. Its configuration, and nothing else, has markers for what the browser translates."""
 
     catalog = i18n.Catalog(HOST)  # what `i18n.say` asks: all that the host and its demos know
     catalogs: Mapping[int, tuple[str, i18n.Catalog]] = {}  # by component: whose it is, and what that one knows
     marks = components.Marks()
 
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        if not any(error):
-            # Gradio asks twice more while it launches; what the page consists of, the most of the work, is final now
-            parts = {name: self.config[name] for name in ("page", "components", "dependencies", "layout")}
-            self.marks = components.mark(parts, self.catalogs)
-            self.default_config.get_config = lambda: parts
+    def change_config(self, config: dict[str, Any]) -> None:
+        self.marks = components.mark(config, self.catalogs)
 
-    def get_api_info(self, *args: Any, **kwargs: Any) -> Any:
-        return components.unmark(super().get_api_info(*args, **kwargs), self.marks)
+    def change_api(self, description: Any) -> Any:
+        return components.unmark(description, self.marks)
 
     def translations(self) -> gr.I18n:
         """What the markers stand for."""
@@ -74,10 +71,9 @@ def compose(
         _translate(page, tabs, formatted)
         handlers.catalog = page.catalog
         # Said when the page opens: what Gradio's page does not translate, what is too large to send in all languages
-        samples = [part for part in page.blocks.values() if isinstance(part, gr.Dataset) and part.sample_labels]
-        drawings = [
-            part for part in page.blocks.values() if isinstance(part, gr.HTML) and components.is_large(part.value)
-        ]
+        parts = parts_of(page).values()
+        samples = [part for part in parts if isinstance(part, gr.Dataset) and part.sample_labels]
+        drawings = [part for part in parts if isinstance(part, gr.HTML) and components.is_large(part.value)]
         names = {tab.name for tab in tabs} | {status.NAME}
 
         def open_tab(request: gr.Request) -> tuple[Any, ...]:
@@ -113,13 +109,14 @@ def compose(
 def _translate(page: Page, tabs: list[Tab], formatted: i18n.Formatted) -> None:
     """Tell the page who knows which words: the host its own, a demo those of its tab, the host's among them."""
     host = i18n.merged([HOST], formatted)
-    page.catalogs = dict.fromkeys(page.blocks, ("host", host))
+    parts = parts_of(page)
+    page.catalogs = dict.fromkeys(parts, ("host", host))
     for tab in tabs:
         if tab.demo is not None and tab.blocks is not None:
             known = i18n.merged([tab.demo.translations, HOST], formatted)
             # the tab's frame, then what the demo built
-            framed = [id for id, part in page.blocks.items() if part.elem_id in (tab.elem_id, f"{tab.elem_id}-summary")]
-            page.catalogs |= dict.fromkeys([*framed, *tab.blocks.blocks], (tab.name, known))
+            framed = [id for id, part in parts.items() if part.elem_id in (tab.elem_id, f"{tab.elem_id}-summary")]
+            page.catalogs |= dict.fromkeys([*framed, *parts_of(tab.blocks)], (tab.name, known))
     page.catalog = i18n.merged([HOST, *(tab.demo.translations for tab in tabs if tab.demo is not None)], formatted)
 
 

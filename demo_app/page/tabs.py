@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
 
 from demo_app import zerogpu
 from demo_app.api import Demo, ModelHandle
 from demo_app.finetune.jobs import Trainings
+from demo_app.gradio_internals import Draft, Listener, leave_all_blocks, listeners, number_renders, open_blocks
 from demo_app.models.cache import Models
 from demo_app.page.guard import Handlers
 from demo_app.page.handle import Handle
@@ -22,13 +22,6 @@ from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 _render_ids = itertools.count()
-
-
-class Draft(gr.Blocks):  # type: ignore[misc]  # mypy does not read Gradio
-    """What a demo builds its tab in, to be rendered in the page: nobody asks for a configuration of its own."""
-
-    def get_config_file(self) -> Any:
-        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +78,10 @@ def build_demo(demo: Demo[Any], handle: ModelHandle[Any]) -> gr.Blocks:
     try:
         with Draft(analytics_enabled=False) as blocks:
             demo.build(handle)
-            if Context.root_block is not blocks:  # a nested Blocks failed inside and the plugin swallowed it
+            if open_blocks() is not blocks:  # a nested Blocks failed inside and the plugin swallowed it
                 raise RuntimeError("a gr.Blocks inside the tab failed")
     except (Exception, SystemExit) as error:
-        Context.root_block = Context.block = None
+        leave_all_blocks()
         log.error("demo %s: building the tab failed", demo.name, exc_info=True)
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise PluginError("build", f"building the tab failed with {said}; see the log.") from error
@@ -98,27 +91,28 @@ def build_demo(demo: Demo[Any], handle: ModelHandle[Any]) -> gr.Blocks:
 def adopt(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str]) -> None:
     """Make a demo's events the host's: prefixed API names, guarded handlers, ids that no other demo has.
 
-    Here and in `Page` alone is touched what Gradio does not document (`Blocks.fns`, `Blocks.renderables`); after
-    `.render()` equal API names would get suffixes that depend on the order of plugins, and two demos that use
+    After `.render()` equal API names would get suffixes that depend on the order of plugins, and two demos that use
     `@gr.render` would share an id.
     """
-    for fn in blocks.fns.values():
-        action = fn.api_name if isinstance(fn.api_name, str) else fn.name or "event"
-        if isinstance(fn.api_name, str):
-            fn.api_name = f"{demo.name}_{fn.api_name}"
-            if fn.api_name in taken:
-                raise PluginError("build", f"the API name /{fn.api_name} is taken by another demo; rename the event.")
-            taken.add(fn.api_name)
-        if fn.fn is not None:
-            fn.fn = handlers.wrap(fn.fn, demo.name, demo.title, action, gpu=_wants_gpu(fn))
-            fn.fn.__name__ = f"{demo.name}_{action}"  # MCP names its tools so
-    for renderable in blocks.renderables:
-        renderable._id = next(_render_ids)
+    for listener in listeners(blocks):
+        action = listener.name
+        if listener.api_name is not None:
+            name = f"{demo.name}_{listener.api_name}"
+            if name in taken:
+                raise PluginError("build", f"the API name /{name} is taken by another demo; rename the event.")
+            listener.rename(name)
+            taken.add(name)
+        if listener.handler is not None:
+            gpu = _wants_gpu(listener)
+            handler = handlers.wrap(listener.handler, demo.name, demo.title, action, gpu=gpu)
+            handler.__name__ = f"{demo.name}_{action}"  # MCP names its tools so
+            listener.replace_handler(handler)
+    number_renders(blocks, _render_ids)
 
 
-def _wants_gpu(fn: Any) -> bool:
+def _wants_gpu(listener: Listener) -> bool:
     """On ZeroGPU: what waits in the queue computes, unless it is the host's own, such as fetching from the Hub."""
-    return zerogpu.active() and bool(fn.queue) and not of_the_host(fn.fn)
+    return zerogpu.active() and listener.queued and not of_the_host(listener.handler)
 
 
 def of_the_host(fn: Any) -> bool:
@@ -128,7 +122,7 @@ def of_the_host(fn: Any) -> bool:
 
 def _api_names(blocks: gr.Blocks | None) -> Iterator[str]:
     if blocks is not None:
-        yield from (fn.api_name for fn in blocks.fns.values() if isinstance(fn.api_name, str))
+        yield from (listener.api_name for listener in listeners(blocks) if listener.api_name is not None)
 
 
 def _slug(name: str, tabs: list[Tab]) -> str:

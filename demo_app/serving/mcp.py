@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import gradio.mcp
+import gradio as gr
 import httpx
-from gradio import processing_utils, route_utils, utils
-from gradio.components import Number, State
 from gradio_client import handle_file
 
+from demo_app import gradio_internals
 from demo_app.errors import InputError, SettingsError
+from demo_app.gradio_internals import Listener, is_given_by_clients
 
 API = "/gradio_api"
 NO_LIMIT = httpx.Timeout(None, connect=10)  # an action may take its time
@@ -47,15 +47,11 @@ def check_installed() -> None:
 @contextmanager
 def served(max_file: int) -> Iterator[None]:
     """What is launched meanwhile with `mcp_server=True` has our tools. `max_file`: bytes of a file in an argument."""
-    theirs = gradio.mcp.GradioMCPServer
-    gradio.mcp.GradioMCPServer = partial(Tools, max_file=max_file)
-    try:
+    with gradio_internals.mcp_server(partial(Tools, max_file=max_file)):
         yield
-    finally:
-        gradio.mcp.GradioMCPServer = theirs
 
 
-class Tools(gradio.mcp.GradioMCPServer):  # type: ignore[misc]  # mypy does not read Gradio
+class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy does not read Gradio
     """The actions of a running page, for Gradio to serve."""
 
     def __init__(self, blocks: Any, *, max_file: int) -> None:
@@ -71,7 +67,7 @@ class Tools(gradio.mcp.GradioMCPServer):  # type: ignore[misc]  # mypy does not 
 
     def get_fn_description(self, block_fn: Any, tool_name: str) -> tuple[str, dict[str, str]]:
         """What the docstring says of the action, and of each parameter."""
-        description, parameters, returns = utils.get_function_description(block_fn.fn)
+        description, parameters, returns = gradio_internals.function_description(block_fn.fn)
         text = self.api_info["named_endpoints"][f"/{tool_name}"].get("description") or description
         return f"{text} Returns: {' '.join(returns)}" if returns else text, parameters
 
@@ -89,7 +85,7 @@ class Tools(gradio.mcp.GradioMCPServer):  # type: ignore[misc]  # mypy does not 
             if given["parameter_has_default"]:
                 if not _has_file(schema) and given["parameter_default"] is not None:
                     schema["default"] = given["parameter_default"]
-            elif given["component"] == Number.__name__:  # an empty field is an answer too: no seed
+            elif given["component"] == gr.Number.__name__:  # an empty field is an answer too: no seed
                 schema |= {"type": [schema["type"], "null"], "default": None}
             else:
                 required.append(name)
@@ -108,15 +104,15 @@ class Tools(gradio.mcp.GradioMCPServer):  # type: ignore[misc]  # mypy does not 
         async def call_tool(name: str, arguments: dict[str, Any]) -> list[Any]:
             if name not in self.tool_to_endpoint:
                 raise InputError(f"There is no tool {name}; list the tools to see what there is.")
-            fn = self.get_block_fn_from_endpoint_name(name)
+            fn = Listener(self.get_block_fn_from_endpoint_name(name))
             context = server.request_context
-            call = self._queued if fn.queue else self._unqueued
+            call = self._queued if fn.queued else self._unqueued
             data = await call(fn, self._data(name, fn, arguments), context)
             shown = [
-                value for value, component in zip(data, fn.outputs, strict=True) if not isinstance(component, State)
+                value for value, component in zip(data, fn.outputs, strict=True) if not isinstance(component, gr.State)
             ]
             route = self.get_route_path(context.request)
-            root = route_utils.get_root_url(request=context.request, route_path=route, root_path=self.root_path)
+            root = gradio_internals.root_url(context.request, route, self.root_path)
             return [part for value in shown for part in self._content(value, root)]
 
         return server
@@ -130,7 +126,7 @@ class Tools(gradio.mcp.GradioMCPServer):  # type: ignore[misc]  # mypy does not 
         parameters: list[dict[str, Any]] = self.api_info["named_endpoints"][f"/{name}"]["parameters"]
         return parameters
 
-    def _data(self, name: str, fn: Any, arguments: Mapping[str, Any]) -> list[Any]:
+    def _data(self, name: str, fn: Listener, arguments: Mapping[str, Any]) -> list[Any]:
         """A value for each of the handler's inputs; the session's own are left to the session."""
         schema, _ = self.get_input_schema(name)
         values = []
@@ -141,7 +137,7 @@ class Tools(gradio.mcp.GradioMCPServer):  # type: ignore[misc]  # mypy does not 
                 value = self._with_files(value)
             values.append(value)
         rest = iter(values)
-        return [None if component.skip_api else next(rest) for component in fn.inputs]
+        return [next(rest) if is_given_by_clients(component) else None for component in fn.inputs]
 
     def _with_files(self, value: Any) -> Any:
         """The value with each link and each `data:` text made a file of this server's."""
@@ -159,7 +155,7 @@ class Tools(gradio.mcp.GradioMCPServer):  # type: ignore[misc]  # mypy does not 
             raise InputError(
                 f"The file is larger than {self.max_file:,} bytes, which is the limit; give a smaller one."
             )
-        return handle_file(processing_utils.save_base64_to_cache(value, gradio.mcp.DEFAULT_TEMP_DIR))
+        return handle_file(gradio_internals.save_data_url(value))
 
     def _content(self, value: Any, root: str) -> list[Any]:
         """An output as a client reads it: a text, its pictures, links. Nothing for what only changes the page."""
@@ -174,9 +170,9 @@ class Tools(gradio.mcp.GradioMCPServer):  # type: ignore[misc]  # mypy does not 
             content.insert(0, self.types.TextContent(type="text", text=text))
         return content
 
-    async def _unqueued(self, fn: Any, data: list[Any], context: Any) -> list[Any]:
+    async def _unqueued(self, fn: Listener, data: list[Any], context: Any) -> list[Any]:
         async with self._client(context) as client:
-            body = {"data": data, "session_hash": secrets.token_hex(8), "fn_index": fn._id}
+            body = {"data": data, "session_hash": secrets.token_hex(8), "fn_index": fn.id}
             answer = await client.post(f"{API}/run/{fn.api_name}", json=body)
         said = answer.json()
         if answer.status_code != httpx.codes.OK:
@@ -184,12 +180,12 @@ class Tools(gradio.mcp.GradioMCPServer):  # type: ignore[misc]  # mypy does not 
         values: list[Any] = said["data"]
         return values
 
-    async def _queued(self, fn: Any, data: list[Any], context: Any) -> list[Any]:
+    async def _queued(self, fn: Listener, data: list[Any], context: Any) -> list[Any]:
         """The last that the action yields; what came before it is progress."""
         token = context.meta.progressToken if context.meta is not None else None
         async with self._client(context) as client:
             step = 0
-            async for message in _messages(client, {"data": data, "fn_index": fn._id}):
+            async for message in _messages(client, {"data": data, "fn_index": fn.id}):
                 if message["msg"] == "process_completed":
                     output = message["output"]
                     if not message["success"]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from demo_app.gradio_internals import queue_length
 from demo_app.page.app import App
 
 
@@ -23,7 +24,7 @@ class Gauges(Collector):
         yield GaugeMetricFamily("demo_app_model_budget_bytes", "Bytes that models may take", value=models.budget)
         yield CounterMetricFamily("demo_app_model_loads", "Models loaded so far", value=models.loads)
         yield CounterMetricFamily("demo_app_model_evictions", "Models evicted for others", value=models.evictions)
-        yield GaugeMetricFamily("demo_app_queue_length", "Events that wait", value=len(app.blocks._queue))
+        yield GaugeMetricFamily("demo_app_queue_length", "Events that wait", value=queue_length(app.blocks))
         yield GaugeMetricFamily("demo_app_running", "Handlers that run now", value=app.handlers.running)
         states = GaugeMetricFamily("demo_app_plugins", "Plugins by state", labels=["state"])
         for state in sorted({plugin.state for plugin in app.plugins}):

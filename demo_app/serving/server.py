@@ -16,14 +16,13 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from gradio.server_messages import ProcessCompletedMessage
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from demo_app import zerogpu
+from demo_app import gradio_internals, zerogpu
 from demo_app.errors import SettingsError
 from demo_app.models.checkpoints import default_checkpoint, where
 from demo_app.page.app import App, create_app
@@ -108,9 +107,9 @@ class Server:
                 head=script(),
                 i18n=app.blocks.translations(),
             )
-        if app.blocks.mcp_error:
+        if problem := gradio_internals.mcp_problem(app.blocks):
             self.close()
-            raise SettingsError(f"{app.blocks.mcp_error}; try pip install 'demo-app[mcp]', or start without --mcp.")
+            raise SettingsError(f"{problem}; try pip install 'demo-app[mcp]', or start without --mcp.")
         log.info("serving on %s", self.url)
         threading.Thread(target=self._warm, name="warm-up", daemon=True).start()
 
@@ -122,12 +121,11 @@ class Server:
             asyncio.run_coroutine_threadsafe(self._tell(), self._loop).result(timeout=0.5)
             time.sleep(0.2)  # for the streams to carry the message away
         app.trainings.close()
-        app.blocks.server.config.timeout_graceful_shutdown = 0.3
+        gradio_internals.close_connections_after(app.blocks, 0.3)
         app.blocks.close(verbose=False)
         app.examples.cleanup()
         zerogpu.end_copies()
-        if app.blocks.node_process is not None:  # SSR's front proxy; it has carried the answers away by now
-            app.blocks.node_process.kill()
+        gradio_internals.end_node(app.blocks)  # SSR's front proxy; it has carried the answers away by now
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncIterator[None]:
@@ -143,10 +141,8 @@ class Server:
 
     async def _tell(self) -> None:
         """Answer every event that still waits or runs with the reason why it gets no other answer."""
-        queue = self.app.blocks._queue
-        for event in list(queue.event_ids_to_events.values()):
-            output = {"error": RESTARTING, "visible": True, "duration": 10, "title": "Restarting"}
-            queue.send_message(event, ProcessCompletedMessage(output=output, success=False))
+        output = {"error": RESTARTING, "visible": True, "duration": 10, "title": "Restarting"}
+        gradio_internals.end_events(self.app.blocks, output)
         for answer in list(self.unqueued):
             await answer.refuse(RESTARTING)
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.processing_utils import save_file_to_cache
-from gradio.utils import get_upload_folder
 
 from demo_app import viz
 from demo_app.api import Checkpoint, display_name
@@ -21,7 +19,7 @@ from demo_app.finetune.jobs import Job, Trainings
 from demo_app.finetune.recipe import STRATEGIES, Recipe, check_steps
 from demo_app.finetune.updates import Finished, Running
 from demo_app.i18n import say
-from demo_app.inputs.uploads import uploaded
+from demo_app.inputs.uploads import add_upload, uploaded
 from demo_app.models.checkpoints import FOLDER
 from demo_app.models.demo_models import DemoModels
 from demo_app.page.finetune_tab import views
@@ -463,7 +461,7 @@ class Actions:
         one = chosen(which, tried)
         target = self.trainings.folder(visitor(request)) / f"{self.demo.name}-{one.number}-{one.result['strategy']}.zip"
         try:
-            kept = Path(save_file_to_cache(str(parcel.zipped(one.folder, target)), cache_dir=get_upload_folder()))
+            kept = add_upload(parcel.zipped(one.folder, target))
         finally:
             target.unlink(missing_ok=True)
         self.trainings.remember(visitor(request), kept)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
 
 from demo_app import viz
 from demo_app.finetune.jobs import KEPT_SECONDS, Trainings
 from demo_app.finetune.recipe import STRATEGIES, Recipe
+from demo_app.gradio_internals import enclosing_tab
 from demo_app.inputs.pictures import SUFFIXES
 from demo_app.models.demo_models import DemoModels
 from demo_app.page.finetune_tab.actions import TOP, WANTED, Actions
@@ -147,8 +147,8 @@ def build(handle: DemoModels[Any], trainings: Trainings, picker: gr.Dropdown, re
     changed = [part.input for part in (base, strategies, layers, epochs, rate, decay, rank)]
     gr.on(changed, actions.plan, **planned, api_name="finetune_plan", trigger_mode="always_last", **QUIET)
     follow = [gr.on([picker.change], actions.follow, [picker, base], base, **PRIVATE)]
-    if isinstance(Context.block, gr.Tab):
-        follow.append(Context.block.select(actions.follow, [picker, base], base, **PRIVATE))
+    if tab := enclosing_tab():
+        follow.append(tab.select(actions.follow, [picker, base], base, **PRIVATE))
     for event in follow:
         event.then(**plan_anew)
 

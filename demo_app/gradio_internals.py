@@ -1,0 +1,318 @@
+"""The private and undocumented parts of Gradio that demo-app relies on; no other module touches any.
+
+Checked with Gradio 6.31. `tests/test_gradio_internals.py` names each part and checks that it exists and behaves as
+described here, so after an upgrade of Gradio that test, and then this file, are what has to be looked at. Each
+function says why the documented interface is not enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio import processing_utils, route_utils, routes, utils
+from gradio.context import Context, LocalContext
+from gradio.server_messages import ProcessCompletedMessage
+
+CONFIG_PARTS = ("page", "components", "dependencies", "layout")  # of a page's configuration: what it consists of
+
+
+# Building a page
+
+
+class Draft(gr.Blocks):  # type: ignore[misc]  # mypy does not read Gradio
+    """Blocks that will be rendered inside a page and are never served themselves.
+
+    `gr.Blocks` computes its configuration whenever it closes, which nobody asks for here.
+    """
+
+    def get_config_file(self) -> Any:
+        return {}
+
+
+class PageBlocks(gr.Blocks):  # type: ignore[misc]
+    """Blocks whose configuration and API description a subclass can change before anybody sees them.
+
+    Gradio has no documented hook between building a page and serving it.
+    """
+
+    def change_config(self, config: dict[str, Any]) -> None:
+        """Change the page's configuration in place; called once, when the page is complete."""
+
+    def change_api(self, description: Any) -> Any:
+        """The description of the API, changed."""
+        return description
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        if not any(error):
+            # While it launches, Gradio computes these parts twice more, which is most of its work; they are final now
+            parts = {name: self.config[name] for name in CONFIG_PARTS}
+            self.change_config(parts)
+            self.default_config.get_config = lambda: parts
+
+    def get_api_info(self, *args: Any, **kwargs: Any) -> Any:
+        return self.change_api(super().get_api_info(*args, **kwargs))
+
+
+@contextmanager
+def no_web_servers() -> Iterator[None]:
+    """Inside, Gradio makes no web server of 80 routes whenever a `gr.Blocks` opens, closes or gets its queue.
+
+    Only the one that `launch()` makes is ever used; each of the others takes a tenth of a second, two for every demo.
+    """
+    create_app = routes.App.create_app
+    routes.App.create_app = staticmethod(lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        routes.App.create_app = staticmethod(create_app)
+
+
+def open_blocks() -> gr.Blocks | None:
+    """The outermost `gr.Blocks` whose `with` is running."""
+    return Context.root_block
+
+
+def enclosing_tab() -> gr.Tab | None:
+    """The `gr.Tab` whose `with` is the innermost one running; `None` inside anything else."""
+    return Context.block if isinstance(Context.block, gr.Tab) else None
+
+
+def leave_all_blocks() -> None:
+    """Make Gradio forget all running `with`s: an exception inside nested blocks leaves the outer ones open."""
+    Context.root_block = Context.block = None
+
+
+def on_page_load(fn: Callable[..., Any], inputs: Any = None, outputs: Any = None, **kwargs: Any) -> None:
+    """`blocks.load(...)` of the blocks that are being built, for code that did not create them.
+
+    Raises `RuntimeError` outside of a `gr.Blocks`.
+    """
+    blocks = open_blocks()
+    if blocks is None:
+        raise RuntimeError("An event of the page can be added only while a gr.Blocks is being built.")
+    blocks.load(fn, inputs, outputs, **kwargs)
+
+
+# What a page consists of
+
+
+class Listener:
+    """An event listener of blocks, Gradio's `BlockFunction`: which handler it calls, with what, under which name."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+
+    @property
+    def id(self) -> int:
+        """Its number on the page: `fn_index` in a request."""
+        return int(self._function._id)
+
+    @property
+    def handler(self) -> Callable[..., Any] | None:
+        """The Python function; `None` for a listener that runs JavaScript alone."""
+        found: Callable[..., Any] | None = self._function.fn
+        return found
+
+    @property
+    def api_name(self) -> str | None:
+        """The name in the API; `None` where it has none."""
+        name = self._function.api_name
+        return name if isinstance(name, str) else None
+
+    @property
+    def name(self) -> str:
+        """The name in the API, else the name of the handler."""
+        return self.api_name or self._function.name or "event"
+
+    @property
+    def public(self) -> bool:
+        """Whether the API's description shows it, and there is a handler to call."""
+        return self.handler is not None and self._function.api_visibility == "public"
+
+    @property
+    def queued(self) -> bool:
+        """Whether its requests wait in the queue."""
+        return bool(self._function.queue)
+
+    @property
+    def description(self) -> str:
+        """What `api_description` says, if it says anything."""
+        return str(self._function.api_description or "")
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The components that it reads."""
+        return list(self._function.inputs)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that it writes."""
+        return list(self._function.outputs)
+
+    def rename(self, api_name: str) -> None:
+        """Give it that name in the API. After `.render()`, equal names would get suffixes by the order of demos."""
+        self._function.api_name = api_name
+
+    def replace_handler(self, handler: Callable[..., Any]) -> None:
+        """Call that instead of its handler, and call the MCP tool as that is called."""
+        self._function.fn = handler
+
+
+def listeners(blocks: gr.Blocks) -> list[Listener]:
+    """All event listeners of blocks, in the order in which they were added."""
+    return [Listener(function) for function in blocks.fns.values()]
+
+
+def components(blocks: gr.Blocks) -> dict[int, Any]:
+    """All that blocks consist of, layout included, by the id that the page's configuration has for it."""
+    return dict(blocks.blocks)
+
+
+def component_id(component: Any) -> int:
+    """The id that the page's configuration has for a component."""
+    return int(component._id)
+
+
+def is_given_by_clients(component: Any) -> bool:
+    """Whether a client of the API gives its value: not so for a `gr.State`, which the session holds."""
+    return not component.skip_api
+
+
+def number_renders(blocks: gr.Blocks, numbers: Iterator[int]) -> None:
+    """Number what `@gr.render` makes: Gradio counts from 0 in each blocks, and two demos on a page would share ids."""
+    for renderable in blocks.renderables:
+        renderable._id = next(numbers)
+
+
+# Events
+
+
+def current_request() -> gr.Request | None:
+    """The request whose event is being handled in this context; `None` outside of events.
+
+    A handler gets a `gr.Request` only where it declares one, and a guard around all handlers cannot.
+    """
+    request: gr.Request | None = LocalContext.request.get(None)
+    return request
+
+
+def event_data(event: gr.EventData) -> dict[str, Any]:
+    """All fields of an event's data: `gr.EventData` gives each by name, and does not list them."""
+    data: dict[str, Any] = event._data
+    return data
+
+
+# Files
+
+
+def upload_folder() -> Path:
+    """Where Gradio keeps the files that visitors upload, and serves files from."""
+    return Path(utils.get_upload_folder())
+
+
+def add_to_uploads(file: Path) -> Path:
+    """A copy of the file among the uploads, so that the page may show it where a handler returns its path.
+
+    Gradio does this for what it post-processes; a client whose event has no post-processing needs it done here.
+    """
+    return Path(processing_utils.save_file_to_cache(str(file), cache_dir=str(upload_folder())))
+
+
+# Serving
+
+
+def queue_length(blocks: gr.Blocks) -> int:
+    """How many events wait in the queue."""
+    return len(blocks._queue)
+
+
+def end_events(blocks: gr.Blocks, output: Mapping[str, Any]) -> None:
+    """End every event that waits or runs, with that error as its answer. From the event loop alone.
+
+    Gradio ends them silently when it closes.
+    """
+    queue = blocks._queue
+    for event in list(queue.event_ids_to_events.values()):
+        queue.send_message(event, ProcessCompletedMessage(output=dict(output), success=False))
+
+
+def close_connections_after(blocks: gr.Blocks, seconds: float) -> None:
+    """Have the web server cut off running requests that long after it is asked to end; by default it waits."""
+    blocks.server.config.timeout_graceful_shutdown = seconds
+
+
+def end_node(blocks: gr.Blocks) -> None:
+    """End the Node process that renders pages with SSR, where there is one; `close()` leaves it running."""
+    if blocks.node_process is not None:
+        blocks.node_process.kill()
+
+
+def mcp_problem(blocks: gr.Blocks) -> str | None:
+    """Why the MCP server of launched blocks did not start; Gradio goes on without it."""
+    problem: str | None = blocks.mcp_error
+    return problem
+
+
+# MCP
+
+
+def mcp_server_class() -> Any:
+    """Gradio's MCP server, the class that `demo_app.serving.mcp.Tools` extends.
+
+    That overrides `warn_about_state_inputs`, `get_tool_to_endpoint`, `get_fn_description`, `get_input_schema` and
+    `create_mcp_server`, and uses `MCP_MEMBERS`.
+    """
+    import gradio.mcp
+
+    return gradio.mcp.GradioMCPServer
+
+
+MCP_MEMBERS = (
+    "Server",
+    "api_info",
+    "blocks",
+    "get_block_fn_from_endpoint_name",
+    "get_route_path",
+    "get_selected_tools_from_request",
+    "local_url",
+    "postprocess_output_data",
+    "root_path",
+    "tool_to_endpoint",
+    "types",
+)
+
+
+@contextmanager
+def mcp_server(make: Callable[[Any], Any]) -> Iterator[None]:
+    """Inside, `launch(mcp_server=True)` makes its MCP server with that function of the blocks."""
+    import gradio.mcp
+
+    before = gradio.mcp.GradioMCPServer
+    gradio.mcp.GradioMCPServer = make
+    try:
+        yield
+    finally:
+        gradio.mcp.GradioMCPServer = before
+
+
+def function_description(fn: Callable[..., Any]) -> tuple[str, dict[str, str], list[str]]:
+    """What Gradio reads in a docstring: the text, a text for each parameter, texts of the returned values."""
+    description, parameters, returns = utils.get_function_description(fn)
+    return description, parameters, returns
+
+
+def root_url(request: Any, route_path: str, root_path: str | None) -> str:
+    """The page's address as the client of a request sees it, behind proxies too."""
+    return str(route_utils.get_root_url(request=request, route_path=route_path, root_path=root_path))
+
+
+def save_data_url(text: str) -> str:
+    """The file that a `data:` URL holds, written where the MCP server may read it. Returns its path."""
+    import gradio.mcp
+
+    return str(processing_utils.save_base64_to_cache(text, gradio.mcp.DEFAULT_TEMP_DIR))
