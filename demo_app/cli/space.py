@@ -12,7 +12,7 @@ from demo_app.cli.arguments import add_command, add_upload_options
 from demo_app.errors import SettingsError
 from demo_app.hub.upload import Files
 from demo_app.machine import prepare_environment
-from demo_app.publishing.requirements import SpaceError
+from demo_app.publishing.errors import SpaceError
 from demo_app.registry.plugin import Plugin
 from demo_app.settings import Settings, parse_names
 
@@ -66,9 +66,9 @@ def run(args: argparse.Namespace) -> int:
             upload.token()
         else:
             folders.check_folder(folder, force=args.force)
-    plugins = space.chosen(settings)
+    plugins = space.chosen_plugins(settings)
     names = ("title", "description", "license", "cpu", "hardware", "copy_host")
-    files = space.make(plugins, settings, space.Wishes(**{name: getattr(args, name) for name in names}))
+    files = space.make(plugins, settings, space.SpaceOptions(**{name: getattr(args, name) for name in names}))
     check(plugins, settings)
     if args.dry_run:
         sys.stdout.write(folders.listing(files) + "nothing was created\n")

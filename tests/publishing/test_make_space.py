@@ -17,15 +17,16 @@ from typing import Any
 
 import pytest
 import yaml
+from installing import copied, environment, pip, wheels
 from packaging.requirements import Requirement
 from plugins_on_disk import ROOT, Plugins
-from test_three_ways import copied, environment, pip, wheels
 
 from demo_app.cli.main import main
 from demo_app.errors import SettingsError
 from demo_app.publishing import files as publishing_files
 from demo_app.publishing import requirements as publishing_requirements
 from demo_app.publishing import space
+from demo_app.publishing.errors import SpaceError
 from demo_app.settings import Settings, parse_names
 from demo_app.testing.hub import Hub
 
@@ -122,7 +123,7 @@ def texts(chosen: Plugins) -> Callable[..., dict[str, str]]:
 
     def texts(only: str, plugins_dir: Path = chosen.path, **wishes: Any) -> dict[str, str]:
         settings = Settings.from_env({}, plugins_dir=plugins_dir, only=parse_names(only))
-        files = space.make(space.chosen(settings), settings, space.Wishes(**wishes))
+        files = space.make(space.chosen_plugins(settings), settings, space.SpaceOptions(**wishes))
         return {name: content.decode() for name, content in files.items() if isinstance(content, bytes)}
 
     return texts
@@ -158,7 +159,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 def test_folder_has_what_a_space_needs_and_the_chosen_plugins_alone(made: Path) -> None:
     names = set(files_in(made))
-    assert {"README.md", "app.py", "requirements.txt", ".gitattributes", "demo_app/ui.py"} <= names
+    assert {"README.md", "app.py", "requirements.txt", ".gitattributes", "demo_app/page/app.py"} <= names
     quiet = {name for name in names if name.startswith("plugins/quiet/") and not name.endswith(".py")}
     assert quiet == {f"plugins/quiet/{name}" for name in ("pyproject.toml", "picture.png", "w/a.json")}
     assert not any(name.startswith("plugins/broken") or "pycache" in name for name in names)
@@ -324,7 +325,7 @@ def test_zerogpu_gets_a_torch_that_it_takes(texts: Any, plugins: Plugins) -> Non
     assert "torch>=2.8" in lines(texts("good", hardware="t4-small")["requirements.txt"])
     plugins.add("newer", PINNED.replace('"quiet"', '"newer"'), requires=("demo-app", "torch>=2.12"))
     with pytest.raises(
-        publishing_requirements.SpaceError,
+        SpaceError,
         match=r"need torch.*>=2\.12.*, and ZeroGPU has torch 2\.8\.0, .* other hardware",
     ):
         texts("newer", plugins_dir=plugins.path, hardware="zero-a10g")
