@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 
 import pytest
 from markdown_it import MarkdownIt
+from plugins_on_disk import ROOT
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "models"
 INDEX = FOLDER / "README.md"
 PAGES = sorted(set(FOLDER.glob("*.md")) - {INDEX})

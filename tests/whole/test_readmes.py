@@ -6,13 +6,12 @@ import hashlib
 import re
 from collections import Counter
 from itertools import zip_longest
-from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from plugins_on_disk import ROOT
 
-ROOT = Path(__file__).parents[1]
 PAIR = ("README.md", "README.zh-CN.md")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 

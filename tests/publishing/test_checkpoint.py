@@ -91,7 +91,7 @@ def pinned(said: str) -> Checkpoint:
 
 
 def card(hub: Hub, repo_id: str) -> tuple[dict[str, Any], str]:
-    _, header, body = files.repos[repo_id].files["README.md"].decode().split("---\n", 2)
+    _, header, body = hub.repos[repo_id].files["README.md"].decode().split("---\n", 2)
     return yaml.safe_load(header), body
 
 

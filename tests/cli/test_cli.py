@@ -204,7 +204,7 @@ def test_requirements_and_the_readmes_header_are_what_the_pyprojects_say() -> No
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_space_mends_what_is_stale(tmp_path: Path, plugins: Any) -> None:
+def test_space_update_rewrites_what_is_stale(tmp_path: Path, plugins: Any) -> None:
     plugins.add("one", "", requires=("demo-app", "tokenizers>=0.21", "torch>=2.9"))
     project = '[project]\nname="demo-app"\ndependencies=["torch>=2.8", "gradio>=6.31,<7"]'
     (tmp_path / "pyproject.toml").write_text(project)

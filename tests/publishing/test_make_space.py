@@ -17,15 +17,16 @@ from typing import Any
 
 import pytest
 import yaml
+from installing import copied, environment, pip, wheels
 from packaging.requirements import Requirement
 from plugins_on_disk import ROOT, Plugins
-from test_three_ways import copied, environment, pip, wheels
 
 from demo_app.cli.main import main
 from demo_app.errors import SettingsError
 from demo_app.publishing import files as publishing_files
 from demo_app.publishing import requirements as publishing_requirements
 from demo_app.publishing import space
+from demo_app.publishing.errors import SpaceError
 from demo_app.settings import Settings, parse_names
 from demo_app.testing.hub import Hub
 
@@ -122,7 +123,7 @@ def texts(chosen: Plugins) -> Callable[..., dict[str, str]]:
 
     def texts(only: str, plugins_dir: Path = chosen.path, **wishes: Any) -> dict[str, str]:
         settings = Settings.from_env({}, plugins_dir=plugins_dir, only=parse_names(only))
-        files = space.make(space.chosen(settings), settings, space.Wishes(**wishes))
+        files = space.make(space.chosen_plugins(settings), settings, space.SpaceOptions(**wishes))
         return {name: content.decode() for name, content in files.items() if isinstance(content, bytes)}
 
     return texts
@@ -158,7 +159,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 def test_folder_has_what_a_space_needs_and_the_chosen_plugins_alone(made: Path) -> None:
     names = set(files_in(made))
-    assert {"README.md", "app.py", "requirements.txt", ".gitattributes", "demo_app/ui.py"} <= names
+    assert {"README.md", "app.py", "requirements.txt", ".gitattributes", "demo_app/page/app.py"} <= names
     quiet = {name for name in names if name.startswith("plugins/quiet/") and not name.endswith(".py")}
     assert quiet == {f"plugins/quiet/{name}" for name in ("pyproject.toml", "picture.png", "w/a.json")}
     assert not any(name.startswith("plugins/broken") or "pycache" in name for name in names)
@@ -324,14 +325,15 @@ def test_zerogpu_gets_a_torch_that_it_takes(texts: Any, plugins: Plugins) -> Non
     assert "torch>=2.8" in lines(texts("good", hardware="t4-small")["requirements.txt"])
     plugins.add("newer", PINNED.replace('"quiet"', '"newer"'), requires=("demo-app", "torch>=2.12"))
     with pytest.raises(
-        publishing_requirements.SpaceError,
+        SpaceError,
         match=r"need torch.*>=2\.12.*, and ZeroGPU has torch 2\.8\.0, .* other hardware",
     ):
         texts("newer", plugins_dir=plugins.path, hardware="zero-a10g")
 
 
 @pytest.mark.slow
-def test_pip_takes_the_build_for_cpus_where_both_are_offered(texts: Any, tmp_path: Path) -> None:
+def test_pip_takes_the_build_for_cpus_where_both_are_offered(texts: Any, plugins: Plugins, tmp_path: Path) -> None:
+    plugins.add("sees", PINNED.replace('"quiet"', '"sees"'), requires=("demo-app", "torchvision"))
     for index, version in (("pypi", "2.15.0"), ("cpu", "2.15.0+cpu")):  # in place of the two real ones
         for name in ("torch", "torchvision"):
             write_wheel(tmp_path / index / name, name, version)
@@ -339,7 +341,9 @@ def test_pip_takes_the_build_for_cpus_where_both_are_offered(texts: Any, tmp_pat
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         here = f"http://127.0.0.1:{server.server_address[1]}"
-        written = texts("good", cpu=True)["requirements.txt"].replace(space.CPU_INDEX, f"{here}/cpu")
+        written = texts("sees", plugins_dir=plugins.path, cpu=True)["requirements.txt"].replace(
+            space.CPU_INDEX, f"{here}/cpu"
+        )
         kept = [line for line in lines(written) if line.startswith(("torch", "--"))]
         (tmp_path / "requirements.txt").write_text("\n".join(kept))
         command = [
@@ -431,7 +435,7 @@ def test_what_came_from_an_index_is_a_line_and_nothing_of_it_is_copied(built: Pa
     assert "only=('tiny',)" in (tmp_path / "space" / "app.py").read_text()  # the distribution has another
 
     make(python, tmp_path / "copied", "--only", "tiny,more", "--copy-host")
-    assert (tmp_path / "copied" / "demo_app" / "ui.py").is_file()
+    assert (tmp_path / "copied" / "demo_app" / "page" / "app.py").is_file()
     assert not any(line.startswith("demo-") for line in lines_in(tmp_path / "copied"))  # no index is asked for demo-app
     plugin = tomllib.loads((tmp_path / "copied" / "plugins" / "demo_tiny" / "pyproject.toml").read_text())
     assert set(plugin["project"]["entry-points"]["demo_app"]) == {"tiny", "more"}
@@ -451,7 +455,7 @@ def test_what_came_from_a_file_is_copied_unless_told_otherwise(built: Path, tmp_
     python = environment(tmp_path / "venv")
     pip(python, *built.glob("*.whl"))
     make(python, tmp_path / "space", "--only", "tiny")
-    assert (tmp_path / "space" / "demo_app" / "ui.py").is_file()
+    assert (tmp_path / "space" / "demo_app" / "page" / "app.py").is_file()
     assert (tmp_path / "space" / "plugins" / "demo_tiny" / "pyproject.toml").is_file()
     assert "torch>=2.8" in lines_in(tmp_path / "space")
 

@@ -137,10 +137,10 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_million_rows_are_refused_before_they_are_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"text,label\n" + b"some words in a row of their own,1\n" * 1_000_000)
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(InputError, match="more than 10,000 rows"):
         read_csv(tmp_path / "t.csv", ("text", "label"), max_rows=10_000)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
@@ -167,5 +167,5 @@ def test_what_is_quoted_is_short_and_on_one_line() -> None:
 
 
 def test_neither_gradio_nor_torch_is_imported() -> None:
-    code = "import sys, demo_app.tables; print({'gradio', 'torch'} & set(sys.modules))"
+    code = "import sys, demo_app.inputs.tables; print({'gradio', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
