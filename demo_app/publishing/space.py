@@ -223,7 +223,7 @@ def _is_binary(content: Path | bytes) -> bool:
 
 
 def stale_files(root: Path, plugins_dir: Path) -> dict[Path, str]:
-    """The files of a checkout that differ from what its pyproject.toml files and checkpoints require, with the right text.
+    """The files of a checkout that differ from what its plugins and pyproject.toml files require, with the right text.
 
     Raises `SettingsError` if `root` is not a checkout of a Space.
     """
