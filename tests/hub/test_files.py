@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from demo_app import Checkpoint, Demo
+from demo_app import Checkpoint
 from demo_app.hub.errors import HubError
 from demo_app.hub.fetch import fetch
 from demo_app.hub.files import locate
-from demo_app.models.checkpoints import default_checkpoint, where
 from demo_app.testing.hub import Hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -37,13 +36,11 @@ def test_a_cached_checkpoint_is_found_without_a_request(hub_cache: Path) -> None
     checkpoint = far(files=("config.json", "model.safetensors", "onnx/model.onnx"))
     assert locate(checkpoint) == folder
     assert fetch(checkpoint) == folder
-    assert where(checkpoint) == "on disk"
 
 
 def test_a_checkpoint_that_lacks_a_file_is_not_located(hub_cache: Path) -> None:
     snapshot(hub_cache, "config.json")
     assert locate(far()) is None
-    assert where(far()) == "to be fetched"
 
 
 def test_a_link_to_a_file_that_was_removed_counts_as_missing(hub_cache: Path) -> None:
@@ -84,11 +81,3 @@ def test_looking_for_a_checkpoint_loads_no_client(hub_cache: Path) -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.split() == [str(folder), "False"]
-
-
-def test_the_default_is_what_is_on_disk_then_what_is_embedded(hub_cache: Path, tmp_path: Path) -> None:
-    near = Checkpoint(name="near", title="Near", folder=tmp_path / "near", files=("config.json",))
-    demo = Demo(name="e", title="E", summary="s", load=lambda f, d: 1, build=lambda h: None, checkpoints=(far(), near))
-    assert default_checkpoint(demo) is near
-    snapshot(hub_cache, "config.json", "model.safetensors")
-    assert default_checkpoint(demo) == far()

@@ -5,62 +5,51 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from sized_models import MB, Weights, demo_of, models_of
 
-from demo_app import Checkpoint, Demo, DemoError, InputError, machine
-from demo_app.hub.errors import Cancelled, Gated, HubError
+from demo_app import Demo, DemoError, InputError, machine
 from demo_app.models.cache import Models
-from demo_app.models.state import LoadError, NotFetched
+from demo_app.models.state import LoadError
 from demo_app.settings import Settings
-from demo_app.testing.faults import refuse, stall_body
-from demo_app.testing.hub import Hub
-
-MB = 10**6
 
 
-class Weights:
-    """A model of a known size."""
+@pytest.fixture
+def waiters(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Released whenever a thread begins to wait for a load of another thread."""
+    waiting = threading.Semaphore(0)
 
-    def __init__(self, size: int) -> None:
-        self.array = np.zeros(size, dtype=np.uint8)
+    class CountedFuture(Future[None]):
+        def result(self, timeout: float | None = None) -> None:
+            waiting.release()
+            super().result(timeout)
 
-
-def demo_of(tmp_path: Path, load: Any, *names: str, size: int = 0) -> Demo[Any]:
-    checkpoints = []
-    for name in names or ("tiny",):
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        (folder / "model.bin").write_bytes(b"0" * size)
-        checkpoints.append(Checkpoint(name=name, title=name, folder=folder, files=("model.bin",)))
-    return Demo(
-        name="sized", title="Sized", summary="s", load=load, build=lambda _: None, checkpoints=tuple(checkpoints)
-    )
+    monkeypatch.setattr("demo_app.models.slots.Future", CountedFuture)
+    return waiting
 
 
-def models_of(budget: int, **kwargs: Any) -> Models:
-    return Models(Settings(memory_budget=budget, device="cpu"), **kwargs)
+def wait_for(waiters: threading.Semaphore, count: int) -> None:
+    for _ in range(count):
+        assert waiters.acquire(timeout=30)
 
 
-def test_sixteen_threads_load_once(tmp_path: Path) -> None:
-    loads, gate = [], threading.Barrier(16)
+def test_sixteen_threads_load_once(tmp_path: Path, waiters: threading.Semaphore) -> None:
+    loads = []
 
     def load(folder: Path | None, device: str) -> Weights:
         loads.append(device)
-        time.sleep(0.1)  # long enough that all others arrive while it loads
+        wait_for(waiters, 15)
         return Weights(MB)
 
     models = models_of(10 * MB)
     demo = demo_of(tmp_path, load)
 
     def use() -> int:
-        gate.wait()
         with models.use(demo) as model:
             return id(model)
 
@@ -139,14 +128,15 @@ def test_the_budget_holds_while_many_threads_use_many_models(tmp_path: Path) -> 
     assert models.evictions > 0
 
 
-def test_a_failure_is_told_to_all_who_waited_and_not_remembered(tmp_path: Path) -> None:
+def test_a_failure_is_reported_to_all_who_waited_and_not_remembered(
+    tmp_path: Path, waiters: threading.Semaphore
+) -> None:
     attempts = []
-    gate = threading.Barrier(8)
 
     def load(folder: Path | None, device: str) -> Weights:
         attempts.append(1)
-        time.sleep(0.1)
         if len(attempts) == 1:
+            wait_for(waiters, 7)
             raise RuntimeError("a secret detail")
         return Weights(MB)
 
@@ -154,7 +144,6 @@ def test_a_failure_is_told_to_all_who_waited_and_not_remembered(tmp_path: Path) 
     demo = demo_of(tmp_path, load)
 
     def use() -> str:
-        gate.wait()
         try:
             with models.use(demo):
                 return "loaded"
@@ -206,14 +195,14 @@ def test_out_of_memory_says_what_to_do(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("way", ["unload", "evict", "disown", "leave", "disown while leased"])
+@pytest.mark.parametrize("way", ["unload", "evict", "remove", "leave", "remove while leased"])
 def test_a_lease_does_not_wait_while_memory_is_given_back(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = models_of(2 * MB)
     demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a", "b", "c")
     own = (
-        models.add_own(demo, tmp_path / "b", title="Mine", visitor="v") if way.startswith(("disown", "leave")) else None
+        models.add_own(demo, tmp_path / "b", title="Mine", visitor="v") if way.startswith(("remove", "leave")) else None
     )
     name = own.name if own is not None else "b"
     with models.use(demo, name) as weights:
@@ -243,7 +232,7 @@ def test_a_lease_does_not_wait_while_memory_is_given_back(
                 pass
         elif way == "leave":
             models.leave("v")
-        elif way == "disown":
+        elif way == "remove":
             assert models.remove_own(demo, name)
         else:
             with models.use(demo, name):
@@ -283,18 +272,6 @@ def test_a_demo_without_checkpoints_loads_from_nothing() -> None:
         assert model == [None]
 
 
-def test_bytes_of_torch_modules_count_shared_tensors_once() -> None:
-    import torch
-
-    from demo_app.machine import size_of
-
-    module = torch.nn.ModuleDict({"a": torch.nn.Linear(10, 10, bias=False), "b": torch.nn.Linear(10, 10, bias=False)})
-    assert size_of(module) == 800
-    module["b"].weight = module["a"].weight
-    assert size_of(module) == 400
-    assert size_of({"model": [module], "labels": ("x", "y")}) == 400
-
-
 def test_small_models_compute_on_one_thread_and_large_ones_on_all(tmp_path: Path) -> None:
     import torch
 
@@ -306,296 +283,6 @@ def test_small_models_compute_on_one_thread_and_large_ones_on_all(tmp_path: Path
             assert torch.get_num_threads() == threads
 
 
-def own_folder(tmp_path: Path, name: str = "mine", size: int = 0) -> Path:
-    folder = tmp_path / "own" / name
-    folder.mkdir(parents=True)
-    (folder / "model.bin").write_bytes(b"0" * size)
-    return folder
-
-
-def test_a_visitors_own_checkpoint_is_used_by_its_name_and_nothing_remains_of_it(tmp_path: Path) -> None:
-    models = models_of(10 * MB)
-    demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a")
-    handle = models.handle(demo)
-    slots = len(models._slots)
-    for run in range(10):
-        own = models.add_own(demo, own_folder(tmp_path, f"run {run}"), title=f"run {run}", visitor="me")
-        with handle.use(own.name) as model:
-            assert model.array.nbytes == MB
-        assert handle.folder(own.name) == own.folder
-        assert models.bytes == MB
-        assert models.loaded == 1
-        assert models.remove_own(demo, own.name)
-        assert not models.remove_own(demo, own.name)
-        with pytest.raises(InputError, match="has no checkpoint of your own"):
-            handle.folder(own.name)
-        with pytest.raises(InputError, match="has no checkpoint of your own"), handle.use(own.name):
-            pass
-    assert len(models._slots) == slots
-    assert (models.bytes, models.own_states(), models._own) == (0, [], {})
-
-
-def test_what_is_ones_own_is_offered_to_nobody_else_and_goes_with_its_visitor(tmp_path: Path) -> None:
-    models = models_of(10 * MB)
-    demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a")
-    other = Demo(name="other", title="Other", summary="s", load=demo.load, build=demo.build, checkpoints=())
-    handle, folder = models.handle(demo), own_folder(tmp_path, size=MB)
-    mine, twin = (models.add_own(demo, folder, title="Mine", visitor="me") for _ in range(2))
-    theirs = models.add_own(demo, folder, title="<b>", visitor="them")
-    assert len({mine.name, twin.name, theirs.name}) == 3
-    assert handle.choices("me")[1:] == [("Mine (1.0 MB, your own)", mine.name), ("Mine (1.0 MB, your own)", twin.name)]
-    assert len(handle.choices()) == len(handle.choices("a stranger")) == 1
-    assert models.visitor_of(demo, theirs.name) == "them"
-    assert [checkpoint.name for _, checkpoint, _ in models.states() if checkpoint] == ["a"]
-    with pytest.raises(InputError, match="Other has no checkpoint"):
-        models.checkpoint(other, mine.name)
-    models.leave("me")
-    assert models.own(demo, "me") == []
-    assert models.own(demo, "them") == [theirs]
-    with pytest.raises(InputError, match="has no checkpoint"):
-        models.state(demo, mine.name)
-
-
-def test_what_is_disowned_in_use_goes_when_the_use_ends(tmp_path: Path) -> None:
-    models = models_of(10 * MB)
-    demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a")
-    own = models.add_own(demo, own_folder(tmp_path), title="mine", visitor="me")
-    with models.use(demo, own.name) as one:
-        with models.use(demo, own.name) as other:
-            assert models.remove_own(demo, own.name)
-            with pytest.raises(InputError), models.use(demo, own.name):
-                pass
-        assert one is other
-        assert models.bytes == MB, "the budget counts it while it is used"
-    assert (models.bytes, models._slots) == (0, {})
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_what_is_disowned_while_it_loads_never_stays(tmp_path: Path, fails: bool) -> None:
-    loading, release = threading.Event(), threading.Event()
-
-    def load(folder: Path | None, device: str) -> Weights:
-        loading.set()
-        assert release.wait(30)
-        if fails:
-            raise DemoError("It does not fit; choose another.")
-        return Weights(MB)
-
-    models = models_of(10 * MB)
-    demo = demo_of(tmp_path, load, "a")
-    own = models.add_own(demo, own_folder(tmp_path), title="mine", visitor="me")
-
-    def use() -> str:
-        try:
-            with models.use(demo, own.name):
-                return "used"
-        except DemoError as error:
-            return str(error)
-
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(use)
-        assert loading.wait(30)
-        models.leave("me")
-        release.set()
-        assert asked.result(30) == (
-            "It does not fit; choose another."
-            if fails
-            else "Sized: mine was given up meanwhile; choose another checkpoint."
-        )
-    assert (models.bytes, models._slots) == (0, {})
-
-
-def test_ones_own_model_makes_room_for_others(tmp_path: Path) -> None:
-    models = models_of(2 * MB)
-    demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a", "b")
-    own = models.add_own(demo, own_folder(tmp_path), title="mine", visitor="me")
-    for name in (own.name, "a", "b"):
-        with models.use(demo, name):
-            pass
-    assert (models.state(demo, own.name).status, models.evictions) == ("absent", 1)
-    with models.use(demo, own.name):
-        assert [state.status for _, states in models.own_states() for state in states] == ["ready"]
-    assert models.unload(demo, own.name)
-
-
-def test_nothing_remains_when_many_come_ask_and_leave_at_the_same_time(tmp_path: Path) -> None:
-    models = models_of(3 * MB)
-    demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a")
-    folder = own_folder(tmp_path)
-
-    def use(name: str) -> bool:
-        try:
-            with models.use(demo, name):
-                return True
-        except InputError:
-            return False
-
-    def come_and_go(visitor: int) -> None:
-        for step in range(20):
-            own = models.add_own(demo, folder, title="mine", visitor=str(visitor))
-            with ThreadPoolExecutor(2) as pool:
-                asked = [pool.submit(use, own.name) for _ in range(step % 3)]
-                models.leave(str(visitor))
-            assert all(future.exception() is None for future in asked)
-            assert not use(own.name)
-
-    with ThreadPoolExecutor(3) as pool:
-        for future in [pool.submit(come_and_go, visitor) for visitor in range(3)]:
-            future.result(120)
-    assert (models.bytes, models._own, models._slots) == (0, {}, {})
-
-
-def test_a_folder_that_lacks_files_or_loses_them_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    models = models_of(10 * MB)
-    demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a")
-    folder = own_folder(tmp_path)
-    own = models.add_own(demo, folder, title="mine", visitor="me")
-    (folder / "model.bin").unlink()
-    with (
-        pytest.raises(LoadError, match=r"^Sized: mine lacks files by now.*choose another checkpoint\.$"),
-        models.use(demo, own.name),
-    ):
-        pass
-    with pytest.raises(InputError, match=r"^The folder mine lacks model\.bin; choose"):
-        models.add_own(demo, folder, title="mine", visitor="me")
-
-
-COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
-WEIGHTS = {"config.json": b"{}", "model.safetensors": b"0" * MB}
-
-
-@pytest.fixture
-def far(hub: Hub) -> Demo[Any]:
-    """A demo whose one checkpoint is on the test Hub."""
-    hub.add("some/model", WEIGHTS, sha=COMMIT)
-    there = Checkpoint(
-        name="far", title="Far", repo_id="some/model", revision=COMMIT, files=tuple(WEIGHTS), size=MB + 2
-    )
-    return Demo(
-        name="far",
-        title="Demo",
-        summary="s",
-        load=lambda folder, device: Weights(MB),
-        build=lambda _: None,
-        checkpoints=(there,),
-    )
-
-
-def test_using_what_is_not_on_this_disk_is_refused_at_once_with_the_remedy(hub: Hub, far: Demo[Any]) -> None:
-    models = models_of(10 * MB)
-    sentence = r"^Demo: Far is not on this disk yet \(1\.0 MB\): press Fetch .*demo-app download far/far\.$"
-    with pytest.raises(NotFetched, match=sentence), models.use(far, "far"):
-        pass
-    assert hub.log == []
-    assert models.state(far, "far").status == "absent"
-
-
-def test_a_fetch_tells_how_far_it_is_and_then_the_model_loads(hub: Hub, far: Demo[Any]) -> None:
-    models = models_of(10 * MB)
-    hub.throttle = MB / 2
-    seen, states = [], []
-    for progress in models.fetch(far, "far", "me"):
-        seen.append(progress.done)
-        states.append(str(models.state(far, "far")))
-    assert len(set(seen)) > 2
-    assert seen == sorted(seen)
-    assert seen[-1] == MB + 2
-    assert any(state.startswith("fetching") and state != "fetching 0%" for state in states)
-    assert models.state(far, "far").status == "absent"
-    with models.use(far, "far"):
-        assert models.state(far, "far").status == "ready"
-    requests = len(hub.log)
-    assert list(models.fetch(far, "far", "me")) == []
-    assert len(hub.log) == requests
-
-
-def test_all_who_fetch_share_one_download(hub: Hub, far: Demo[Any]) -> None:
-    models = models_of(10 * MB)
-    hub.throttle = MB
-    gate = threading.Barrier(8)
-
-    def fetch(visitor: int) -> int:
-        gate.wait()
-        return list(models.fetch(far, "far", str(visitor)))[-1].done
-
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(fetch, range(8))) == {MB + 2}
-    assert len(hub.bodies()) == len(WEIGHTS)
-
-
-def test_a_stalled_download_stops_when_its_last_visitor_cancels(hub: Hub, far: Demo[Any]) -> None:
-    models, stalled = models_of(10 * MB), threading.Event()
-    hub.fault = stall_body(hub, at=MB // 2, stalled=stalled)
-    waiting = models.fetch(far, "far", "me")
-    next(waiting)
-    assert stalled.wait(30)
-    assert not models.cancel(far, "far", "a stranger")
-    started = time.monotonic()
-    assert models.cancel(far, "far", "me")
-    with pytest.raises(Cancelled, match="fetch it again"):
-        list(waiting)
-    assert time.monotonic() - started < 2
-    assert models.state(far, "far").status == "absent"
-    hub.fault = None
-    list(models.fetch(far, "far", "me"))
-    with models.use(far, "far"):
-        assert models.state(far, "far").status == "ready"
-
-
-def test_who_cancels_leaves_the_download_to_the_others(hub: Hub, far: Demo[Any]) -> None:
-    models = models_of(10 * MB)
-    hub.throttle = MB / 2
-    one, other = models.fetch(far, "far", "one"), models.fetch(far, "far", "other")
-    next(one), next(other)
-    assert models.cancel(far, "far", "one")
-    with pytest.raises(Cancelled, match="others do"):
-        list(one)
-    again = models.fetch(far, "far", "one")  # and may change their mind
-    next(again)
-    hub.throttle = None
-    assert list(other)[-1].done == list(again)[-1].done == MB + 2
-    assert len(hub.bodies()) == len(WEIGHTS)
-    assert not models.cancel(far, "far", "other")
-
-
-def test_the_download_goes_on_when_its_only_visitor_closes_the_page(hub: Hub, far: Demo[Any]) -> None:
-    models = models_of(10 * MB)
-    hub.throttle = MB
-    only = models.fetch(far, "far", "only")
-    next(only)
-    only.close()
-    assert models.state(far, "far").status == "fetching"
-    list(models.fetch(far, "far", "next"))  # joins what still runs
-    assert len(hub.bodies()) == len(WEIGHTS)
-    with models.use(far, "far"):
-        pass
-
-
-def test_a_failed_fetch_is_told_to_all_shown_and_tried_again(hub: Hub, far: Demo[Any]) -> None:
-    models = models_of(10 * MB)
-    hub.fault = refuse(hub, 401)
-    for _ in range(2):
-        with pytest.raises(Gated, match="HF_TOKEN"):
-            list(models.fetch(far, "far", "me"))
-        assert models.state(far, "far").status == "failed"
-        assert "HF_TOKEN" in models.state(far, "far").reason
-    hub.fault = None
-    list(models.fetch(far, "far", "me"))
-    with models.use(far, "far"):
-        assert models.state(far, "far").status == "ready"
-
-
-def test_a_fault_of_ours_in_a_fetch_is_for_the_log_alone(far: Demo[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> None:
-        raise RuntimeError("a secret detail")
-
-    monkeypatch.setattr("demo_app.hub.fetch.fetch", broken)
-    models = models_of(10 * MB)
-    with pytest.raises(HubError, match=r"Far could not be fetched \(RuntimeError\); the log says more"):
-        list(models.fetch(far, "far", "me"))
-    assert "secret" not in models.state(far, "far").reason
-
-
 def test_a_model_that_is_a_plain_function_needs_no_torch(plugins: Any) -> None:
     """Where no GPU is to be seen: else torch is asked."""
     if any(Path(gpu).exists() for gpu in machine.GPUS):
@@ -604,8 +291,8 @@ def test_a_model_that_is_a_plain_function_needs_no_torch(plugins: Any) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from demo_app.models import Models
-from demo_app.plugins import load_plugins
+from demo_app.models.cache import Models
+from demo_app.registry.loading import load_plugins
 from demo_app.settings import Settings
 settings = Settings(plugins_dir=Path({str(plugins.path)!r}))
 (plugin,) = load_plugins(settings)
