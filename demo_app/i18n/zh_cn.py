@@ -518,4 +518,14 @@ ZH_CN = {
     "found": "已找到",
     "ok": "正常",
     "disabled": "停用",
+    # examples, numbers, progress
+    "Try one: each teaches something": "挑一个试试：每个都说明一点道理",
+    "There is no example {number}; choose one from 0 to {last}.": "没有示例 {number}；请从 0 到 {last} 中选择。",
+    "{name} is {value}; give a whole number from {least} to {most}.": "{name} 是 {value}；请给出 {least} 到 {most} 之间的整数。",
+    "{name} is {value}; give a whole number from {least} up.": "{name} 是 {value}；请给出不小于 {least} 的整数。",
+    "{name} is {value}; give a number from {least} to {most}.": "{name} 是 {value}；请给出 {least} 到 {most} 之间的数。",
+    "{done} of {total} rows": "{total} 行中的 {done} 行",
+    "This file holds text, whatever its name says; use a JPEG, PNG, GIF, WebP, BMP or TIFF.": (
+        "不管文件名是什么，这个文件的内容是文本；请使用 JPEG、PNG、GIF、WebP、BMP 或 TIFF。"
+    ),
 }

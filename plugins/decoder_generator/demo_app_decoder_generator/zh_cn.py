@@ -39,7 +39,6 @@ ZH_CN = {
     "Tokens at most": "最多 token 数",
     "Seed (none: random)": "种子（空：随机）",
     "Stop at (one text a line)": "遇到即停（每行一段）",
-    "Try one: each teaches something": "挑一个试试：每个都说明一点道理",
     "Romeo speaks": "罗密欧开口",
     "To be": "生存还是毁灭",
     "五言: 春夜": "五言：春夜",

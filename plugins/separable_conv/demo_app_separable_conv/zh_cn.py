@@ -17,7 +17,6 @@ ZH_CN = {
     # the picture and its answer
     "Picture": "图片",
     "Classify": "分类",
-    "Try one: each teaches something": "挑一个试试：每个都说明一点道理",
     "Where did it look: at the ears, the eyes, the fur?": "它看了哪里：耳朵、眼睛，还是毛？",
     "A silhouette: no colour, no texture. What is left of a horse for a network that learned from photographs?": (
         "只有剪影：没有颜色，也没有纹理。对一个从照片里学习的网络来说，马还剩下什么？"

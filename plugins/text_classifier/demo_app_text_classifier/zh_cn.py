@@ -21,7 +21,6 @@ ZH_CN = {
         "最多 {limit} 个字符，模型最多读取其中 {tokens} 个 token。按回车即分类。"
     ),
     "Classify": "分类",
-    "Try one: each teaches something": "挑一个试试：每个都说明一点道理",
     "Two halves": "前后两半",
     "Negation": "否定",
     "Irony": "反讽",
