@@ -113,7 +113,7 @@ def test_every_drawing_function_is_tried_here() -> None:
         if callable(value) and not name.startswith("_") and getattr(value, "__module__", "").startswith("demo_app.viz")
     }
 
-    assert public - {"escape", "script", "style"} == tried
+    assert public - {"escape", "script", "stylesheet"} == tried
 
 
 @pytest.mark.parametrize(
