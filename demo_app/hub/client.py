@@ -6,7 +6,7 @@ cannot do, and this module does them, with `get_session()` and httpx's documente
 * A body that is refused with 429 or 408 is an error at once. huggingface_hub would sleep, as long as the Hub's
   Retry-After says, up to five times, while the visitor reads nothing.
 * A cancelled download lets go of a silent connection at once. The worker would otherwise hold huggingface_hub's lock on
-  the file until a read times out, and whoever wants the same file would wait for it; then it would ask five times more.
+  the file until a read times out, while others wait for the same file; then it would ask five times more.
 * A step of an upload ends after `STEP_SECONDS`. huggingface_hub gives its API calls no timeout at all.
 
 Requests of anybody else in this process pass unchanged, but for that timeout where they have none.

@@ -11,7 +11,7 @@
         ├── HubBroken      an answer with an error, not as a Hub answers, or a body that breaks off
         ├── DiskFull       the cache has not enough room; `needed` and `free` are in bytes
         ├── Corrupt        a file twice had another hash than the published one
-        └── Cancelled      whoever asked no longer wants the files
+        └── Cancelled      the caller no longer wants the files
 
 `demo_app.hub.faults` raises most of them, in place of the exceptions of huggingface_hub, httpx and the disk.
 """
@@ -82,4 +82,4 @@ class Corrupt(HubError):
 
 
 class Cancelled(HubError):
-    """Whoever asked for the files no longer wants them."""
+    """The caller no longer wants the files."""

@@ -1,4 +1,4 @@
-"""Fetch the files of a checkpoint from the Hub, together with whoever else wants them, and verify them."""
+"""Fetch the files of a checkpoint from the Hub, in one download for all who want them, and verify them."""
 
 from __future__ import annotations
 

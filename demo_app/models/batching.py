@@ -1,4 +1,4 @@
-"""Compute together what comes at the same time: a batch costs a network hardly more than one example does."""
+"""Compute concurrent calls in one batch, which costs a network hardly more than one example."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ R = TypeVar("R")
 class MicroBatcher(Generic[T, R]):
     """A function of one example, called from many threads, made from a function of a batch.
 
-    Nobody waits for company: a call that finds nothing under way is computed at once and alone; those that come
+    No call waits for others to come: one that finds nothing under way is computed at once and alone; those that come
     meanwhile are computed together next, at most `limit` at a time. So at most one thread computes, and under load
-    the threads wait for a lock rather than for one another's slices of the interpreter.
+    the threads wait for a lock instead of competing for the interpreter.
 
     >>> shout = MicroBatcher(lambda texts: [text.upper() for text in texts])
     >>> shout("hello")
@@ -48,7 +48,7 @@ class MicroBatcher(Generic[T, R]):
             results = self._batch([example for example, _ in taken])
             for (_, future), result in zip(taken, results, strict=True):
                 future.set_result(result)
-        except BaseException:  # one bad example must not fail the others: each again, alone
+        except BaseException:  # one bad example must not fail the others: compute each again, alone
             for example, future in taken:
                 if not future.done():
                     self._alone(example, future)

@@ -1,4 +1,4 @@
-"""What many threads ask at the same time is computed in batches, and each gets its own answer."""
+"""Concurrent calls are computed in batches, and each gets its own answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECONDS = 30
 
 
 class Slow:
-    """Squares numbers, in batches that it remembers; the first one waits until it is let go."""
+    """Squares numbers, in batches that it remembers; the first batch waits for `go`."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -35,24 +35,24 @@ class Slow:
             self._inside.release()
 
 
-def wait_until_waiting(together: MicroBatcher[int, int], count: int) -> None:
+def wait_until_waiting(batcher: MicroBatcher[int, int], count: int) -> None:
     deadline = threading.Event()
     timer = threading.Timer(SECONDS, deadline.set)
     timer.start()
-    while len(together._waiting) < count:
+    while len(batcher._waiting) < count:
         assert not deadline.is_set(), "the calls never came"
     timer.cancel()
 
 
 @pytest.mark.parametrize(("limit", "sizes"), [(16, [1, 9]), (4, [1, 4, 4, 1])])
-def test_what_comes_meanwhile_is_computed_together_next(limit: int, sizes: list[int]) -> None:
+def test_calls_that_come_meanwhile_are_one_batch(limit: int, sizes: list[int]) -> None:
     slow = Slow()
-    together = MicroBatcher(slow, limit)
+    batcher = MicroBatcher(slow, limit)
     with ThreadPoolExecutor(10) as pool:
-        first = pool.submit(together, 0)
+        first = pool.submit(batcher, 0)
         assert slow.entered.wait(SECONDS)
-        others = [pool.submit(together, number) for number in range(1, 10)]
-        wait_until_waiting(together, 9)
+        others = [pool.submit(batcher, number) for number in range(1, 10)]
+        wait_until_waiting(batcher, 9)
         slow.go.set()
 
         assert first.result(SECONDS) == 0
@@ -62,21 +62,21 @@ def test_what_comes_meanwhile_is_computed_together_next(limit: int, sizes: list[
 
 def test_one_bad_example_fails_alone() -> None:
     slow = Slow()
-    together = MicroBatcher(slow)
+    batcher = MicroBatcher(slow)
     with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(together, 1)
+        first = pool.submit(batcher, 1)
         assert slow.entered.wait(SECONDS)
-        good, bad = pool.submit(together, 2), pool.submit(together, 13)
-        wait_until_waiting(together, 2)
+        good, bad = pool.submit(batcher, 2), pool.submit(batcher, 13)
+        wait_until_waiting(batcher, 2)
         slow.go.set()
 
         assert (first.result(SECONDS), good.result(SECONDS)) == (1, 4)
         with pytest.raises(ValueError, match="13 cannot"):
             bad.result(SECONDS)
-    assert together(3) == 9
+    assert batcher(3) == 9
 
 
 def test_every_thread_gets_its_own_answer() -> None:
-    together = MicroBatcher(lambda numbers: [-number for number in numbers], limit=5)
+    batcher = MicroBatcher(lambda numbers: [-number for number in numbers], limit=5)
     with ThreadPoolExecutor(32) as pool:
-        assert list(pool.map(together, range(2000))) == [-number for number in range(2000)]
+        assert list(pool.map(batcher, range(2000))) == [-number for number in range(2000)]

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from plugins_on_disk import ROOT
 
-from demo_app.registry.loading import load_plugins
 from demo_app.registry.plugin import PluginError
 from demo_app.serving import client
 from demo_app.settings import Settings
@@ -92,30 +91,6 @@ def test_strict_mode_raises_the_first_failure_whole(what: str, plugins: Any) -> 
     assert caught.value.stage == stage
 
 
-def test_missing_requirement_names_it_and_the_command_that_mends_it(plugins: Any) -> None:
-    plugins.add("needy", "raise AssertionError('must not be imported')", requires=("demo-app", "no-such-thing>=2"))
-    (plugin,) = load_plugins(Settings(plugins_dir=plugins.path))
-    assert (plugin.state, plugin.stage) == ("failed", "discovery")
-    assert "no-such-thing" in plugin.reason
-    assert "pip install 'no-such-thing>=2'" in plugin.reason
-
-
-def test_too_old_a_requirement_says_what_is_installed(plugins: Any) -> None:
-    plugins.add("needy", "", requires=("demo-app", "pluggy>=99"))
-    (plugin,) = load_plugins(Settings(plugins_dir=plugins.path))
-    assert "needs pluggy>=99" in plugin.reason
-    assert "is installed" in plugin.reason
-
-
-def test_unreadable_pyproject_is_one_failed_plugin(plugins: Any) -> None:
-    plugins.add_good("good")
-    bad = plugins.path / "bad"
-    bad.mkdir()
-    (bad / "pyproject.toml").write_text("[project\nname=")
-    states = {plugin.name: (plugin.state, plugin.stage) for plugin in load_plugins(Settings(plugins_dir=plugins.path))}
-    assert states == {"bad": ("failed", "discovery"), "good": ("ok", None)}
-
-
 def test_two_demos_of_one_name_name_both_providers(plugins: Any, host: Any) -> None:
     plugins.add_good("first")
     good = (plugins.path / "first").glob("*.py")
@@ -126,19 +101,6 @@ def test_two_demos_of_one_name_name_both_providers(plugins: Any, host: Any) -> N
     assert "demo-first 0.1.0" in second.reason
     assert "demo-second 0.1.0" in second.reason
     assert client.run(server.url, "first_shout", "hello").json()["data"] == ["HELLO"]
-
-
-def test_a_plugin_registers_all_its_demos_or_none(plugins: Any) -> None:
-    plugins.add(
-        "pair",
-        HOOK
-        + "@hookimpl\ndef register_demos():\n"
-        + "  yield Demo(name='one', title='t', summary='s', load=load, build=build)\n"
-        + "  yield 'not a demo'",
-    )
-    (plugin,) = load_plugins(Settings(plugins_dir=plugins.path))
-    assert plugin.state == "failed"
-    assert plugin.demos == ()
 
 
 def test_equal_api_names_of_two_demos_stay_stable(plugins: Any, host: Any) -> None:
@@ -220,23 +182,6 @@ def test_tabs_stand_in_order_then_name_and_failed_ones_last(plugins: Any, host: 
     plugins.add_good("bear", order=2)
     plugins.add_good("ant", order=2)
     assert client.tab_names(host().url) == ["zebra", "ant", "bear", "aaa", "status"]
-
-
-def test_disabled_plugins_are_not_imported(plugins: Any) -> None:
-    plugins.add("noisy", "raise AssertionError('imported')")
-    plugins.add_good("good")
-    for settings in (
-        Settings(plugins_dir=plugins.path, disable=("noisy",)),
-        Settings(plugins_dir=plugins.path, only=("demo-good",)),
-    ):
-        states = {plugin.name: plugin.state for plugin in load_plugins(settings)}
-        assert states == {"noisy": "disabled", "good": "ok"}
-
-
-def test_the_plugins_folder_comes_last_on_the_path(plugins: Any) -> None:
-    folder = plugins.add_good("good")
-    load_plugins(Settings(plugins_dir=plugins.path))
-    assert sys.path[-1] == str(folder.resolve())
 
 
 EXAMPLES = (
