@@ -24,7 +24,7 @@ OWN = re.compile(r"own-(.+)-[0-9a-f]{16}")  # names of checkpoints that are a vi
 
 
 def display_name(name: str) -> str:
-    """What a page calls a checkpoint: its name; of a visitor's own without the part that nobody must read.
+    """What a page calls a checkpoint: its name, without the secret part in the name of a visitor's own.
 
     >>> display_name("own-reviews-0123456789abcdef"), display_name("tiny")
     ('reviews', 'tiny')
@@ -91,7 +91,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A published output beside what the model here gives; `demo-app selfcheck` prints it."""
+    """A published output beside what the model gives here; `demo-app selfcheck` prints both."""
 
     what: str  # "logits of 'So have I!'"
     source: str  # where the expected values were published
@@ -101,7 +101,7 @@ class Comparison:
 
     @property
     def difference(self) -> float | None:
-        """The largest absolute difference; `None` where texts, or unlike shapes, are compared."""
+        """The largest absolute difference; `None` for texts, and for sequences of different lengths."""
         if isinstance(self.expected, str) or isinstance(self.found, str) or len(self.expected) != len(self.found):
             return None
         differences = [abs(a - b) for a, b in zip(self.expected, self.found, strict=True)]
@@ -246,7 +246,7 @@ class Demo(Generic[M]):
                 raise ValueError(f"{where}: two checkpoints are named {name!r}; rename one.")
 
     def checkpoint(self, name: str | None = None) -> Checkpoint | None:
-        """The checkpoint of that name; with no name the first, or `None` where the demo has none.
+        """The checkpoint of that name; without a name the first, or `None` if the demo has no checkpoints.
 
         Raises `InputError` for a name that the demo does not have.
         """

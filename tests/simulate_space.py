@@ -6,7 +6,7 @@
 2. The files of HEAD are copied only then, and belong to uid 1000.
 3. `python app.py` as uid 1000 with the Space's variables, server-side rendering included, and nothing else.
 
-`main` also opens the page in a Chromium and classifies a sentence; `test_space.py` asserts on all of it.
+`main` also opens the page in a Chromium and classifies a sentence; `publishing/test_space.py` asserts on all of it.
 """
 
 from __future__ import annotations

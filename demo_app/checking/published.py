@@ -1,4 +1,4 @@
-"""Published outputs against what the models here give, on real weights: `demo-app selfcheck`."""
+"""`demo-app selfcheck`: outputs of models here, compared with published outputs, on real weights."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from demo_app.hub import fetch as hub_fetch
 from demo_app.hub import files
 from demo_app.models.cache import Models
 
+HEAD = ["checkpoint", "", "output", "published", "here", "difference", "source"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of the table: a comparison, or why there is none."""
+    """A line of the table: a comparison, or a note that says why there is none."""
 
     checkpoint: str  # "text_classifier/sst2"
     comparison: Comparison | None = None
@@ -23,6 +25,7 @@ class Row:
     failed: bool = False
 
     def cells(self) -> list[str]:
+        """Texts for the columns of `HEAD`."""
         found = self.comparison
         if found is None:
             return [self.checkpoint, "FAILED" if self.failed else "not run", "", "", "", self.note, ""]
@@ -31,11 +34,8 @@ class Row:
         return [self.checkpoint, state, found.what, _text(found.expected), _text(found.found), difference, found.source]
 
 
-HEAD = ["checkpoint", "", "output", "published", "here", "difference", "source"]
-
-
 def compare(models: Models, wanted: Iterable[tuple[Demo[Any], Checkpoint]], *, fetch: bool) -> Iterator[Row]:
-    """One row a published output; with `fetch`, what is not on this disk is pulled from the Hub first."""
+    """Yield one row for each published output. With `fetch`, missing checkpoints are fetched from the Hub first."""
     for demo, checkpoint in wanted:
         name = f"{demo.name}/{checkpoint.name}"
         if demo.selfcheck is None:
@@ -56,7 +56,7 @@ def compare(models: Models, wanted: Iterable[tuple[Demo[Any], Checkpoint]], *, f
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table that also reads well in a terminal."""
+    """The rows as a Markdown table that is also readable in a terminal."""
     lines = [HEAD, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
     lines.insert(1, ["-" * max(3, width) for width in widths])

@@ -1,4 +1,4 @@
-"""What was found wrong with a plugin, and how it is said."""
+"""The problems that `demo-app check` finds, and their text."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from demo_app.registry.plugin import Plugin
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, and how to mend it."""
+    """One thing that is wrong, and how to fix it."""
 
     stage: str
     what: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.stage}: {self.what} {self.mend}".rstrip()
+        return f"{self.stage}: {self.what} {self.fix}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -38,26 +38,27 @@ class Report:
 
 @dataclass
 class Findings:
-    """What has been found so far."""
+    """Problems and notes, collected while the checks run."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, stage: str, what: str, mend: str) -> None:
-        problem = Problem(stage, what, mend)
+    def add(self, stage: str, what: str, fix: str) -> None:
+        """Record a problem, unless the same one is recorded already."""
+        problem = Problem(stage, what, fix)
         if problem not in self.problems:
             self.problems.append(problem)
 
 
-def described(error: BaseException | None) -> str:
-    """An exception as one sentence without its full stop."""
+def describe(error: BaseException | None) -> str:
+    """The exception as one sentence without its full stop: "ValueError: no such file"."""
     text = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def line_in(error: BaseException | None, plugin: Plugin) -> str:
-    """ " (at file:line)" of the plugin's own line that an exception came from; empty where there is none."""
-    own = _folders(plugin)
+def plugin_line(error: BaseException | None, plugin: Plugin) -> str:
+    """ " (at file:line)" for the innermost line of the plugin's own code in the traceback; "" if there is none."""
+    own = _code_folders(plugin)
     frames = traceback.extract_tb(error.__traceback__) if error is not None else []
     for frame in reversed(frames):
         if any(Path(frame.filename).is_relative_to(folder) for folder in own):
@@ -67,8 +68,8 @@ def line_in(error: BaseException | None, plugin: Plugin) -> str:
     return ""
 
 
-def _folders(plugin: Plugin) -> list[Path]:
-    """Where the plugin's code lies."""
+def _code_folders(plugin: Plugin) -> list[Path]:
+    """The plugin's folder; for an installed one its package, or its module's file."""
     if plugin.path is not None:
         return [plugin.path]
     spec = importlib.util.find_spec(plugin.value.partition(":")[0].partition(".")[0])

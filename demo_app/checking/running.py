@@ -1,8 +1,7 @@
-"""The plugin served and called: its models load, its actions answer."""
+"""Checks on the running page: the plugin is served alone, its models are loaded, and its actions are called."""
 
 from __future__ import annotations
 
-import base64
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from demo_app.api import Demo
-from demo_app.checking.report import Findings, described, line_in
+from demo_app.checking.report import Findings, describe, plugin_line
+from demo_app.checking.samples import SAMPLE_TEXT, SampleValues, empty_value
+from demo_app.checking.tuner import check_tuner
 from demo_app.errors import DemoError
 from demo_app.hub import files as hub_files
 from demo_app.models import checkpoints
@@ -21,22 +22,12 @@ from demo_app.settings import Settings
 if TYPE_CHECKING:
     from demo_app.page.tabs import Tab
     from demo_app.serving.server import Server
-ANSWER_SECONDS = 60.0  # an action that takes longer is told, and no problem
 
-TEXTS = ("textbox", "textarea", "code", "markdown", "html")
-UPLOADS = ("image", "file", "audio", "video", "gallery", "model3d", "uploadbutton", "imageslider")
-NO_DRAWING: dict[str, Any] = {"background": None, "layers": [], "composite": None}
-SAMPLE_TEXT = "Hello, world."
-SAMPLE_PICTURE = base64.b64decode(  # 8 x 8 pixels, grey
-    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAD0lEQVR42mNowAEYhpYEAILzYAEllbNjAAAAAElFTkSuQmCC"
-)
-
-
-# The running page
+ANSWER_SECONDS = 60.0  # an action that takes longer is noted, not a problem
 
 
 def check_running(plugin: Plugin, settings: Settings, found: Findings, load: bool) -> None:
-    """Serve the plugin alone; call what is public as one who has typed nothing, and with `load` with a sample."""
+    """Serve the plugin alone and call its public actions with empty input, with `load` also with sample input."""
     from demo_app.serving.local import serve
 
     alone = replace(
@@ -50,21 +41,21 @@ def check_running(plugin: Plugin, settings: Settings, found: Findings, load: boo
         host="127.0.0.1",
         port=None,
     )
-    with _quiet() as failures, serve(alone) as server:
+    with _caught_failures() as failures, serve(alone) as server:
         for tab in server.app.tabs:
             if tab.demo is None or tab.plugin.distribution != plugin.distribution:
                 continue
             loaded = load and _check_load(tab.demo, server, found)
             if loaded:
-                _check_tuner(tab.demo, found)
+                check_tuner(tab.demo, found)
             _check_answers(tab, server, failures, plugin, found, sample=False)
             if loaded:
                 _check_answers(tab, server, failures, plugin, found, sample=True)
 
 
 @contextmanager
-def _quiet() -> Iterator[list[BaseException]]:
-    """The exceptions that handlers raised and no visitor was meant to see, as they come; they go into no log."""
+def _caught_failures() -> Iterator[list[BaseException]]:
+    """A list to which each unexpected exception of a handler is added. Meanwhile these exceptions are not logged."""
     caught: list[BaseException] = []
 
     class Catch(logging.Handler):
@@ -86,9 +77,9 @@ def _quiet() -> Iterator[list[BaseException]]:
 
 
 def _check_load(demo: Demo[Any], server: Server, found: Findings) -> bool:
-    """Load every checkpoint that is on this disk; whether the default one could be."""
-    loaded, default = server.app.models, checkpoints.default_checkpoint(demo)
-    ready = False
+    """Load every checkpoint on this disk. Returns whether the default one loads."""
+    models, default = server.app.models, checkpoints.default_checkpoint(demo)
+    default_loads = False
     for checkpoint in demo.checkpoints or (None,):
         name = checkpoint.name if checkpoint else None
         label = f"{demo.name}/{name}" if name else demo.name
@@ -96,25 +87,14 @@ def _check_load(demo: Demo[Any], server: Server, found: Findings) -> bool:
             found.notes.append(f"{label}: not on this disk, not loaded; run: demo-app download {label}")
             continue
         try:
-            with loaded.use(demo, name):
-                state = loaded.state(demo, name)
+            with models.use(demo, name):
+                state = models.state(demo, name)
         except DemoError as error:
             found.add("load", f"{label}: {error}", "")
         else:
-            ready = ready or checkpoint is default
+            default_loads = default_loads or checkpoint is default
             found.notes.append(f"{label}: {state.bytes / 1e6:.1f} MB in {state.seconds:.2f} s")
-    return ready
-
-
-def _check_tuner(demo: Demo[Any], found: Findings) -> None:
-    """Teach the first checkpoint that is on this disk for an epoch, where the demo can be taught."""
-    folders = [folder for checkpoint in demo.checkpoints if (folder := hub_files.locate(checkpoint)) is not None]
-    if demo.tuner is None or not folders:
-        return
-    from demo_app.checking.tuner import problems_of
-
-    for problem in problems_of(demo.tuner, folders[0]):
-        found.add("tuner", f"{demo.name}: {problem}", "")
+    return default_loads
 
 
 def _check_answers(
@@ -126,9 +106,10 @@ def _check_answers(
     *,
     sample: bool,
 ) -> None:
-    """Call every public action of the plugin's own, with nothing typed or with a sample.
+    """Call each public action of the plugin with empty input, or with `sample` input.
 
-    Only sentences for visitors may come back.
+    An action may answer, or refuse with a sentence for visitors; anything else is a problem. `failures` is the list of
+    `_caught_failures`.
     """
     import httpx
 
@@ -137,79 +118,40 @@ def _check_answers(
     from demo_app.serving import client
 
     assert tab.blocks is not None
-    page = {component["id"]: component for component in client.config(server.url)["components"]}
+    components = {component["id"]: component for component in client.config(server.url)["components"]}
     public = [event for event in listeners(tab.blocks) if event.public and not of_the_host(event.handler)]
-    value: Callable[[Mapping[str, Any]], Any] = _Sample(server.url) if sample else _nothing
-    answered: list[float] = []
+    value_of: Callable[[Mapping[str, Any]], Any] = SampleValues(server.url) if sample else empty_value
+    kind = "a sample" if sample else "empty input"
+    seconds: list[float] = []  # of each action that answered
     for event in public:
         action = str(event.api_name).removeprefix(f"{tab.name}_")
-        data = [value(page[component_id(part)]) for part in event.inputs if is_given_by_clients(part)]
-        kind = "a sample" if sample else "empty input"
+        data = [value_of(components[component_id(part)]) for part in event.inputs if is_given_by_clients(part)]
         failures.clear()
         started = time.perf_counter()
         try:
-            outcome, said = client.call(server.url, str(event.api_name), *data, seconds=ANSWER_SECONDS)
+            outcome, answer = client.call(server.url, str(event.api_name), *data, seconds=ANSWER_SECONDS)
         except TimeoutError:
             found.notes.append(f"{tab.name}: /{action} still works on {kind} after {ANSWER_SECONDS:.0f} s, not awaited")
             continue
         except (httpx.HTTPError, LookupError, ValueError) as error:
-            outcome, said = "error", {"error": described(error)}
+            outcome, answer = "error", {"error": describe(error)}
         if outcome == "complete":
-            answered.append(time.perf_counter() - started)
+            seconds.append(time.perf_counter() - started)
         elif failures:
             raised = failures[-1]
             found.add(
                 "handlers",
-                f"{tab.name}: /{action} fails on {kind} with {described(raised)}{line_in(raised, plugin)}.",
+                f"{tab.name}: /{action} fails on {kind} with {describe(raised)}{plugin_line(raised, plugin)}.",
                 'Raise InputError("Write something first.") for what cannot be used.',
             )
-        elif not (isinstance(said, dict) and said.get("error")):
+        elif not (isinstance(answer, dict) and answer.get("error")):
             found.add(
                 "handlers",
                 f"{tab.name}: /{action} fails on {kind}, outside the handler.",
                 "See that what it returns fits its outputs, and the page's values its inputs.",
             )
     if sample and public:
-        longest = f", the slowest after {max(answered):.2f} s" if answered else ""
-        found.notes.append(f"{tab.name}: {len(answered)} of {len(public)} actions answered a sample{longest}")
-        if not answered:
-            found.add(
-                "load", f"{tab.name}: no action answers {SAMPLE_TEXT!r}.", "Give the inputs a value to begin with."
-            )
-
-
-def _nothing(component: Mapping[str, Any]) -> Any:
-    """What the page sends for an input that a visitor has emptied; what cannot be empty keeps its value."""
-    kind = component["type"]
-    if kind in TEXTS:
-        return ""
-    if kind == "imageeditor":
-        return NO_DRAWING
-    if kind == "multimodaltextbox":
-        return {"text": "", "files": []}
-    return None if kind in UPLOADS else component["props"].get("value")
-
-
-class _Sample:
-    """Something to work on for an input that the page leaves empty: a sentence, a grey picture."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def __call__(self, component: Mapping[str, Any]) -> Any:
-        kind, value = component["type"], component["props"].get("value")
-        if kind == "imageeditor" and not (value and value.get("composite")):
-            picture = self._picture()
-            return NO_DRAWING | {"background": picture, "composite": picture}
-        if value not in (None, "", []):
-            return value
-        if kind in TEXTS:
-            return SAMPLE_TEXT
-        return self._picture() if kind == "image" else _nothing(component)
-
-    def _picture(self) -> dict[str, Any]:
-        import httpx
-
-        files = {"files": ("sample.png", SAMPLE_PICTURE, "image/png")}
-        (path,) = httpx.post(f"{self.url}gradio_api/upload", files=files, timeout=60).json()
-        return {"path": path, "meta": {"_type": "gradio.FileData"}}
+        slowest = f", the slowest after {max(seconds):.2f} s" if seconds else ""
+        found.notes.append(f"{tab.name}: {len(seconds)} of {len(public)} actions answered a sample{slowest}")
+        if not seconds:
+            found.add("load", f"{tab.name}: no action answers {SAMPLE_TEXT!r}.", "Give the inputs an initial value.")

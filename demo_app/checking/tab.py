@@ -1,4 +1,4 @@
-"""The tab of a demo: names, docstrings and components of its events."""
+"""Checks on a demo's tab: names and docstrings of its actions, and components that run code."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from demo_app.gradio_internals import Listener
 
-UNNAMED = ("lambda", "fn", "predict", "event")  # what Gradio calls events whose author did not
+UNNAMED = ("lambda", "fn", "predict", "event")  # names that Gradio gives to events without an api_name
 GIVEN_BY_GRADIO = ("Request", "Progress", "EventData", "SelectData", "OAuthProfile", "OAuthToken", "Session")
 
 
 def check_tab(demo: Demo[Any], blocks: gr.Blocks, found: Findings) -> None:
-    """Names and words of the public actions; and what a page must not do."""
+    """Check the public actions of a tab that was built, and its HTML templates."""
     from demo_app.gradio_internals import components, listeners
 
     events = [event for event in listeners(blocks) if event.public]
@@ -43,15 +43,15 @@ def _check_docstring(where: str, event: Listener, found: Findings) -> None:
         found.add("api", f"{where} has no docstring.", "Say what it does, takes and returns.")
         return
     arguments = text.partition("Args:")[2].partition("Returns:")[0]
-    said = set(re.findall(r"(\w+)\s*(?:\([^)]*\))?\s*:", arguments))
-    missing = [name for name in _parameters(event) if name not in said]
+    described = set(re.findall(r"(\w+)\s*(?:\([^)]*\))?\s*:", arguments))
+    missing = [name for name in _parameters(event) if name not in described]
     if missing:
         what = f"{where} has a docstring that says nothing of {', '.join(missing)}."
         found.add("api", what, f'Add "Args: {missing[0]}: what it is."')
 
 
 def _parameters(event: Listener) -> list[str]:
-    """Names of the handler's parameters that whoever calls the action has to give."""
+    """Names of the handler's parameters that a caller of the API has to give."""
     from demo_app.gradio_internals import is_given_by_clients
 
     assert event.handler is not None
@@ -59,11 +59,13 @@ def _parameters(event: Listener) -> list[str]:
         parameters = list(inspect.signature(event.handler).parameters.values())
     except (TypeError, ValueError):
         return []
-    asked = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and not _is_given(p)]
-    return [p.name for p, component in zip(asked, event.inputs, strict=False) if is_given_by_clients(component)]
+    inputs = [
+        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and not _is_given_by_gradio(p)
+    ]
+    return [p.name for p, component in zip(inputs, event.inputs, strict=False) if is_given_by_clients(component)]
 
 
-def _is_given(parameter: inspect.Parameter) -> bool:
-    """Whether Gradio gives it: the request, the progress bar, the event."""
+def _is_given_by_gradio(parameter: inspect.Parameter) -> bool:
+    """Whether Gradio fills it in: the request, the progress bar, the event."""
     kinds = f"{parameter.annotation} {type(parameter.default).__name__}"
     return any(re.search(rf"\b{kind}\b", kinds) for kind in GIVEN_BY_GRADIO)

@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Parsers and options that several commands share."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 
-def command(commands: Any, name: str, call: Callable[[argparse.Namespace], Any], help: str) -> argparse.ArgumentParser:
-    """A command that knows `--plugins-dir`."""
+def add_command(
+    commands: Any, name: str, call: Callable[[argparse.Namespace], Any], help: str
+) -> argparse.ArgumentParser:
+    """Add the parser of a command with the option `--plugins-dir`. `call` runs the command."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
     parser.set_defaults(call=call)
     parser.add_argument("--plugins-dir", type=Path, metavar="DIR", help="a folder of plugins beside the installed ones")
@@ -17,7 +19,7 @@ def command(commands: Any, name: str, call: Callable[[argparse.Namespace], Any],
 
 
 def add_upload_options(parser: argparse.ArgumentParser) -> None:
-    """Options of commands that write to the Hub or to a folder."""
+    """Add the options of commands that write to the Hub or to a folder."""
     parser.add_argument("--private", action="store_true", help="on the Hub: for you alone")
     parser.add_argument("--force", action="store_true", help="write over what is there")
     parser.add_argument("--dry-run", action="store_true", help="list the files and create nothing")

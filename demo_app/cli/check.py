@@ -1,4 +1,4 @@
-"""`demo-app check`: say everything that is wrong with a plugin."""
+"""`demo-app check`: list everything that is wrong with a plugin."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import sys
 from typing import Any
 
-from demo_app.cli.arguments import command
+from demo_app.cli.arguments import add_command
 from demo_app.machine import prepare_environment
 from demo_app.settings import Settings
 
 
-def add(commands: Any) -> None:
-    parser = command(commands, "check", run, "Say everything that is wrong with a plugin; 1 if anything is.")
+def add_parser(commands: Any) -> None:
+    parser = add_command(commands, "check", run, "Say everything that is wrong with a plugin; 1 if anything is.")
     parser.add_argument("target", nargs="+", metavar="PATH|NAME", help="a plugin's folder, or its name")
     parser.add_argument("--load", action="store_true", help="also load every checkpoint that is on this disk")
 
@@ -22,9 +22,9 @@ def run(args: argparse.Namespace) -> int:
     from demo_app.checking.plugin import check_demo
 
     settings = Settings.from_env(plugins_dir=args.plugins_dir)
-    wrong = 0
+    count = 0
     for target in args.target:
         report = check_demo(target, settings=settings, load=args.load)
         sys.stdout.write(str(report))
-        wrong += len(report.problems)
-    return wrong > 0
+        count += len(report.problems)
+    return count > 0

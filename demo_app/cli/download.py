@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 from demo_app.api import Checkpoint
-from demo_app.cli.arguments import command
-from demo_app.cli.targets import wanted
+from demo_app.cli.arguments import add_command
+from demo_app.cli.targets import find_checkpoints
 from demo_app.errors import DemoError, SettingsError
 from demo_app.hub.fetch import fetch
 from demo_app.hub.files import locate
@@ -17,8 +17,8 @@ from demo_app.machine import prepare_environment
 from demo_app.settings import Settings
 
 
-def add(commands: Any) -> None:
-    parser = command(commands, "download", run, "Fetch checkpoints from the Hub; 1 if one could not be had.")
+def add_parser(commands: Any) -> None:
+    parser = add_command(commands, "download", run, "Fetch checkpoints from the Hub; 1 if one could not be had.")
     parser.add_argument("target", nargs="*", metavar="DEMO[/CHECKPOINT]")
     parser.add_argument("--all", action="store_true", help="every checkpoint of every demo")
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.target and not args.all:
         raise SettingsError("name what to fetch, as in text_classifier/sst2, or say --all.")
     failed = 0
-    for demo, checkpoint in wanted(args.target, Settings.from_env(plugins_dir=args.plugins_dir)):
+    for demo, checkpoint in find_checkpoints(args.target, Settings.from_env(plugins_dir=args.plugins_dir)):
         label = f"{demo.name}/{checkpoint.name}"
         try:
             sys.stdout.write(f"{label}: {_fetch(checkpoint, label)}\n")
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fetch(checkpoint: Checkpoint, label: str) -> str:
-    """Fetch with a bar on standard error; where the files are now."""
+    """Fetch one checkpoint, with a progress bar on standard error. Returns a sentence that says where it is."""
     from tqdm import tqdm
 
     if not checkpoint.on_hub:

@@ -1,4 +1,4 @@
-"""`demo-app finetune`: teach a checkpoint from your own examples; `finetuning` does it, and imports torch."""
+"""`demo-app finetune`: teach a checkpoint from your own examples. `finetuning` runs it, and imports torch."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from demo_app.cli.arguments import command
+from demo_app.cli.arguments import add_command
 from demo_app.finetune.recipe import STRATEGIES, Recipe
 from demo_app.machine import prepare_environment
 from demo_app.options import add_options
 from demo_app.settings import Settings
 
 
-def add(commands: Any) -> None:
-    parser = command(commands, "finetune", run, "Teach a checkpoint from your own examples; writes a new one.")
+def add_parser(commands: Any) -> None:
+    parser = add_command(commands, "finetune", run, "Teach a checkpoint from your own examples; writes a new one.")
     parser.add_argument("target", metavar="DEMO[/CHECKPOINT]|DEMO=FOLDER", help="what to begin with")
     parser.add_argument(
         "--data", required=True, type=Path, nargs="+", metavar="FILE_OR_FOLDER",

@@ -1,6 +1,7 @@
 """demo-app new | run | plugins | check | download | selfcheck | finetune | space | publish. Also `python -m demo_app`.
 
-Exit codes: 0 all is well, 1 something failed and was named, 2 the command line was wrong, 130 stopped by Ctrl-C.
+Exit codes: 0 success, 1 something failed and was reported, 2 the command line or a setting is wrong, 130 stopped by
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ COMMANDS = (new, run, plugins, check, download, selfcheck, finetune, space, publ
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit code; reports errors on standard error, without a traceback."""
     args = parser().parse_args(argv)
     logging.basicConfig(
         level=logging.INFO if args.command == "run" else logging.CRITICAL,
@@ -37,12 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+    """The parser with all commands and their options."""
     top = argparse.ArgumentParser(prog="demo-app", description=demo_app.__doc__)
     top.add_argument("--version", action="version", version=demo_app.__version__)
     commands = top.add_subparsers(dest="command", required=True)
     for command in COMMANDS:
-        command.add(commands)
+        command.add_parser(commands)
     return top
 
 

@@ -1,4 +1,4 @@
-"""`demo-app new`: write a plugin that works, to be changed into your own."""
+"""`demo-app new`: write a working plugin, to be changed into your own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from demo_app.machine import prepare_environment
 
 
-def add(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
     parser = commands.add_parser("new", help="Write a plugin that works, to be changed into your own.")
     parser.set_defaults(call=run)
     parser.add_argument(

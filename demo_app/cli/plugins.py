@@ -7,15 +7,15 @@ import json
 import sys
 from typing import Any
 
-from demo_app.cli.arguments import command
+from demo_app.cli.arguments import add_command
 from demo_app.models.checkpoints import where
 from demo_app.registry.loading import load_plugins
 from demo_app.registry.plugin import Plugin
 from demo_app.settings import Settings
 
 
-def add(commands: Any) -> None:
-    parser = command(commands, "plugins", run, "List plugins, their demos and checkpoints; 1 if one failed.")
+def add_parser(commands: Any) -> None:
+    parser = add_command(commands, "plugins", run, "List plugins, their demos and checkpoints; 1 if one failed.")
     parser.add_argument("--json", action="store_true")
 
 

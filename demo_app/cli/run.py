@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import demo_app
-from demo_app.cli.arguments import command
+from demo_app.cli.arguments import add_command
 from demo_app.errors import SettingsError
 from demo_app.settings import Settings, parse_bytes, parse_checkpoints, parse_names
 
 FIELDS = ("plugins_dir", "host", "port", "only", "disable", "preload", "device", "memory_budget", "mcp", "strict")
 
 
-def add(commands: Any) -> None:
-    parser = command(commands, "run", run, "Serve the page.")
+def add_parser(commands: Any) -> None:
+    parser = add_command(commands, "run", run, "Serve the page.")
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
     parser.add_argument("--only", type=parse_names, metavar="NAMES", help="plugins to use, comma-separated")

@@ -6,14 +6,14 @@ import argparse
 import sys
 from typing import Any
 
-from demo_app.cli.arguments import command
-from demo_app.cli.targets import wanted
+from demo_app.cli.arguments import add_command
+from demo_app.cli.targets import find_checkpoints
 from demo_app.machine import prepare_environment
 from demo_app.settings import Settings
 
 
-def add(commands: Any) -> None:
-    parser = command(commands, "selfcheck", run, "Compare models with their published outputs; 1 if one differs.")
+def add_parser(commands: Any) -> None:
+    parser = add_command(commands, "selfcheck", run, "Compare models with their published outputs; 1 if one differs.")
     parser.add_argument("target", nargs="*", metavar="DEMO[/CHECKPOINT]", help="default: all")
     parser.add_argument("--hub", action="store_true", help="fetch what is not on this disk")
 
@@ -24,6 +24,6 @@ def run(args: argparse.Namespace) -> int:
     from demo_app.checking import published
     from demo_app.models.cache import Models
 
-    rows = list(published.compare(Models(settings), wanted(args.target, settings), fetch=args.hub))
+    rows = list(published.compare(Models(settings), find_checkpoints(args.target, settings), fetch=args.hub))
     sys.stdout.write(published.table(rows))
     return any(row.failed for row in rows)

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from demo_app.cli.arguments import add_upload_options, command
+from demo_app.cli.arguments import add_command, add_upload_options
 from demo_app.errors import SettingsError
+from demo_app.hub.upload import Files
 from demo_app.machine import prepare_environment
-from demo_app.publishing.requirements import SpaceError
+from demo_app.publishing.errors import SpaceError
 from demo_app.registry.plugin import Plugin
 from demo_app.settings import Settings, parse_names
 
 
-def add(commands: Any) -> None:
-    parser = command(commands, "space", run, "Make a Hugging Face Space from plugins, in a folder or on the Hub.")
+def add_parser(commands: Any) -> None:
+    parser = add_command(commands, "space", run, "Make a Hugging Face Space from plugins, in a folder or on the Hub.")
     parser.add_argument("target", nargs="?", metavar="FOLDER|USER/NAME", help="where; a folder below is ./A/B")
     parser.add_argument("--only", type=parse_names, metavar="NAMES", help="plugins it shall have; default: all")
     parser.add_argument("--title", help="of the Space and its page")
@@ -43,11 +44,11 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.update or args.check:
-        return _keep(Path(args.target or ""), args)
+        return _update_checkout(Path(args.target or ""), args)
     if args.target is None:
         raise SettingsError("say where: a folder, or USER/NAME on the Hub; of a checkout that is a Space say --update.")
     prepare_environment()
-    from demo_app.hub import upload
+    from demo_app.hub import access, upload
     from demo_app.publishing import files as folders
     from demo_app.publishing import space
 
@@ -60,41 +61,55 @@ def run(args: argparse.Namespace) -> int:
         )
     if not on_hub and any(path.is_relative_to(folder) for path in space.sources(settings)):
         raise SettingsError(f"{folder} holds what the Space is copied from; name another folder, or say --update.")
-    if not args.dry_run:  # what can be refused at once is
+    if not args.dry_run:  # refuse before the slow part
         if on_hub:
-            upload.token()
+            access.token()
         else:
             folders.check_folder(folder, force=args.force)
-    plugins = space.chosen(settings)
+    plugins = space.chosen_plugins(settings)
     names = ("title", "description", "license", "cpu", "hardware", "copy_host")
-    files = space.make(plugins, settings, space.Wishes(**{name: getattr(args, name) for name in names}))
+    files = space.make(plugins, settings, space.SpaceOptions(**{name: getattr(args, name) for name in names}))
     check(plugins, settings)
     if args.dry_run:
         sys.stdout.write(folders.listing(files) + "nothing was created\n")
     elif on_hub:
-        done = upload.upload(
-            files,
-            args.target,
-            kind="space",
-            message="Made with demo-app space",
-            private=args.private,
-            force=args.force,
-            hardware=args.hardware,
-            owned=space.OWNED,
-        )
-        for name in done.removed:
-            sys.stdout.write(f"removed {name}, which was there and does not belong any more\n")
-        sys.stdout.write(f"{len(files)} files are in {done.url}, where it is built now\n")
+        _upload(files, args)
     else:
-        before = {path.name for path in (folder / "plugins").glob("*/")} if folder.is_dir() else set()
-        folders.write(files, folder, force=args.force)
-        for name in sorted(before - {name.split("/")[1] for name in files if name.startswith("plugins/")}):
-            sys.stdout.write(f"plugins/{name} was there and is left; remove it if the Space shall not show it\n")
-        sys.stdout.write(f"{len(files)} files are in {folder}; try it: python {folder / 'app.py'}\n")
+        _write(files, folder, force=args.force)
     return 0
 
 
-def _keep(folder: Path, args: argparse.Namespace) -> int:
+def _upload(files: Files, args: argparse.Namespace) -> None:
+    from demo_app.hub import upload
+    from demo_app.publishing import space
+
+    done = upload.upload(
+        files,
+        args.target,
+        kind="space",
+        message="Made with demo-app space",
+        private=args.private,
+        force=args.force,
+        hardware=args.hardware,
+        owned=space.OWNED,
+    )
+    for name in done.removed:
+        sys.stdout.write(f"removed {name}, which was there and does not belong any more\n")
+    sys.stdout.write(f"{len(files)} files are in {done.url}, where it is built now\n")
+
+
+def _write(files: Files, folder: Path, *, force: bool) -> None:
+    from demo_app.publishing import files as folders
+
+    before = {path.name for path in (folder / "plugins").glob("*/")} if folder.is_dir() else set()
+    folders.write(files, folder, force=force)
+    for name in sorted(before - {name.split("/")[1] for name in files if name.startswith("plugins/")}):
+        sys.stdout.write(f"plugins/{name} was there and is left; remove it if the Space shall not show it\n")
+    sys.stdout.write(f"{len(files)} files are in {folder}; try it: python {folder / 'app.py'}\n")
+
+
+def _update_checkout(folder: Path, args: argparse.Namespace) -> int:
+    """Write stale files of a checkout anew; with --check only name them, and return 1 if there are any."""
     from demo_app.publishing import space
 
     folder = folder.resolve()
@@ -112,7 +127,7 @@ def _keep(folder: Path, args: argparse.Namespace) -> int:
 
 
 def check(plugins: Sequence[Plugin], settings: Settings) -> None:
-    """Raise `SpaceError` for the first plugin that `demo-app check` finds something wrong with; takes seconds each."""
+    """Run `demo-app check` on each plugin, which takes seconds. Raises `SpaceError` for the first with a problem."""
     from demo_app.checking.plugin import check_demo
 
     for plugin in plugins:

@@ -1,4 +1,4 @@
-"""DEMO and DEMO/CHECKPOINT on a command line."""
+"""Targets on a command line: DEMO or DEMO/CHECKPOINT."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from demo_app.registry.loading import find_demo, load_plugins
 from demo_app.settings import Settings
 
 
-def wanted(targets: Sequence[str], settings: Settings) -> list[tuple[Demo[Any], Checkpoint]]:
-    """The checkpoints that are named as DEMO or DEMO/CHECKPOINT; all of them if none is named."""
+def find_checkpoints(targets: Sequence[str], settings: Settings) -> list[tuple[Demo[Any], Checkpoint]]:
+    """The checkpoints that the targets name; every checkpoint of every demo if there are no targets.
+
+    Raises `SettingsError` for an unknown demo or checkpoint.
+    """
     plugins = load_plugins(settings)
     found: list[tuple[Demo[Any], Checkpoint]] = []
     for target in targets or [demo.name for plugin in plugins for demo in plugin.demos]:
-        name, _, one = target.partition("/")
+        name, _, checkpoint_name = target.partition("/")
         _, demo = find_demo(plugins, name)
-        chosen = demo.checkpoint(one) if one else None
+        chosen = demo.checkpoint(checkpoint_name) if checkpoint_name else None
         found += [(demo, checkpoint) for checkpoint in ([chosen] if chosen else demo.checkpoints)]
     return found

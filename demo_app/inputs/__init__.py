@@ -1,1 +1,1 @@
-"""What visitors bring: numbers, texts, tables, pictures and archives, each read within bounds."""
+"""What visitors give: numbers, texts, tables, pictures and archives, each read within bounds."""

@@ -18,23 +18,26 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Protocol, TypeVar, cast
 
 from demo_app.errors import InputError
-from demo_app.inputs.pictures import SUFFIXES, WANTED, reason_of
+from demo_app.inputs.pictures import SUFFIXES
+from demo_app.inputs.text import reason_of
 
 MAX_FILE = 50 * 2**20
+"""Bytes of one picture in an archive."""
 
 MAX_RATIO = 100
+"""How many times larger than its compressed bytes a ZIP member of a megabyte or more may be. Pictures hardly shrink."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A picture of a folder or an archive that has not been read yet."""
+    """A picture in a folder or an archive, not read yet."""
 
     name: str
-    """Where it lies, with forward slashes."""
+    """Its path in the folder or archive, with forward slashes."""
     read: Callable[[], bytes]
-    """Its bytes. Raises `InputError` where they cannot be had; the other pictures are none the worse."""
+    """Returns its bytes. Raises `InputError` if it cannot be read; the other pictures still can."""
     path: Path | None = None
-    """The file itself; None in an archive."""
+    """The file itself; `None` in an archive."""
 
     @classmethod
     def in_file(cls, name: str, path: Path) -> Entry:
@@ -42,12 +45,12 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """The folder that the picture lies in, as in `torchvision.datasets.ImageFolder`; "" at the top."""
+        """The name of the picture's folder, as in `torchvision.datasets.ImageFolder`; "" at the top."""
         return label_of(self.name)
 
 
 def label_of(name: str) -> str:
-    """The folder that a file lies in, "" at the top.
+    """The name of a file's folder; "" at the top.
 
     >>> label_of("cifar10/train/cat/0001.jpg")
     'cat'
@@ -56,7 +59,7 @@ def label_of(name: str) -> str:
 
 
 class _Named(Protocol):
-    """An entry, or whatever else has a name with forward slashes."""
+    """An `Entry`, or anything else with a name that has forward slashes."""
 
     @property
     def name(self) -> str: ...
@@ -66,8 +69,7 @@ N = TypeVar("N", bound=_Named)
 
 
 def by_name(pictures: Iterable[N]) -> dict[str, N]:
-    """Pictures by their whole name, and by each end of it, in whole parts, that is the only one such: "a/b/1.png",
-    "b/1.png" and "1.png"."""
+    """Pictures by their path, and by each shorter end of it that is unique: "a/b/1.png", "b/1.png" and "1.png"."""
     named: dict[str, N] = {}
     ends: dict[str, list[N]] = {}
     for picture in pictures:
@@ -88,12 +90,12 @@ def pictures_in(
 ) -> Iterator[list[Entry]]:
     """The pictures of a folder, a ZIP, a TAR (gzipped or not) or a list of files, to be read one by one inside `with`.
 
-    Pictures are told by their suffix. Passed over: hidden files, `__MACOSX`, archives in archives, and all other files,
-    but for those that end in one of `also`, such as ".csv": they come too, and do not count as pictures.
-    A TAR comes in its own order, the quick one to read it in; the others come by name.
+    Pictures are recognised by their suffix. Files that end in one of `also`, such as ".csv", are included too, and do
+    not count as pictures. Skipped: hidden files, `__MACOSX`, archives in archives, and all other files. The pictures of
+    a TAR are in its own order, in which reading is fast; all others are sorted by name.
 
-    Raises `InputError` for none, more than `max_pictures`, or more than `max_bytes` when unpacked, and for an archive
-    that is damaged, encrypted, a bomb, or has a member whose path climbs out of it, or a link, which could.
+    Raises `InputError` if there are no pictures or more than `max_pictures`, if they unpack to more than `max_bytes`,
+    and if the archive is damaged, encrypted or a bomb, or has a link or a member whose path leads out of it.
     """
     with ExitStack() as files:
         if not isinstance(source, Path | str):
@@ -105,12 +107,17 @@ def pictures_in(
             entries = [Entry.in_file(name, path / name) for name in _names_below(path, also)]
         else:
             name = path.name
-            # twice the pictures: macOS packs a hidden file with each
+            # twice the pictures, because macOS adds a hidden file for each
             entries = _in_archive(path, _Limits(members=1000 + 2 * max_pictures, size=max_bytes), also, files)
         if not entries:
-            raise InputError(f"{name} holds no picture; {WANTED}.")
+            raise InputError("{name} holds no picture; use a JPEG, PNG, GIF, WebP, BMP or TIFF.", name=name)
         if (count := sum(_is_wanted(entry.name) for entry in entries)) > max_pictures:
-            raise InputError(f"{name} holds {count:,} pictures and the limit is {max_pictures:,}; take fewer.")
+            raise InputError(
+                "{name} holds {count} pictures and the limit is {limit}; take fewer.",
+                name=name,
+                count=f"{count:,}",
+                limit=f"{max_pictures:,}",
+            )
         yield entries
 
 
@@ -120,10 +127,13 @@ class _Limits:
     size: int  # bytes of all members when unpacked
 
     def check(self, archive: str, members: int, size: int) -> None:
+        """Raise `InputError` if an archive of that name has more members or bytes."""
         if members > self.members:
-            raise InputError(f"{archive} has more than {self.members:,} entries; split it.")
+            raise InputError("{name} has more than {count} entries; split it.", name=archive, count=f"{self.members:,}")
         if size > self.size:
-            raise InputError(f"{archive} unpacks to more than {self.size / 2**20:,.0f} MB; split it.")
+            raise InputError(
+                "{name} unpacks to more than {size} MB; split it.", name=archive, size=f"{self.size / 2**20:,.0f}"
+            )
 
 
 def _by_name(path: Path) -> str:
@@ -131,7 +141,7 @@ def _by_name(path: Path) -> str:
 
 
 def _names_below(folder: Path, also: tuple[str, ...]) -> list[str]:
-    """The pictures in a folder and the folders in it, by name, with forward slashes."""
+    """Paths of the pictures in a folder and its subfolders, sorted, with forward slashes."""
     names = []
     for place, _, files in os.walk(folder):
         names += [(Path(place) / file).relative_to(folder).as_posix() for file in files]
@@ -139,7 +149,7 @@ def _names_below(folder: Path, also: tuple[str, ...]) -> list[str]:
 
 
 def _is_wanted(name: str, also: tuple[str, ...] = ()) -> bool:
-    """Whether it is called as a picture, or as one of the other files that are asked for."""
+    """Whether the name is that of a picture, or ends in one of `also`."""
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
     return not hidden and (path.suffix.lower() in SUFFIXES or path.name.lower().endswith(also))
@@ -150,14 +160,18 @@ def _read_file(path: Path) -> bytes:
         with open(path, "rb") as file:
             return _bounded(file, path.name)
     except OSError as error:
-        raise InputError(f"{path.name} cannot be read ({reason_of(error)}); check its permissions.") from error
+        raise InputError(
+            "{name} cannot be read ({error}); check its permissions.", name=path.name, error=reason_of(error)
+        ) from error
 
 
 def _bounded(file: IO[bytes], name: str) -> bytes:
-    """All of a stream, whatever was said about its length; never more than `MAX_FILE` bytes are held."""
+    """The whole stream, whatever length the archive claims. Reads at most `MAX_FILE` bytes and one."""
     data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
-        raise InputError(f"{name} has more than {MAX_FILE / 2**20:.0f} MB; make the picture smaller.")
+        raise InputError(
+            "{name} has more than {size} MB; make the picture smaller.", name=name, size=f"{MAX_FILE / 2**20:.0f}"
+        )
     return data
 
 
@@ -165,7 +179,9 @@ def _in_archive(path: Path, limits: _Limits, also: tuple[str, ...], files: ExitS
     try:
         file: IO[bytes] = files.enter_context(open(path, "rb"))  # noqa: SIM115
     except (OSError, ValueError) as error:
-        raise InputError(f"{path.name} cannot be read ({reason_of(error)}); check the path.") from error
+        raise InputError(
+            "{name} cannot be read ({error}); check the path.", name=path.name, error=reason_of(error)
+        ) from error
     start = file.read(2)
     file.seek(0)
     try:
@@ -176,14 +192,16 @@ def _in_archive(path: Path, limits: _Limits, also: tuple[str, ...], files: ExitS
         return _in_tar(path.name, file, limits, also, files)
     except InputError:
         raise
-    except Exception as error:  # of zipfile, tarfile, zlib and struct, each with kinds of its own
+    except Exception as error:  # zipfile, tarfile, zlib and struct each raise several kinds
         if start in (b"PK", b"\x1f\x8b"):
-            raise InputError(f"{path.name} is damaged or not complete; upload it again, or pack it anew.") from error
-        raise InputError(f"{path.name} is neither a ZIP nor a TAR; pack the pictures as ZIP.") from error
+            raise InputError(
+                "{name} is damaged or not complete; upload it again, or pack it anew.", name=path.name
+            ) from error
+        raise InputError("{name} is neither a ZIP nor a TAR; pack the pictures as ZIP.", name=path.name) from error
 
 
 def _in_zip(archive: str, file: IO[bytes], limits: _Limits, also: tuple[str, ...], files: ExitStack) -> list[Entry]:
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:  # before zipfile makes an object of each entry
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:  # before zipfile creates an object for each
         limits.check(archive, sum(1 for _ in re.finditer(rb"PK\x01\x02", data)), 0)
     packed = files.enter_context(zipfile.ZipFile(file))
     entries, total = [], 0
@@ -192,11 +210,15 @@ def _in_zip(archive: str, file: IO[bytes], limits: _Limits, also: tuple[str, ...
         if member.is_dir() or not _is_wanted(name, also):
             continue
         if member.flag_bits & 1:
-            raise InputError(f"{archive} is locked with a password; pack it without one.")
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # zipfile unpacks others unbounded
-            raise InputError(f"{archive} is compressed in an unusual way; pack it anew as a plain ZIP.")
+            raise InputError("{name} is locked with a password; pack it without one.", name=archive)
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # zipfile does not bound the others
+            raise InputError("{name} is compressed in an unusual way; pack it anew as a plain ZIP.", name=archive)
         if member.file_size > max(2**20, MAX_RATIO * member.compress_size):
-            raise InputError(f"{archive} holds {name[:80]!r}, which unpacks to suspiciously much; leave it out.")
+            raise InputError(
+                "{name} holds {member}, which unpacks to suspiciously much; leave it out.",
+                name=archive,
+                member=repr(name[:80]),
+            )
         total += member.file_size
         entries.append(Entry(name=name, read=partial(_read_zipped, packed, member, name)))
     limits.check(archive, 0, total)
@@ -205,19 +227,19 @@ def _in_zip(archive: str, file: IO[bytes], limits: _Limits, also: tuple[str, ...
 
 def _read_zipped(packed: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes:
     try:
-        with packed.open(member) as file:  # gives at most the bytes that were declared, and then checks their sum
+        with packed.open(member) as file:  # gives at most the declared bytes, and then checks their sum
             return _bounded(file, name)
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{name} is damaged inside the archive; pack it anew.") from error
+        raise InputError("{name} is damaged inside the archive; pack it anew.", name=name) from error
 
 
 def _in_tar(archive: str, file: IO[bytes], limits: _Limits, also: tuple[str, ...], files: ExitStack) -> list[Entry]:
     packed = files.enter_context(tarfile.TarFile(fileobj=cast(IO[bytes], _ShortReads(file))))
     entries, total, lock = [], 0, threading.Lock()
     for count, member in enumerate(packed, start=1):
-        total += member.size  # also of what is passed over: it has to be unpacked to get past it
+        total += member.size  # skipped members count too: they have to be unpacked to get past them
         limits.check(archive, count, total)
         name = _inside(archive, member.name, link=member.issym() or member.islnk())
         if member.isfile() and _is_wanted(name, also):
@@ -232,11 +254,11 @@ def _read_tarred(packed: tarfile.TarFile, member: tarfile.TarInfo, name: str, lo
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{name} is damaged inside the archive; pack it anew.") from error
+        raise InputError("{name} is damaged inside the archive; pack it anew.", name=name) from error
 
 
 class _ShortReads:
-    """The stream below a tarfile, which would read a header of any length that it declares in one piece."""
+    """The stream below a tarfile. Refuses long reads, because tarfile reads a header of any declared length at once."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.seek, self.tell, self.close = file.seek, file.tell, file.close
@@ -249,11 +271,20 @@ class _ShortReads:
 
 
 def _inside(archive: str, member: str, *, link: bool) -> str:
-    """The member's name, tidied. Nothing is ever unpacked to a disk: whoever packs such a name means harm."""
+    """The member's path with forward slashes. Raises `InputError` for a link, or a path that leads out of the archive.
+
+    Nothing is ever unpacked to a disk; an archive with such a member is an attack.
+    """
     name = member.replace("\\", "/")
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name):
-        raise InputError(f"{archive} holds {member[:80]!r}, whose path leads out of the archive; pack it anew.")
+        raise InputError(
+            "{name} holds {member}, whose path leads out of the archive; pack it anew.",
+            name=archive,
+            member=repr(member[:80]),
+        )
     if link:
-        raise InputError(f"{archive} holds the link {member[:80]!r}; pack the pictures themselves.")
+        raise InputError(
+            "{name} holds the link {member}; pack the pictures themselves.", name=archive, member=repr(member[:80])
+        )
     return str(path)

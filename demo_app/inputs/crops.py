@@ -1,4 +1,4 @@
-"""The centre crop of a picture."""
+"""The centre crop of a picture, as torchvision makes it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from PIL import Image
 def centre_crop(
     picture: Image.Image, resize: int, crop: int, resample: Image.Resampling = Image.Resampling.BICUBIC
 ) -> Image.Image:
-    """The middle `crop` x `crop` pixels of the picture with its shorter side made `resize` long; black where it ends.
+    """Resize the picture so that its shorter side has `resize` pixels, and return the middle `crop` x `crop` pixels.
 
-    Pixel by pixel what torchvision's `Resize(resize)` and `CenterCrop(crop)` make of a PIL picture. For ratios above
-    8:1 only what the crop keeps is resized, instead of (for 5,000 x 3) 100 million pixels; one value in a thousand then
-    differs by 1.
+    Where the resized picture is smaller than the crop, it is padded with black. Equals torchvision's `Resize(resize)`
+    and `CenterCrop(crop)` of a PIL picture, pixel by pixel. For aspect ratios above 8:1 only the part that the crop
+    keeps is resized (for 5,000 x 3 that saves 100 million pixels); one value in a thousand then differs by 1.
     """
     width, height = picture.size
     longer = int(resize * max(width, height) / min(width, height))
@@ -32,18 +32,18 @@ def centre_crop(
 
 
 def _offset(side: int, crop: int) -> int:
-    """Where the crop begins, with torchvision's rounding: negative where the side is shorter and gets padded."""
+    """Where the crop starts, with torchvision's rounding; negative if the side is shorter and has to be padded."""
     return round((side - crop) / 2) if side >= crop else -((crop - side) // 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
-    """What a crop of the resized picture keeps, along one axis of the picture as it is."""
+    """The part of the original picture, along one axis, that a crop of the resized picture needs."""
 
     pixels: int  # of the crop
-    first: int  # pixels that go into them, up to `last`
-    last: int
-    start: float  # where the crop begins and ends, counted from `first`: Pillow takes it as float32, exact near 0 only
+    first: int  # the first original pixel that contributes to them
+    last: int  # one past the last one
+    start: float  # where the crop starts and ends, relative to `first`: Pillow rounds to float32, exact only near 0
     end: float
 
 
@@ -51,7 +51,7 @@ def _kept(side: int, resized: int, crop: int) -> _Kept:
     begin = max(_offset(resized, crop), 0)
     end = min(begin + crop, resized)
     scale = side / resized
-    reach = math.ceil(3 * max(scale, 1)) + 1  # of Lanczos, the widest filter
+    reach = math.ceil(3 * max(scale, 1)) + 1  # the support of Lanczos, the widest filter
     first = max(math.floor(begin * scale) - reach, 0)
     last = min(math.ceil(end * scale) + reach, side)
     return _Kept(

@@ -1,9 +1,9 @@
-"""Pictures that visitors bring: bytes in, an upright RGB picture out, or one sentence that says what to do instead.
+"""Pictures that visitors upload: bytes in, an upright RGB picture out, or one sentence that says what to do instead.
 
     picture = centre_crop(open_picture(path, at_least=256), 256, 224)
 
-Only the header is read before the size is known to be harmless. Archives are read into memory, picture by picture; no
-file is ever written. Imports neither gradio nor torch.
+Nothing is decoded before the header has shown that the size is harmless, and no file is ever written. Imports neither
+gradio nor torch.
 """
 
 from __future__ import annotations
@@ -19,41 +19,26 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from demo_app.errors import InputError
+from demo_app.inputs.text import reason_of
 
 MAX_PIXELS = 50_000_000
-"""Width x height of the largest picture that is decoded: 200 MB as RGB in Pillow."""
+"""Width x height of the largest picture that is decoded; it takes 200 MB as RGB in Pillow."""
 
 MAX_SCANS = 50
-"""Passes over one JPEG. A progressive one has ten; of 50 megapixels, each can cost 50 ms and need 75 bytes of file."""
+"""Scans of one JPEG. A progressive one has ten; at 50 megapixels each can cost 50 ms and takes 75 bytes of file."""
 
 MARGIN = 2
-"""A picture is decoded at a reduced scale where that leaves so many times the pixels a side that the caller needs.
+"""A picture is decoded at a reduced scale if each side keeps at least this many times the pixels that the caller needs.
 
-At 2 a 12-megapixel photograph prepared for a network differs by at most 2 of 255 from one decoded in full (by 0.24 on
-average); at 1 it would be 7 (0.64), for 7 ms less of 54."""
-"""Bytes of one picture in an archive."""
-"""How many times larger a ZIP member of a megabyte or more may be than its compressed bytes. Pictures hardly shrink."""
+At 2, a 12-megapixel photograph prepared for a network differs by at most 2 of 255 from one decoded in full (by 0.24 on
+average); at 1 it would be 7 (0.64), and take 47 ms instead of 54."""
 
 SUFFIXES = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".mpo",
-        ".png",
-        ".apng",
-        ".gif",
-        ".webp",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".avif",
-    )
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .webp .bmp .dib .tif .tiff .avif".split()  # noqa: SIM905
 )
+"""Names that end so are those of pictures, in folders, archives and uploads."""
 
-_FORMATS = {  # by first bytes; MPO, two pictures in one file, begins as the JPEG that it contains
+_FORMATS = {  # by first bytes; MPO, two pictures in one file, starts with the JPEG that it contains
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",
     "GIF": rb"GIF8[79]a",
@@ -62,10 +47,9 @@ _FORMATS = {  # by first bytes; MPO, two pictures in one file, begins as the JPE
     "TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
     "AVIF": rb"....ftypavi[fs]",
 }
-WANTED = "use a JPEG, PNG, GIF, WebP, BMP or TIFF"
 _HEAD = 4096
 
-# EXIF orientation -> what makes the picture upright (CIPA DC-008, tag 0x0112)
+# EXIF orientation -> the operation that makes the picture upright (CIPA DC-008, tag 0x0112)
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -81,18 +65,20 @@ _UPRIGHT = {
 def open_picture(source: Path | str | bytes, *, at_least: int | None = None) -> Image.Image:
     """The picture in a file, or in its bytes, as RGB: upright, transparent parts white, the first frame of several.
 
-    `at_least` says that a shorter side of so many pixels is enough. A larger picture then comes smaller, a JPEG much
-    faster too since it is never decoded in full; it keeps `MARGIN` times what was asked.
+    With `at_least`, a shorter side of that many pixels is enough: a larger picture is returned at a smaller scale, with
+    at least `MARGIN` times as many. A JPEG is then much faster, because it is never decoded in full.
 
-    Raises `InputError` for whatever is no picture, is damaged or has more than `MAX_PIXELS`.
+    Raises `InputError` if this is not a picture, is damaged, or has more than `MAX_PIXELS`.
     """
     with _opened(source) as file:
         return _decode(file, at_least)
 
 
 def check_picture(source: Path | str | bytes) -> None:
-    """Raises `InputError` for what `open_picture` would refuse by the header, which is all that is read: no picture,
-    or one of too many pixels. What is damaged further on is only found by decoding it."""
+    """Raise `InputError` if the header shows that this is not a picture, or has more than `MAX_PIXELS`.
+
+    Only the header is read; damage further on is found only by `open_picture`.
+    """
     with _opened(source) as file:
         kind = _kind(file.read(_HEAD))
         file.seek(0)
@@ -106,7 +92,9 @@ def _opened(source: Path | str | bytes) -> IO[bytes]:
     try:
         return open(source, "rb")
     except (OSError, ValueError) as error:
-        raise InputError(f"{Path(source).name} cannot be read ({reason_of(error)}); check the path.") from error
+        raise InputError(
+            "{name} cannot be read ({error}); check the path.", name=Path(source).name, error=reason_of(error)
+        ) from error
 
 
 def _decode(file: IO[bytes], at_least: int | None) -> Image.Image:
@@ -118,7 +106,7 @@ def _decode(file: IO[bytes], at_least: int | None) -> Image.Image:
         if kind == "JPEG":
             _check_scans(file)
         if at_least is not None:
-            picture.draft(None, (at_least * MARGIN, at_least * MARGIN))  # JPEG only: both sides keep at least that
+            picture.draft(None, (at_least * MARGIN, at_least * MARGIN))  # only of JPEG: both sides keep at least that
         picture.load()
         rgb = _to_rgb(picture)
         if at_least is not None and (times := min(rgb.size) // (at_least * MARGIN)) > 1:
@@ -129,23 +117,25 @@ def _decode(file: IO[bytes], at_least: int | None) -> Image.Image:
 
 @contextmanager
 def _in_words(kind: str) -> Iterator[None]:
-    """What Pillow raises, as a sentence for whoever brought the picture."""
+    """Turn what Pillow raises into an `InputError`."""
     try:
         yield
     except InputError:
         raise
-    except Image.DecompressionBombError as error:  # a frame larger than the header says
+    except Image.DecompressionBombError as error:  # a frame is larger than the header says
         raise InputError(
-            f"The picture has more than {MAX_PIXELS / 1e6:,.0f} million pixels; make it smaller."
+            "The picture has more than {count} million pixels; make it smaller.", count=f"{MAX_PIXELS / 1e6:,.0f}"
         ) from error
     except MemoryError as error:
         raise InputError("There is not enough memory for this picture; make it smaller.") from error
-    except Exception as error:  # Pillow raises a dozen kinds on damaged files, and each release adds some
-        raise InputError(f"This {kind} file is damaged or not complete; upload it again, or save it anew.") from error
+    except Exception as error:  # Pillow raises a dozen kinds for damaged files, and each release adds some
+        raise InputError(
+            "This {kind} file is damaged or not complete; upload it again, or save it anew.", kind=kind
+        ) from error
 
 
 def _kind(head: bytes) -> str:
-    """The name that Pillow has for the format. Raises `InputError` for what cannot be one of these pictures."""
+    """Pillow's name of the format. Raises `InputError` if the first bytes are of no format in `_FORMATS`."""
     for kind, magic in _FORMATS.items():
         if re.match(magic, head, re.DOTALL):
             return kind
@@ -158,28 +148,32 @@ def _kind(head: bytes) -> str:
             "Pictures in HEIC, the format of iPhones, cannot be read here; save it as JPEG and upload that."
         )
     if _is_text(head):
-        raise InputError(f"This file holds text, whatever its name says; {WANTED}.")
-    raise InputError(f"This file is no picture of a kind that can be read here; {WANTED}.")
+        raise InputError("This file holds text, whatever its name says; use a JPEG, PNG, GIF, WebP, BMP or TIFF.")
+    raise InputError(
+        "This file is no picture of a kind that can be read here; use a JPEG, PNG, GIF, WebP, BMP or TIFF."
+    )
 
 
 def _is_text(head: bytes) -> bool:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # what Windows calls Unicode
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16, as Windows saves "Unicode"
         return True
     try:
         text = head.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # not just a character that the end of `head` cut
+        if error.start < len(head) - 3:  # not just a character cut off by the end of `head`
             return False
         text = head[: error.start].decode()
     return all(character.isprintable() or character.isspace() for character in text)
 
 
 def _header(file: IO[bytes], kind: str) -> ImageFile.ImageFile:
-    """What `Image.open` does for a known format, less its warning about large pictures: `_check_size` refuses those."""
+    """`Image.open` for a known format, without its warning about large pictures: `_check_size` refuses those."""
     if kind not in Image.OPEN:
         Image.init()
     if kind not in Image.OPEN:
-        raise InputError(f"{kind} cannot be read by the Pillow of this host; save the picture as JPEG or PNG.")
+        raise InputError(
+            "{kind} cannot be read by the Pillow of this host; save the picture as JPEG or PNG.", kind=kind
+        )
     factory, _ = Image.OPEN[kind]
     return factory(file, "")
 
@@ -188,19 +182,23 @@ def _check_size(picture: Image.Image) -> None:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise InputError(
-            f"The picture has {width:,} x {height:,} pixels, {width * height / 1e6:,.0f} million, and the limit is "
-            f"{MAX_PIXELS / 1e6:,.0f} million; make it smaller."
+            "The picture has {width} x {height} pixels, {count} million, and the limit is {limit} million; "
+            "make it smaller.",
+            width=f"{width:,}",
+            height=f"{height:,}",
+            count=f"{width * height / 1e6:,.0f}",
+            limit=f"{MAX_PIXELS / 1e6:,.0f}",
         )
 
 
 def _check_scans(file: IO[bytes]) -> None:
-    """In a JPEG the bytes FF DA begin a pass; inside its data FF is always followed by 00."""
+    """Count the bytes FF DA, which start a scan of a JPEG: inside a scan's data FF is always followed by 00."""
     at = file.tell()
     file.seek(0)
     scans = file.read().count(b"\xff\xda")
     file.seek(at)
     if scans > MAX_SCANS:
-        raise InputError(f"This JPEG takes {scans:,} passes to decode; save it anew as a plain JPEG.")
+        raise InputError("This JPEG takes {count} passes to decode; save it anew as a plain JPEG.", count=f"{scans:,}")
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -215,7 +213,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits or of floats by its full range: 65,535 (or 1.0) is white. Other ranges are stretched."""
+    """Grey of 16 or 32 bits, or of floats, as 8 bits: 65,535 (or 1.0) is white. Values outside that are stretched."""
     values = np.nan_to_num(np.asarray(picture)) if picture.mode == "F" else np.asarray(picture)
     low, high = values.min(), values.max()
     white = 1.0 if picture.mode == "F" else 65_535
@@ -228,13 +226,9 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """1 (upright) to 8; 1 where the EXIF data cannot be read. Pillow turns TIFFs itself and takes the tag away."""
+    """1 (upright) to 8; 1 if the EXIF data cannot be read. Pillow turns TIFFs itself and removes the tag."""
     try:
         value = picture.getexif().get(_ORIENTATION)
         return value if isinstance(value, int) else 1
     except Exception:
         return 1
-
-
-def reason_of(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -1,4 +1,4 @@
-"""Tables: CSV files that visitors bring, read with care, and those that they take away, which spreadsheets never run.
+"""CSV files: those that visitors upload, read within bounds, and those they download, safe to open in a spreadsheet.
 
     table = read_csv(path, ("text", "label"), max_rows=10_000)
     texts = [row["text"] for row in table.rows]
@@ -20,24 +20,24 @@ from pathlib import Path
 from typing import IO, cast
 
 from demo_app.errors import InputError
-from demo_app.inputs.text import clean, short
+from demo_app.inputs.text import clean, reason_of, short
 
-ENCODINGS = ("utf-8-sig", "gb18030")  # the first reads UTF-8 with and without a byte order mark
-SEPARATORS = (",", ";", "\t")  # spreadsheets write a semicolon where the comma is a decimal point; the first one wins
-MAX_BYTES = 200 * 2**20  # unpacked: more is no table of sentences, or an archive made to fill the memory
+ENCODINGS = ("utf-8-sig", "gb18030")  # the first reads UTF-8 with or without a byte order mark
+SEPARATORS = (",", ";", "\t")  # spreadsheets write semicolons if the comma is the decimal point; the first wins
+MAX_BYTES = 200 * 2**20  # unpacked; a larger file is no table of sentences, or was made to fill the memory
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _WHOLE = re.compile(r"-?\d{1,18}")
 _HEAD = 2**16
-_EMPTY = 1000  # lines that may stand before the header
-_LONGEST = 2**20  # characters of a line: csv itself would look at a line only once it has all of it
+_EMPTY = 1000  # lines allowed before the header
+_LONGEST = 2**20  # characters of a line; csv itself reads the whole line before it checks anything
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """What a CSV file holds; a wanted column has the name by which it was asked for."""
+    """The content of a CSV file. A wanted column has the name by which it was asked for."""
 
     columns: list[str]
-    rows: list[dict[str, str]]  # each with all columns: "" where a row of the file ends early
+    rows: list[dict[str, str]]  # each has all columns; "" if the row ends early in the file
 
 
 def read_csv(
@@ -49,14 +49,14 @@ def read_csv(
     max_rows: int | None = None,
     max_bytes: int | None = MAX_BYTES,
 ) -> Table:
-    """The rows of a CSV file, packed by gzip or not, or of its bytes, called `name` in what is said about them.
+    """Read a CSV file, gzipped or not, or the bytes of one. Errors call it `name`; the default is the file's name.
 
-    Columns are found whatever their capitals and the spaces around them: spreadsheets write "Text " where a program
-    writes "text", and nobody means two things by that. The very name wins over another spelling of it. Semicolons or
-    tabs may stand for the commas, if the header has them. No more is read than `max_rows` rows and one.
+    Column names match regardless of case and of spaces around them, since spreadsheets write "Text " where a program
+    writes "text"; an exact match is preferred. The separator may be a semicolon or a tab, if the header has them. Reads
+    at most `max_rows` rows and one.
 
-    Raises `InputError` for a file that is no CSV or is encoded otherwise, that lacks a wanted column or has it twice,
-    that has no rows, more than `max_rows`, or more than `max_bytes` when unpacked.
+    Raises `InputError` if the file is not a CSV or has another encoding, lacks a wanted column or has it twice, has no
+    rows or more than `max_rows`, or unpacks to more than `max_bytes`.
     """
     name = short(name or (source.name if isinstance(source, Path) else "The table"))
     for encoding in ENCODINGS:
@@ -67,29 +67,37 @@ def read_csv(
                 return _parse(_cells(lines, (*wanted, *optional)), wanted, optional, name, max_rows)
             except UnicodeDecodeError:
                 continue
-            except (OSError, EOFError) as error:  # of gzip, in the midst of it
-                raise InputError(f"{name} cannot be read ({error}); check the file.") from error
+            except (OSError, EOFError) as error:  # gzip raises them in the middle of a file
+                raise InputError(
+                    "{name} cannot be read ({error}); check the file.", name=name, error=str(error)
+                ) from error
             except csv.Error as error:
                 if "field limit" in str(error):
                     raise InputError(
-                        f"{name} has a cell of more than {csv.field_size_limit():,} characters; shorten it, or close "
-                        "the quotation mark before it."
+                        "{name} has a cell of more than {count} characters; shorten it, or close the quotation mark "
+                        "before it.",
+                        name=name,
+                        count=f"{csv.field_size_limit():,}",
                     ) from error
                 raise InputError(
-                    f"{name} is not a CSV file that can be read ({error}); export it again as CSV."
+                    "{name} is not a CSV file that can be read ({error}); export it again as CSV.",
+                    name=name,
+                    error=str(error),
                 ) from error
-    raise InputError(f"{name} is neither UTF-8 nor GB18030 text; save it as UTF-8.")
+    raise InputError("{name} is neither UTF-8 nor GB18030 text; save it as UTF-8.", name=name)
 
 
 @contextmanager
 def _opened(source: Path | bytes, name: str, max_bytes: int | None) -> Iterator[IO[bytes]]:
-    """The content as a stream, unpacked where it is gzipped, that ends in the sentence after `max_bytes`."""
+    """The content as a stream, unpacked if it is gzipped. Reading more than `max_bytes` of it raises `InputError`."""
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
     except FileNotFoundError:
-        raise InputError(f"{source!s} does not exist; check the path.") from None
+        raise InputError("{name} does not exist; check the path.", name=str(source)) from None
     except OSError as error:
-        raise InputError(f"{name} cannot be read ({error.strerror}); check the file.") from error
+        raise InputError(
+            "{name} cannot be read ({error}); check the file.", name=name, error=reason_of(error)
+        ) from error
     with file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
@@ -98,7 +106,7 @@ def _opened(source: Path | bytes, name: str, max_bytes: int | None) -> Iterator[
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that gives no more than so many bytes, and then the sentence."""
+    """A stream that raises `InputError` once it has given more than `most` bytes."""
 
     def __init__(self, file: IO[bytes], name: str, most: int | None) -> None:
         self._file, self._name, self._most, self._given = file, name, most, 0
@@ -111,16 +119,21 @@ class _Bounded(io.RawIOBase):
         buffer[: len(data)] = data
         self._given += len(data)
         if self._most is not None and self._given > self._most:
-            raise InputError(f"{self._name} is larger than {self._most // 2**20} MB; split it into smaller files.")
+            raise InputError(
+                "{name} is larger than {size} MB; split it into smaller files.",
+                name=self._name,
+                size=self._most // 2**20,
+            )
         return len(data)
 
 
 def _check_kind(file: IO[bytes], name: str) -> None:
+    """Raise `InputError` for UTF-16 and for binary files."""
     head = cast(io.BufferedReader, file).peek(_HEAD)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{name} is encoded in UTF-16; save it as UTF-8.")
+        raise InputError("{name} is encoded in UTF-16; save it as UTF-8.", name=name)
     if b"\x00" in head:
-        raise InputError(f"{name} is a binary file, not a CSV; export the table as CSV.")
+        raise InputError("{name} is a binary file, not a CSV; export the table as CSV.", name=name)
 
 
 def _lines(file: io.TextIOWrapper) -> Iterator[str]:
@@ -131,7 +144,7 @@ def _lines(file: io.TextIOWrapper) -> Iterator[str]:
 
 
 def _cells(lines: Iterator[str], wanted: Sequence[str]) -> Iterator[list[str]]:
-    """The lines, cut where the header says: by the separator that gives it the most of the wanted columns."""
+    """The lines, cut into cells by the separator that finds the most wanted columns in the header."""
     header = next((line for line in islice(lines, _EMPTY) if line.strip(",; \t\r\n")), "")
     names = {column.casefold() for column in wanted}
 
@@ -150,35 +163,46 @@ def _parse(
     for line in lines:
         if line:
             row = dict.fromkeys(columns, "")
-            row.update(zip(columns, line, strict=False))  # what stands past the header's end has no name
+            row.update(zip(columns, line, strict=False))  # cells beyond the end of the header have no name
             rows.append(row)
         else:
-            empty += 1  # a megabyte of gzip can hold a thousand megabytes of them
+            empty += 1  # a megabyte of gzip can hold a thousand megabytes of empty lines
         if max_rows is not None and (len(rows) > max_rows or empty > max_rows + 1000):
-            raise InputError(f"{name} has more than {max_rows:,} rows; split it into smaller files.")
+            raise InputError(
+                "{name} has more than {rows} rows; split it into smaller files.", name=name, rows=f"{max_rows:,}"
+            )
     if not rows:
-        raise InputError(f"{name} has a header but no rows; add some.")
+        raise InputError("{name} has a header but no rows; add some.", name=name)
     return Table(columns=columns, rows=rows)
 
 
 def _named(columns: list[str], wanted: Sequence[str], optional: Sequence[str], name: str) -> list[str]:
-    """The columns, those that are looked for by the names that they are looked for by."""
+    """The names of the columns; each wanted or optional one as it was asked for."""
     named = list(columns)
     for column in (*wanted, *optional):
         places = [i for i, written in enumerate(columns) if written == column]
         places = places or [i for i, written in enumerate(columns) if written.casefold() == column.casefold()]
         if len(places) > 1:
-            raise InputError(f"{name} has {len(places)} columns named {column!r}; rename all but one.")
+            raise InputError(
+                "{name} has {count} columns named {column}; rename all but one.",
+                name=name,
+                count=len(places),
+                column=repr(column),
+            )
         if not places and column in wanted:
-            there = ", ".join(repr(short(known)) for known in columns[:12]) or "none"
-            raise InputError(f"{name} has no column named {column!r} (its columns: {there}); rename or add one.")
+            raise InputError(
+                "{name} has no column named {column} (its columns: {columns}); rename or add one.",
+                name=name,
+                column=repr(column),
+                columns=", ".join(repr(short(known)) for known in columns[:12]) or "none",
+            )
         for place in places:
             named[place] = column
     return named
 
 
 def label_names(written: Iterable[str]) -> tuple[str, ...]:
-    """The distinct labels in the order of the classes: by number where all are whole numbers, else by alphabet.
+    """The distinct labels in the order of the classes: by number if all are whole numbers, else alphabetical.
 
     >>> label_names(["10", "9", "10"]), label_names(["10", "9", "none"])
     (('9', '10'), ('10', '9', 'none'))
@@ -190,7 +214,7 @@ def label_names(written: Iterable[str]) -> tuple[str, ...]:
 
 
 def escape_formula(cell: str) -> str:
-    """A cell that a spreadsheet shows and does not run (OWASP, CSV injection): a formula gets a leading apostrophe.
+    """The cell with a leading apostrophe if a spreadsheet would run it as a formula (OWASP, CSV injection).
 
     >>> escape_formula("=1+1"), escape_formula("-0.5"), escape_formula("fine")
     ("'=1+1", '-0.5', 'fine')
@@ -200,7 +224,7 @@ def escape_formula(cell: str) -> str:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table of texts, each made `clean` and `escape_formula`; UTF-8 with the mark that spreadsheets look for."""
+    """Write a table of texts, each through `clean` and `escape_formula`, in UTF-8 with the mark spreadsheets expect."""
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         for row in (columns, *rows):

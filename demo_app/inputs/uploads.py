@@ -1,4 +1,4 @@
-"""Files that a visitor uploaded, and files that are shown as if one had. Gradio is imported when one is used."""
+"""Files that visitors uploaded, and files offered like uploads. Imports Gradio only when a function is called."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from demo_app.errors import InputError
 def uploaded(value: Any) -> Path:
     """The file behind the value of a `gr.Image` or `gr.File` whose event has `preprocess=False`.
 
-    With it nothing is decoded, let alone saved again, before the handler runs, and what is wrong with a picture is said
-    by `open_picture`. That the file is an upload has to be checked here: Gradio 6.31 lets `{"path": "/etc/passwd"}`
-    pass for a `gr.Image` where the value has no `meta`.
+    With `preprocess=False` Gradio does not decode the file and save it again before the handler runs, and
+    `open_picture` reports what is wrong with a picture. The check that the file is an upload is needed: Gradio 6.31
+    accepts `{"path": "/etc/passwd"}` for a `gr.Image` if the value has no `meta`.
 
-    Raises `InputError` for nothing, for an address instead of a file, and for a file that is no upload.
+    Raises `InputError` if the value is empty, is a URL, or names a file that is not an upload.
     """
     path = value.get("path") if isinstance(value, dict) else value
     if not path or not isinstance(path, str):

@@ -137,7 +137,7 @@ class Handlers:
                     limit=f"{limit:,}",
                 )
 
-    def _error(self, text: str, title: str, outcome: str, **values: Any) -> gr.Error:
+    def _error(self, text: str, title: str, outcome: str, /, **values: Any) -> gr.Error:
         with nullcontext() if zerogpu.on_gpu() else self._speaking():
             error = gr.Error(say(text, **values), title=say(title), print_exception=False)
         error.outcome = outcome

@@ -1,1 +1,1 @@
-"""Spaces and checkpoints, made here and uploaded to the Hub."""
+"""Spaces and checkpoints as repositories for the Hub."""

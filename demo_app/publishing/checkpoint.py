@@ -1,4 +1,4 @@
-"""A checkpoint, embedded or trained, as a repository on the Hub: files, model card, and the lines that pin it."""
+"""`demo-app publish`: a checkpoint as a repository for the Hub, with a model card and the lines that pin it."""
 
 from __future__ import annotations
 
@@ -7,44 +7,36 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from demo_app.api import Checkpoint, Demo
-from demo_app.errors import DemoError, SettingsError
+from demo_app.errors import SettingsError
 from demo_app.hub.card import join_header, split_header
 from demo_app.hub.upload import Files
+from demo_app.publishing.errors import PublishError
 from demo_app.publishing.files import size
+from demo_app.publishing.plain_files import is_legal, plain_files
 from demo_app.registry.loading import find_demo, load_plugins
 from demo_app.registry.plugin import Plugin
 from demo_app.settings import Settings
-from demo_app.unsafe_files import is_unsafe
 
 CARD = "README.md"
-PLAIN = (
-    *(".safetensors", ".json", ".jsonl", ".txt", ".md", ".csv", ".tsv", ".yaml", ".yml", ".jinja", ".vocab", ".merges"),
-    *(".model", ".spm", ".png", ".jpg", ".jpeg", ".webp", ".svg"),
-)
-UNSUFFIXED = ("LICENSE", "NOTICE", "LICENCE")
-
-
-class PublishError(DemoError):
-    """The checkpoint cannot be published as it is; the sentence says what to change."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """A checkpoint, ready to be uploaded."""
+    """A checkpoint that is ready to be uploaded."""
 
     demo: Demo[Any]
     checkpoint: Checkpoint
-    title: str  # what a picker shall show
+    title: str  # for the picker
     needed: tuple[str, ...]  # the files that `load` reads
-    files: Files  # these and the card, and what else belongs to them
+    files: Files  # all that is uploaded: the needed files, the card, and any others of the checkpoint
     license: str
 
     def pinned(self, repo_id: str, commit: str) -> str:
-        """The Python lines by which a plugin loads what was uploaded."""
+        """The Python lines that a plugin pastes to use the uploaded checkpoint."""
         sums = {name: _digest(self.files[name]) for name in self.needed}
         fields: dict[str, str] = {
             "name": _quoted(self.checkpoint.name),
@@ -60,10 +52,10 @@ class Publication:
 
 
 def prepare(target: str, settings: Settings, *, license: str | None = None) -> Publication:
-    """The publication of `DEMO/CHECKPOINT`, or of the folder in `DEMO=FOLDER`.
+    """Prepare the checkpoint that `target` names: DEMO/CHECKPOINT, or DEMO=FOLDER.
 
-    It is loaded once, so that nobody fetches what does not load. Raises `PublishError`, and `SettingsError` for a
-    demo, a checkpoint or a folder that is not there.
+    The checkpoint is loaded once, so that nothing is published that does not load. Raises `PublishError`, and
+    `SettingsError` for an unknown demo, checkpoint or folder.
     """
     plugin, demo, checkpoint, own = _find(target, settings)
     if checkpoint.folder is None:
@@ -94,7 +86,7 @@ def prepare(target: str, settings: Settings, *, license: str | None = None) -> P
 
 
 def _find(target: str, settings: Settings) -> tuple[Plugin, Demo[Any], Checkpoint, bool]:
-    """The checkpoint with its demo and plugin, and whether it is a folder of one's own."""
+    """The plugin, demo and checkpoint that the target names, and whether it is DEMO=FOLDER."""
     name, equals, folder = target.partition("=")
     if not equals:
         name, _, folder = target.partition("/")
@@ -109,49 +101,14 @@ def _find(target: str, settings: Settings) -> tuple[Plugin, Demo[Any], Checkpoin
     return plugin, demo, checkpoint, bool(equals)
 
 
-def plain_files(folder: Path) -> dict[str, Path]:
-    """All files of a checkpoint's folder but hidden ones. Raises `PublishError` for one that is not plain data."""
-    paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    files = {
-        name.as_posix(): path
-        for name, path in paths.items()
-        if not any(part.startswith((".", "__pycache__")) for part in name.parts)
-    }
-    for name, path in files.items():
-        suffix = PurePosixPath(name).suffix.lower()
-        if is_unsafe(name) or _starts_like_a_pickle(path):
-            raise PublishError(
-                f"{name} is a pickle, or may hold one, and can run code when it is loaded; save the weights as "
-                f"safetensors, and take {name} out of {folder}."
-            )
-        if suffix not in PLAIN and PurePosixPath(name).stem not in UNSUFFIXED:
-            raise PublishError(f"{name} is neither weights nor text ({', '.join(PLAIN)}); take it out of {folder}.")
-        if suffix == ".safetensors":
-            _check_weights(path)
-    return files
-
-
-def _starts_like_a_pickle(path: Path) -> bool:
-    """Whatever it is called: a pickle of protocol 2 or later, or the zip archive that torch.save makes of one."""
-    with path.open("rb") as file:
-        return re.match(rb"\x80[\x02-\x0f]|PK\x03\x04", file.read(4)) is not None
-
-
-def _check_weights(path: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as weights:
-            weights.keys()
-    except (SafetensorError, OSError) as error:
-        raise PublishError(f"{path.name} is no safetensors file ({error}); save the weights again.") from None
-
-
 def _needed(demo: Demo[Any], checkpoint: Checkpoint, files: Mapping[str, Path], own: bool) -> tuple[str, ...]:
-    """What `load` reads: as the plugin says, for a trained folder as it says of an embedded one with the same files."""
+    """Names of the files that `load` reads, as the plugin states them. Raises `PublishError` if one is missing.
+
+    For a folder of one's own (`own`) they are those of another checkpoint of the demo, if the folder has them all.
+    """
     listed = [c.files for c in demo.checkpoints if c is not checkpoint and set(c.files) <= set(files)]
     declared = next(iter(listed), ()) if own else checkpoint.files
-    needed = declared or tuple(name for name in files if name != CARD and PurePosixPath(name).stem not in UNSUFFIXED)
+    needed = declared or tuple(name for name in files if name != CARD and not is_legal(name))
     missing = [name for name in needed if name not in files]
     if missing or not needed:
         what = ", ".join(missing) or "files"
@@ -160,24 +117,27 @@ def _needed(demo: Demo[Any], checkpoint: Checkpoint, files: Mapping[str, Path], 
 
 
 def _license(given: str | None, fields: Mapping[str, Any], checkpoint: Checkpoint, target: str) -> str:
-    """What --license says, else the card and the plugin, who must agree. Raises `PublishError`: none is invented."""
+    """The license: `given`, else that of the card and of the plugin.
+
+    Raises `PublishError` if there is none, or the two differ.
+    """
     if given:
         return given.lower()
-    said = {str(name).lower() for name in (fields.get("license"), checkpoint.license) if name}
-    if len(said) > 1:
+    stated = {str(name).lower() for name in (fields.get("license"), checkpoint.license) if name}
+    if len(stated) > 1:
         raise PublishError(
             f"the card of {target} says {fields['license']} and the plugin {checkpoint.license}; say --license."
         )
-    if not said:
+    if not stated:
         raise PublishError(
             f"{target} has no licence, and the Hub's visitors must know one; say for example --license apache-2.0, "
             "after a look at the terms of the training data."
         )
-    return said.pop()
+    return stated.pop()
 
 
 def _card_fields(fields: Mapping[str, Any], plugin: Plugin, demo: Demo[Any], license: str) -> dict[str, Any]:
-    """The card's own header, completed: what others of the demo's cards agree on is true of this one too."""
+    """The fields of the card's header, completed with license, library, tag, and the task of the demo's other cards."""
     tags = fields.get("tags") or []
     full = dict(fields) | {"license": license}
     full.setdefault("library_name", plugin.distribution)
@@ -188,6 +148,7 @@ def _card_fields(fields: Mapping[str, Any], plugin: Plugin, demo: Demo[Any], lic
 
 
 def _task(demo: Demo[Any]) -> str | None:
+    """The `pipeline_tag` of the cards of the demo's embedded checkpoints; `None` if they differ or have none."""
     cards = [c.folder / CARD for c in demo.checkpoints if c.folder is not None and (c.folder / CARD).is_file()]
     tasks = {split_header(card.read_text("utf-8"))[0].get("pipeline_tag") for card in cards} - {None}
     return str(tasks.pop()) if len(tasks) == 1 else None
@@ -196,9 +157,9 @@ def _task(demo: Demo[Any]) -> str | None:
 def _card_body(
     plugin: Plugin, demo: Demo[Any], checkpoint: Checkpoint, files: Mapping[str, Path], needed: Sequence[str]
 ) -> str:
-    """A card for a checkpoint that has none: only what can be seen from its files."""
+    """The text of a card for a checkpoint that has none: only what its files show."""
     rows = [f"| {name} | {size(files[name]):,} | `{_digest(files[name])}` |" for name in needed]
-    told = _numbers(files)
+    measured = _numbers(files)
     return "\n".join(
         [
             f"\n# {checkpoint.name}: weights for {demo.title}\n",
@@ -206,8 +167,8 @@ def _card_body(
             f"A checkpoint of the demo `{demo.name}` of {plugin.distribution} {plugin.version}. `demo-app publish` "
             "wrote this from the files alone: what it was trained on, and what it is not for, is to be added.\n",
             *(
-                ["| measured | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in told), ""]
-                if told
+                ["| measured | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in measured), ""]
+                if measured
                 else []
             ),
             "| file | bytes | sha256 |",
@@ -219,18 +180,19 @@ def _card_body(
 
 
 def _numbers(files: Mapping[str, Path]) -> list[tuple[str, object]]:
-    """What training noted in metrics.json, where it did."""
+    """Names and values of the numbers in metrics.json, which training writes; none if there is no such file."""
     if "metrics.json" not in files:
         return []
     try:
-        noted = json.loads(files["metrics.json"].read_text("utf-8"))
+        metrics = json.loads(files["metrics.json"].read_text("utf-8"))
     except ValueError:
         return []
-    plain = noted.items() if isinstance(noted, dict) else ()
+    plain = metrics.items() if isinstance(metrics, dict) else ()
     return [(re.sub(r"[|\n`<]", " ", key), value) for key, value in plain if isinstance(value, int | float)]
 
 
 def _digest(content: Path | bytes) -> str:
+    """SHA-256, in hex."""
     digest = hashlib.sha256()
     for block in _blocks(content):
         digest.update(block)
@@ -247,4 +209,5 @@ def _blocks(content: Path | bytes) -> Iterable[bytes]:
 
 
 def _quoted(text: str) -> str:
+    """The text as a Python string in double quotes."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""A fine-tuned checkpoint to take away: as a ZIP, or to the Hub with the visitor's own token.
+"""A visitor's fine-tuned checkpoint, to take away: as a ZIP, or to the Hub with the visitor's own token.
 
 Imports neither gradio nor torch.
 """
@@ -8,12 +8,17 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from demo_app.hub.upload import Refused, Taken, Uploaded, endpoint, upload
-from demo_app.publishing.checkpoint import plain_files
+from demo_app.hub.access import endpoint
+from demo_app.hub.errors import Refused, Taken
+from demo_app.hub.upload import Uploaded, upload
+from demo_app.publishing.plain_files import plain_files
 
 
 def zipped(folder: Path, target: Path) -> Path:
-    """The checkpoint's files in a folder that is called as the ZIP. Weights do not shrink, so nothing is packed."""
+    """Write the checkpoint's files to the ZIP `target`, in a folder of the same name. Returns `target`.
+
+    Nothing is compressed, since weights do not shrink. Raises `PublishError` for a file that is not plain data.
+    """
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, file in plain_files(folder).items():
             archive.write(file, f"{target.stem}/{name}")
@@ -21,10 +26,10 @@ def zipped(folder: Path, target: Path) -> Path:
 
 
 def publish(folder: Path, repo_id: str, token: str, *, private: bool) -> Uploaded:
-    """Make a repository of the checkpoint. The token is used for that, and kept nowhere.
+    """Upload the checkpoint to a new repository of that name. The token is used for this only, and stored nowhere.
 
-    Raises `HubError` in words for a page, and `DemoError` for a name that is none. A repository that is there already
-    is left alone.
+    Raises `HubError`, in words for the page, if the Hub refuses or cannot be reached, also if the repository exists
+    already; `DemoError` for a name that no repository can have.
     """
     repo_id = repo_id.strip()
     message = "Fine-tuned with demo-app"
@@ -34,12 +39,16 @@ def publish(folder: Path, repo_id: str, token: str, *, private: bool) -> Uploade
         status = getattr(error, "status", None)
         tokens = f"{endpoint()}/settings/tokens"
         if status == 401:
-            raise Refused(f"The Hub does not know this token (401); make one that may write, at {tokens}.") from None
+            raise Refused(
+                "The Hub does not know this token (401); make one that may write, at {place}.", place=tokens
+            ) from None
         if status == 403:
             raise Refused(
-                f"This token may not write to {repo_id} (403): the name is somebody else's, or the token may only "
-                f"read; choose a name of your own account, or make a token that may write, at {tokens}."
+                "This token may not write to {name} (403): the name is somebody else's, or the token may only read; "
+                "choose a name of your own account, or make a token that may write, at {place}.",
+                name=repo_id,
+                place=tokens,
             ) from None
         if isinstance(error, Taken):
-            raise Taken(f"{repo_id} is on the Hub already; choose another name.") from None
+            raise Taken("{name} is on the Hub already; choose another name.", name=repo_id) from None
         raise

@@ -1,4 +1,4 @@
-"""The parts of a Space: the host and its plugins, as folders or as requirements."""
+"""The parts of a Space: the host and the plugins, each as a folder or as a line of requirements.txt."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from pathlib import Path, PurePosixPath
 from packaging.utils import canonicalize_name
 
 from demo_app.hub.upload import Files
-from demo_app.publishing.requirements import HOST, SpaceError, line_of, without_extras
+from demo_app.publishing.errors import SpaceError
+from demo_app.publishing.requirements import HOST, line_of, without_extras
 from demo_app.registry.discovery import plugins_in
 from demo_app.registry.plugin import GROUP, Plugin
 from demo_app.version import __version__
 
-LEFT_OUT = re.compile(r"\..*|__pycache__|.*\.(pyc|pyo|pyi|egg-info)")  # anywhere
-NO_SOURCES = frozenset({"build", "dist", "runs", "venv", "node_modules", "tests"})  # right in a plugin's folder
+LEFT_OUT = re.compile(r"\..*|__pycache__|.*\.(pyc|pyo|pyi|egg-info)")  # at any depth
+NO_SOURCES = frozenset({"build", "dist", "runs", "venv", "node_modules", "tests"})  # directly in a plugin's folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The host or a plugin, on its way into a Space: one line of requirements.txt, or files and what they require."""
+    """The host or a plugin in a Space: a line of requirements.txt, or files with their requirements."""
 
     name: str  # of the distribution
     line: str | None = None
@@ -35,15 +36,15 @@ class Part:
     license: str | None = None
 
 
-# The host and the plugins
-
-
 def host_part(copy: bool | None) -> Part:
-    """The host as it is running: from an index (or a git repository) a line, else its folder."""
+    """The running host: a line if it came from an index or a git repository, else its folder.
+
+    `copy`: True for its folder in any case, False for a line in any case.
+    """
     package = Path(__file__).resolve().parent.parent
     installed = _distribution(HOST)
     if installed is not None and Path(str(installed.locate_file("demo_app"))).resolve() != package:
-        installed = None  # a checkout that runs without being installed, or an editable one
+        installed = None  # what runs is a checkout, or an editable installation
     line = line_of(installed) if installed is not None else None
     if copy is False:
         line = line or f"{HOST}=={__version__}"
@@ -61,7 +62,7 @@ def _host_requires(package: Path, installed: Distribution | None) -> tuple[str, 
 
 
 def plugin_parts(plugins: Sequence[Plugin], *, host_is_copied: bool) -> list[Part]:
-    """Each plugin's distribution once. Where the host is copied all are: pip would look for the host in an index."""
+    """Each plugin's distribution once. If the host is copied all are, since pip would look for the host in an index."""
     parts: dict[str, Part] = {}
     for plugin in plugins:
         name = canonicalize_name(plugin.distribution)
@@ -76,7 +77,7 @@ def plugin_parts(plugins: Sequence[Plugin], *, host_is_copied: bool) -> list[Par
 
 
 def _folder_part(plugin: Plugin) -> Part:
-    """A plugin that is a folder, or installed from one that is still there."""
+    """A plugin in a folder, or installed from one. Raises `SpaceError` if a Space would not find it there."""
     assert plugin.path is not None
     found = [other for other in plugins_in(plugin.path.parent) if other.path == plugin.path.resolve()]
     top = plugin.value.partition(":")[0].partition(".")[0]
@@ -103,7 +104,7 @@ def _folder_part(plugin: Plugin) -> Part:
 
 
 def _installed_part(distribution: Distribution) -> Part:
-    """An installed distribution as a folder: its modules, and a pyproject.toml that says what its metadata said."""
+    """An installed distribution as a folder: its modules, and a pyproject.toml made from its metadata."""
     folder = f"plugins/{canonicalize_name(distribution.name).replace('-', '_')}"
     files: dict[str, Path | bytes] = {}
     for path in distribution.files or ():
@@ -143,7 +144,7 @@ def _distribution(name: str) -> Distribution | None:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The files below a folder by their names in it, without those that are hidden or that Python wrote."""
+    """The files below a folder by their path in it, without hidden ones and those that Python writes."""
     names = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {name.as_posix(): path for name, path in names.items() if not any(map(_left_out, name.parts))}
 
@@ -152,6 +153,6 @@ def _left_out(part: str) -> bool:
     return LEFT_OUT.fullmatch(part) is not None
 
 
-def _license(said: object) -> str | None:
-    """An SPDX name as the Hub writes it; `None` for what is none, as a whole licence's text."""
-    return said.lower() if isinstance(said, str) and re.fullmatch(r"[\w.+-]{2,40}", said) else None
+def _license(stated: object) -> str | None:
+    """An SPDX name in the Hub's spelling; `None` for anything else, such as the text of a license."""
+    return stated.lower() if isinstance(stated, str) and re.fullmatch(r"[\w.+-]{2,40}", stated) else None

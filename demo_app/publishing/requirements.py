@@ -1,4 +1,4 @@
-"""A Space's requirements.txt."""
+"""The lines of a Space's requirements.txt."""
 
 from __future__ import annotations
 
@@ -11,19 +11,15 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from demo_app.errors import DemoError
+from demo_app.publishing.errors import SpaceError
 
 HOST = "demo-app"
 
 
-class SpaceError(DemoError):
-    """The Space cannot be made of these plugins; the sentence says what to change."""
-
-
 def line_of(distribution: Distribution) -> str | None:
-    """The line that installs this distribution elsewhere: from an index or from git; `None` for a file or a folder.
+    """The line that installs the same distribution elsewhere; `None` if it came from a file or a folder.
 
-    pip notes where it had a distribution from unless that was an index (PEP 610).
+    pip records the origin of a distribution in direct_url.json, unless that is an index (PEP 610).
     """
     text = distribution.read_text("direct_url.json")
     if text is None:
@@ -36,11 +32,12 @@ def line_of(distribution: Distribution) -> str | None:
 
 
 def without_extras(requires: Iterable[str]) -> tuple[str, ...]:
+    """The requirements that do not belong to an extra."""
     return tuple(text for text in requires if "extra" not in text.partition(";")[2])
 
 
-def requirements(root: Path, plugins_dir: Path) -> str:
-    """The requirements of the host and of every plugin folder, one line a distribution, ranges joined."""
+def requirements_text(root: Path, plugins_dir: Path) -> str:
+    """requirements.txt of a checkout: what the host in `root` and every plugin folder require, joined and sorted."""
     own: set[str] = set()
     wanted: list[str] = []
     for path in [root / "pyproject.toml", *sorted(plugins_dir.glob("*/pyproject.toml"))]:
@@ -54,13 +51,16 @@ def requirements(root: Path, plugins_dir: Path) -> str:
 
 
 def joined(texts: Iterable[str], own: Iterable[str]) -> list[Requirement]:
-    """One requirement a distribution and marker, in order of their names; without those that are there anyway."""
+    """One requirement for each distribution and marker, with ranges joined, sorted by name; without `own` and the host.
+
+    Raises `SpaceError` for a text that is no requirement.
+    """
     wanted: dict[tuple[str, str], Requirement] = {}
     for text in texts:
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
-            raise SpaceError(f"requirement {text!r} cannot be read ({error}); mend it.") from None
+            raise SpaceError(f"requirement {text!r} cannot be read ({error}); fix it.") from None
         first = wanted.setdefault((canonicalize_name(requirement.name), str(requirement.marker or "")), requirement)
         first.specifier &= requirement.specifier
         first.extras |= requirement.extras
@@ -69,7 +69,7 @@ def joined(texts: Iterable[str], own: Iterable[str]) -> list[Requirement]:
 
 
 def line_for(requirement: Requirement) -> str:
-    """`name>=1,<2`: the specifiers sorted, one that another of the same operator implies left out."""
+    """`name>=1,<2`: sorted specifiers; of several lower bounds only the highest."""
     if requirement.url:
         return str(requirement)
     newest = {}

@@ -1,7 +1,7 @@
-"""A Hugging Face Space from plugins: `make` gives the files of a new one, `stale_files` what a checkout must have anew.
+"""A Hugging Face Space made of plugins: `make` returns the files of a new one, `stale_files` updates a checkout.
 
-A Space installs `requirements.txt` before the repository's files are there, so nothing in the repository can be
-installed from it: what no index has is copied as a folder, and `requirements.txt` lists what that requires.
+A Space installs `requirements.txt` before the repository's files are there, so `requirements.txt` cannot install
+anything from the repository. What no index has is copied as a folder, and `requirements.txt` lists its requirements.
 """
 
 from __future__ import annotations
@@ -19,47 +19,51 @@ from demo_app.api import Checkpoint
 from demo_app.errors import SettingsError
 from demo_app.hub.card import join_header, split_header
 from demo_app.hub.upload import Files
+from demo_app.publishing.errors import SpaceError
 from demo_app.publishing.files import size
 from demo_app.publishing.parts import Part, host_part, plugin_parts
-from demo_app.publishing.requirements import SpaceError, joined, line_for, requirements
+from demo_app.publishing.requirements import joined, line_for, requirements_text
 from demo_app.registry.discovery import find_plugins
 from demo_app.registry.loading import load_plugins
 from demo_app.registry.plugin import Plugin
 from demo_app.settings import Settings
 
-PYTHON = "3.12.12"  # one that ZeroGPU has too
+PYTHON = "3.12.12"  # ZeroGPU has it too
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-ZEROGPU = ("2.8.0", "2.9.1", "2.10.0", "2.11.0")  # the versions of torch that it takes
-LONGEST = 60  # characters that the Hub takes for a Space's short description
-LARGE = 10 * 2**20  # bytes above which git on the Hub wants a file in LFS
-OWNED = ("plugins/", "demo_app/")  # folders of a Space that hold nothing but what `make` put there
+ZEROGPU = ("2.8.0", "2.9.1", "2.10.0", "2.11.0")  # versions of torch there
+LONGEST = 60  # characters of a Space's short description, at most
+LARGE = 10 * 2**20  # bytes; git on the Hub wants larger files in LFS
+OWNED = ("plugins/", "demo_app/")  # folders of a Space in which every file is from `make`
 GPUS = re.compile(r"zero|t4|l4|a1|h1|h2|rtx")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What whoever makes a Space may choose beside its plugins."""
+class SpaceOptions:
+    """What can be chosen for a Space, beside its plugins."""
 
     title: str | None = None
     description: str | None = None
     license: str | None = None
     cpu: bool = False  # PyTorch without CUDA
     hardware: str | None = None
-    copy_host: bool | None = None  # None: copied unless an index has it
+    copy_host: bool | None = None  # None: unless it came from an index
 
 
-def make(plugins: Sequence[Plugin], settings: Settings, wishes: Wishes) -> dict[str, Path | bytes]:
-    """The files of a new Space with these plugins, which are loaded. Raises `SpaceError`, and `SettingsError`."""
-    if wishes.cpu and wishes.hardware and GPUS.match(wishes.hardware):
-        raise SettingsError(f"--cpu is PyTorch without CUDA, and {wishes.hardware} has a GPU; leave one of them out.")
-    host = host_part(wishes.copy_host)
+def make(plugins: Sequence[Plugin], settings: Settings, options: SpaceOptions) -> dict[str, Path | bytes]:
+    """The files of a new Space with these loaded plugins.
+
+    Raises `SpaceError` if a Space cannot run them, `SettingsError` for options that contradict each other.
+    """
+    if options.cpu and options.hardware and GPUS.match(options.hardware):
+        raise SettingsError(f"--cpu is PyTorch without CUDA, and {options.hardware} has a GPU; leave one of them out.")
+    host = host_part(options.copy_host)
     parts = [host, *plugin_parts(plugins, host_is_copied=host.line is None)]
     for part in parts:
         _check_python(part)
     texts = {
-        "README.md": _new_readme(plugins, parts, wishes),
-        "requirements.txt": _new_requirements(parts, wishes),
-        "app.py": _app(plugins, settings, wishes.title),
+        "README.md": _new_readme(plugins, parts, options),
+        "requirements.txt": _new_requirements(parts, options),
+        "app.py": _app(plugins, settings, options.title),
     }
     files: dict[str, Path | bytes] = {name: text.encode() for name, text in texts.items()}
     for part in parts:
@@ -68,19 +72,22 @@ def make(plugins: Sequence[Plugin], settings: Settings, wishes: Wishes) -> dict[
 
 
 def sources(settings: Settings) -> list[Path]:
-    """The folders that a Space would be copied from."""
+    """The folders from which files of a Space would be copied."""
     chosen = [plugin.path for plugin in find_plugins(settings) if plugin.state == "found" and plugin.path is not None]
     return [Path(__file__).resolve().parent.parent, *chosen]
 
 
-def chosen(settings: Settings) -> list[Plugin]:
-    """The plugins that a Space shall have. Raises `SpaceError` for one that fails, `SettingsError` for one unknown."""
+def chosen_plugins(settings: Settings) -> list[Plugin]:
+    """Load the plugins that the settings name.
+
+    Raises `SpaceError` if one fails, `SettingsError` for an unknown name, or if there is no plugin.
+    """
     found = find_plugins(replace(settings, only=(), disable=()))
     known = {plugin.name for plugin in found} | {plugin.distribution for plugin in found}
     for unknown in sorted({*settings.only} - known):
         names = ", ".join(sorted(plugin.name for plugin in found)) or "none"
         raise SettingsError(f"there is no plugin {unknown!r}; there are: {names}.")
-    loaded = load_plugins(replace(settings, strict=False, checkpoints=()))  # one's own folders are not in a Space
+    loaded = load_plugins(replace(settings, strict=False, checkpoints=()))  # one's own checkpoints stay out
     plugins = [plugin for plugin in loaded if plugin.state != "disabled"]
     if not plugins:
         raise SettingsError("there are no plugins; install one, or name a folder with --plugins-dir.")
@@ -91,6 +98,7 @@ def chosen(settings: Settings) -> list[Plugin]:
 
 
 def _check_python(part: Part) -> None:
+    """Raise `SpaceError` if the part does not run with the Python of a Space."""
     try:
         suits = SpecifierSet(part.requires_python).contains(PYTHON)
     except InvalidSpecifier:
@@ -104,8 +112,8 @@ def _check_python(part: Part) -> None:
 # The texts of a new Space
 
 
-def _new_requirements(parts: Sequence[Part], wishes: Wishes) -> str:
-    zero = (wishes.hardware or "").startswith("zero")
+def _new_requirements(parts: Sequence[Part], options: SpaceOptions) -> str:
+    zero = (options.hardware or "").startswith("zero")
     texts = [text for part in parts for text in part.requires] + ["torch>=2.8,<2.12"] * zero
     wanted = joined(texts, {part.name for part in parts})
     torch = next((requirement for requirement in wanted if requirement.name == "torch"), None)
@@ -114,7 +122,7 @@ def _new_requirements(parts: Sequence[Part], wishes: Wishes) -> str:
             f"the plugins need {torch}, and ZeroGPU has torch {', '.join(ZEROGPU)}; choose other hardware."
         )
     lines = ["# Written by `demo-app space`. gradio itself is the sdk_version in README.md."]
-    if wishes.cpu:
+    if options.cpu:
         lines += [
             "# PyTorch without CUDA: gigabytes less to install, 320 MB less memory. Not for a GPU Space or ZeroGPU.",
             f"--extra-index-url {CPU_INDEX}",
@@ -128,7 +136,7 @@ def _app(plugins: Sequence[Plugin], settings: Settings, title: str | None) -> st
     known = find_plugins(replace(settings, only=(), disable=()))
     more = ""
     if {plugin.name for plugin in known if plugin.distribution in brought_by} != chosen:
-        more += f", only={tuple(sorted(chosen))!r}"  # one of the distributions brings more than was chosen
+        more += f", only={tuple(sorted(chosen))!r}"  # a distribution has more plugins than were chosen
     if title is not None:
         more += f", title={title!r}"
     return f'''"""What the Space runs: every plugin that is installed or lies in `plugins/`, one page.
@@ -145,25 +153,26 @@ if __name__ == "__main__":
 '''
 
 
-def _new_readme(plugins: Sequence[Plugin], parts: Sequence[Part], wishes: Wishes) -> str:
+def _new_readme(plugins: Sequence[Plugin], parts: Sequence[Part], options: SpaceOptions) -> str:
     demos = sorted((demo for plugin in plugins for demo in plugin.demos), key=lambda demo: (demo.order, demo.name))
-    title = wishes.title or (demos[0].title if len(demos) == 1 else "Model demos")
-    said = wishes.description or (demos[0].summary if len(demos) == 1 else ", ".join(demo.title for demo in demos))
+    title = options.title or (demos[0].title if len(demos) == 1 else "Model demos")
+    summary = demos[0].summary if len(demos) == 1 else ", ".join(demo.title for demo in demos)
+    description = options.description or summary
     licenses = {part.license for part in parts if part.files}
-    license = wishes.license or (licenses.pop() if len(licenses) == 1 else None)
+    license = options.license or (licenses.pop() if len(licenses) == 1 else None)
     fields: dict[str, Any] = {
         "title": title,
         "emoji": "🔎",
         "colorFrom": "indigo",
         "colorTo": "blue",
         "sdk": "gradio",
-        "sdk_version": importlib.metadata.version("gradio"),  # which suits them all, for here they load
+        "sdk_version": importlib.metadata.version("gradio"),  # they all load with this version
         "python_version": PYTHON,
         "app_file": "app.py",
     }
     fields |= {"license": license.lower()} if license else {}
-    fields["short_description"] = said if len(said) <= LONGEST else said[: LONGEST - 1].rstrip(" ,.;") + "…"
-    fields |= {"suggested_hardware": wishes.hardware} if wishes.hardware else {}
+    fields["short_description"] = _shortened(description)
+    fields |= {"suggested_hardware": options.hardware} if options.hardware else {}
     checkpoints = [checkpoint for demo in demos for checkpoint in demo.checkpoints]
     _put_checkpoints(fields, checkpoints)
     rows = "\n".join(f"* **{demo.title}**: {demo.summary}" for demo in demos)
@@ -179,8 +188,14 @@ def _new_readme(plugins: Sequence[Plugin], parts: Sequence[Part], wishes: Wishes
     return join_header(fields, body)
 
 
+def _shortened(description: str) -> str:
+    if len(description) <= LONGEST:
+        return description
+    return description[: LONGEST - 1].rstrip(" ,.;") + "…"
+
+
 def _attributes(files: Files) -> bytes:
-    """`.gitattributes`: git on the Hub takes binary and large files only through LFS."""
+    """`.gitattributes`: git on the Hub accepts binary and large files only through LFS."""
     names = sorted({_pattern(name) for name, content in files.items() if _is_binary(content)})
     return "".join(f"{name} filter=lfs diff=lfs merge=lfs -text\n" for name in names).encode()
 
@@ -208,9 +223,9 @@ def _is_binary(content: Path | bytes) -> bool:
 
 
 def stale_files(root: Path, plugins_dir: Path) -> dict[Path, str]:
-    """Files whose text differs from what the pyprojects and the plugins' checkpoints say, with the right text.
+    """The files of a checkout that differ from what its plugins and pyproject.toml files require, with the right text.
 
-    Raises `SettingsError` where `root` is no checkout of a Space.
+    Raises `SettingsError` if `root` is not a checkout of a Space.
     """
     for name in ("app.py", "pyproject.toml"):
         if not (root / name).is_file():
@@ -219,14 +234,14 @@ def stale_files(root: Path, plugins_dir: Path) -> dict[Path, str]:
                 "plugins, say: demo-app space FOLDER"
             )
     right = {
-        root / "requirements.txt": requirements(root, plugins_dir),
+        root / "requirements.txt": requirements_text(root, plugins_dir),
         root / "README.md": readme(root / "README.md", plugins_dir),
     }
     return {path: text for path, text in right.items() if not path.is_file() or path.read_text("utf-8") != text}
 
 
 def readme(path: Path, plugins_dir: Path) -> str:
-    """README.md with `models` and `preload_from_hub` in its header from the plugins' Hub checkpoints."""
+    """The text of README.md, with `models` and `preload_from_hub` in its header set from the plugins' checkpoints."""
     fields, body = split_header(path.read_text("utf-8") if path.is_file() else "---\nsdk: gradio\n---\n")
     settings = Settings.from_env({}, plugins_dir=plugins_dir)
     _put_checkpoints(
@@ -236,7 +251,7 @@ def readme(path: Path, plugins_dir: Path) -> str:
 
 
 def _put_checkpoints(fields: dict[str, Any], checkpoints: Sequence[Checkpoint]) -> None:
-    """What the Hub shows beside a Space, and what it fetches while it builds one."""
+    """Set `models`, which the Hub shows beside a Space, and `preload_from_hub`, which it fetches while building one."""
     on_hub = [checkpoint for checkpoint in checkpoints if checkpoint.on_hub]
     values: Mapping[str, list[str]] = {
         "models": sorted({str(checkpoint.repo_id) for checkpoint in on_hub}),

@@ -1,4 +1,4 @@
-"""Gradio's HTTP protocol, as any client speaks it."""
+"""A client of a running page: Gradio's HTTP protocol, without `gradio_client`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ import httpx
 
 from demo_app.i18n.components import Marks, unmark
 
+SECONDS = 60  # to wait for an answer
+
 
 def run(url: str, action: str, *data: Any, session: str | None = None) -> httpx.Response:
-    """An unqueued event."""
+    """Call an action past the queue. Returns the response, whatever its status.
+
+    `url` ends in a slash, `action` is an API name with the demo's prefix, `data` has a value for each input.
+    """
     return httpx.post(
-        f"{url}gradio_api/run/{action}", json={"data": list(data), "session_hash": session or "test"}, timeout=60
+        f"{url}gradio_api/run/{action}", json={"data": list(data), "session_hash": session or "test"}, timeout=SECONDS
     )
 
 
-def call(url: str, action: str, *data: Any, seconds: float = 60, session: str | None = None) -> tuple[str, Any]:
-    """A queued event: ("complete", data) or ("error", {"error": sentence}).
+def call(url: str, action: str, *data: Any, seconds: float = SECONDS, session: str | None = None) -> tuple[str, Any]:
+    """Call an action through the queue. Returns ("complete", data) or ("error", {"error": sentence}).
 
-    `data` has no place for what is kept in a `gr.State`. Raises `TimeoutError` when it is not done in time.
+    `data` has a value for each input but `gr.State`. Raises `TimeoutError` if there is no answer within `seconds`.
     """
     until = time.monotonic() + seconds
-    asked = {"data": list(data), "session_hash": session}
-    event_id = httpx.post(f"{url}gradio_api/call/{action}", json=asked, timeout=60).json()["event_id"]
+    body = {"data": list(data), "session_hash": session}
+    event_id = httpx.post(f"{url}gradio_api/call/{action}", json=body, timeout=SECONDS).json()["event_id"]
     lines = []
     try:
         with httpx.stream("GET", f"{url}gradio_api/call/{action}/{event_id}", timeout=seconds) as response:
@@ -39,12 +44,13 @@ def call(url: str, action: str, *data: Any, seconds: float = 60, session: str | 
 
 
 def config(url: str) -> dict[str, Any]:
-    found: dict[str, Any] = httpx.get(f"{url}config", timeout=60).json()
+    """The page's configuration: its components, with `id`, `type` and `props`, and its events."""
+    found: dict[str, Any] = httpx.get(f"{url}config", timeout=SECONDS).json()
     return found
 
 
 def text_of(url: str) -> str:
-    """All HTML and labels that the page was built with, tab titles included, as they stand there in English."""
+    """All HTML, labels and tab titles that the page was built with, in English, as JSON."""
     page = config(url)
     english = Marks({"en": (page["i18n_translations"] or {}).get("en", {})})
     props = [unmark(component["props"], english) for component in page["components"]]
@@ -52,4 +58,5 @@ def text_of(url: str) -> str:
 
 
 def tab_names(url: str) -> list[str]:
+    """The ids of the page's tabs, in order."""
     return [c["props"]["id"] for c in config(url)["components"] if c["type"] == "tabitem"]

@@ -1,4 +1,4 @@
-"""Limits of requests, as ASGI middleware."""
+"""ASGI middleware between the server and Gradio: refuses requests in words for visitors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FULL = "Too many visitors are waiting right now; please try again in a minute."
 
 
 class Answer:
-    """The one response of a request: the app's, or ours if it comes first."""
+    """The response to one request: the app's, or a refusal if that comes first."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -22,11 +22,13 @@ class Answer:
         self._refused = False
 
     async def send(self, message: Message) -> None:
+        """Pass on what the app sends, unless the request was refused."""
         if not self._refused:
             self._started = True
             await self._send(message)
 
     async def refuse(self, reason: str) -> None:
+        """Answer with status 503 and the reason, unless the app has started to answer."""
         if not self._started:
             self._refused = True
             body = json.dumps({"error": reason, "detail": reason, "visible": True, "title": "Please wait"}).encode()
@@ -36,12 +38,16 @@ class Answer:
 
 
 class Gate:
-    """ASGI middleware: says kindly that the queue is full, and can answer those who wait unqueued."""
+    """ASGI middleware: replaces Gradio's words for a full queue, and keeps track of requests past the queue.
+
+    `unqueued` holds the answer of every request past the queue that is running, so that the server can refuse them
+    when it stops.
+    """
 
     def __init__(self, app: ASGIApp, handlers: Handlers, unqueued: set[Answer]) -> None:
         self.app = app
         self.handlers = handlers
-        self.unqueued = unqueued  # events that wait for their answer
+        self.unqueued = unqueued
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(API) if scope["type"] == "http" and scope["method"] == "POST" else ""
@@ -57,7 +63,7 @@ class Gate:
             self.unqueued.discard(answer)
 
     def _reworded(self, answer: Answer, scope: Scope) -> Send:
-        """Gradio decides that the queue is full (a check of ours could only race with it); the words are ours."""
+        """The app's response, with our words if Gradio says that the queue is full; an own check would race with it."""
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 503:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def serve(settings: Settings | None = None, **overrides: Any) -> Iterator[Server]:
-    """The host, running in this process; closed at the end. Keywords are fields of `Settings`.
+    """Run the host in this process, and close it at the end. Keywords are fields of `Settings`.
 
-    Where no port is set it is one of the system's choice: two processes that test at once would find the same one of
-    Gradio's free.
+    Unless a port is set, the system chooses one; Gradio's own choice could be the same in two processes that start at
+    the same time.
 
     >>> with serve(plugins_dir=Path("plugins")) as server:  # doctest: +SKIP
     ...     httpx.get(server.url)
@@ -40,7 +40,7 @@ def serve(settings: Settings | None = None, **overrides: Any) -> Iterator[Server
 
 
 def free_port() -> int:
-    """A port of this machine that nobody uses now."""
+    """A port of this machine that is free now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

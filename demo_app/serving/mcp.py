@@ -1,9 +1,9 @@
-"""Every action of every demo as a tool for MCP clients: names, docs and limits are those of the API.
+"""Every action of every demo as a tool for MCP clients, with the names, docstrings and limits of the API.
 
-Gradio's own MCP server is the base: how clients reach it is its part. What tools are called, what they take and how
-they run is ours, because in Gradio 6.31 the queued ones share one session among all callers and lose what they return
-beside a `gr.State`, a list of files cannot be given, and a handler's `gr.Request` lacks its session. Here each call is
-what a visitor's click is: a request to this very server, in a session of its own.
+Gradio's own MCP server handles the connections. Names, arguments and calls of the tools are handled here, because in
+Gradio 6.31 queued tools share one session among all callers and lose outputs beside a `gr.State`, lists of files cannot
+be given, and a handler's `gr.Request` has no session. Here each call is like a visitor's click: a request to this
+server, in a session of its own.
 """
 
 from __future__ import annotations
@@ -23,16 +23,22 @@ from gradio_client import handle_file
 from demo_app import gradio_internals
 from demo_app.errors import InputError, SettingsError
 from demo_app.gradio_internals import Listener, is_given_by_clients
+from demo_app.serving.gate import API
 
-API = "/gradio_api"
-NO_LIMIT = httpx.Timeout(None, connect=10)  # an action may take its time
-FORWARDED = ("x-", "host", "authorization", "cookie", "user-agent")  # who asks, and under which address
+NO_LIMIT = httpx.Timeout(None, connect=10)  # an action may take long
+FORWARDED = (
+    "x-",
+    "host",
+    "authorization",
+    "cookie",
+    "user-agent",
+)  # the caller and the address
 HIDDEN = ("$defs", "additional_description")
 FILE = "A link to a file (https://...) or the file itself as data:<type>;base64,<bytes>."
 
 
 def check_installed() -> None:
-    """Raise `SettingsError` unless the package is there that Gradio's MCP server is written for."""
+    """Raise `SettingsError` unless a version of the package mcp is installed that Gradio's MCP server works with."""
     try:
         version = importlib.metadata.version("mcp")
     except importlib.metadata.PackageNotFoundError:
@@ -46,27 +52,27 @@ def check_installed() -> None:
 
 @contextmanager
 def served(max_file: int) -> Iterator[None]:
-    """What is launched meanwhile with `mcp_server=True` has our tools. `max_file`: bytes of a file in an argument."""
+    """While inside, `launch(mcp_server=True)` serves these tools. `max_file`: the most bytes of a file argument."""
     with gradio_internals.mcp_server(partial(Tools, max_file=max_file)):
         yield
 
 
 class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy does not read Gradio
-    """The actions of a running page, for Gradio to serve."""
+    """The tools of a running page, for Gradio to serve."""
 
     def __init__(self, blocks: Any, *, max_file: int) -> None:
         self.max_file = max_file
         super().__init__(blocks)
 
     def warn_about_state_inputs(self) -> None:
-        """The docs say that each call has a session of its own."""
+        """Gives no warning: the docs say that each call has a session of its own."""
 
     def get_tool_to_endpoint(self) -> dict[str, str]:
-        """Tools are called as in the API, also on a Space."""
+        """Tool names are API names, on a Space too."""
         return {endpoint.lstrip("/"): endpoint for endpoint in self.api_info["named_endpoints"]}
 
     def get_fn_description(self, block_fn: Any, tool_name: str) -> tuple[str, dict[str, str]]:
-        """What the docstring says of the action, and of each parameter."""
+        """The docstring's description of the action, and of each parameter."""
         description, parameters, returns = gradio_internals.function_description(block_fn.fn)
         text = self.api_info["named_endpoints"][f"/{tool_name}"].get("description") or description
         return f"{text} Returns: {' '.join(returns)}" if returns else text, parameters
@@ -74,18 +80,18 @@ class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy 
     def get_input_schema(
         self, tool_name: str, parameters: dict[str, str] | None = None
     ) -> tuple[dict[str, Any], list[list[str | int]]]:
-        """JSON schema of the arguments; files are texts. (The second is for Gradio's way of reading arguments.)"""
+        """JSON schema of the arguments, with files as texts; and an empty list, which Gradio expects."""
         properties: dict[str, Any] = {}
         required = []
         for given in self._parameters(tool_name):
             name = given["parameter_name"]
             schema = plain(given["type"], given["type"].get("$defs", {}))
-            told = [(parameters or {}).get(name, ""), FILE if _has_file(schema) else ""]
-            schema["description"] = " ".join(part for part in told if part) or given["label"]
+            texts = [(parameters or {}).get(name, ""), FILE if _has_file(schema) else ""]
+            schema["description"] = " ".join(filter(None, texts)) or given["label"]
             if given["parameter_has_default"]:
                 if not _has_file(schema) and given["parameter_default"] is not None:
                     schema["default"] = given["parameter_default"]
-            elif given["component"] == gr.Number.__name__:  # an empty field is an answer too: no seed
+            elif given["component"] == gr.Number.__name__:  # the field may be empty, as for a seed
                 schema |= {"type": [schema["type"], "null"], "default": None}
             else:
                 required.append(name)
@@ -103,7 +109,7 @@ class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy 
         @server.call_tool()  # type: ignore[untyped-decorator]
         async def call_tool(name: str, arguments: dict[str, Any]) -> list[Any]:
             if name not in self.tool_to_endpoint:
-                raise InputError(f"There is no tool {name}; list the tools to see what there is.")
+                raise InputError("There is no tool {name}; list the tools to see what there is.", name=name)
             fn = Listener(self.get_block_fn_from_endpoint_name(name))
             context = server.request_context
             call = self._queued if fn.queued else self._unqueued
@@ -127,7 +133,7 @@ class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy 
         return parameters
 
     def _data(self, name: str, fn: Listener, arguments: Mapping[str, Any]) -> list[Any]:
-        """A value for each of the handler's inputs; the session's own are left to the session."""
+        """A value for each of the handler's inputs; `None` for a `gr.State`, which the session has."""
         schema, _ = self.get_input_schema(name)
         values = []
         for given in self._parameters(name):
@@ -140,7 +146,7 @@ class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy 
         return [next(rest) if is_given_by_clients(component) else None for component in fn.inputs]
 
     def _with_files(self, value: Any) -> Any:
-        """The value with each link and each `data:` text made a file of this server's."""
+        """The value with each link and each `data:` text as a file here. Raises `InputError` for other texts."""
         if isinstance(value, dict):
             return {key: self._with_files(inner) for key, inner in value.items()}
         if isinstance(value, list):
@@ -150,15 +156,16 @@ class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy 
         if value.startswith(("https://", "http://")):
             return handle_file(value)
         if not value.startswith("data:") or ";base64," not in value:
-            raise InputError(f"{value[:40]!r} is no file. Give: {FILE}")
+            raise InputError("{text} is no file. Give: {file}", text=repr(value[:40]), file=FILE)
         if len(value) * 3 // 4 > self.max_file:
             raise InputError(
-                f"The file is larger than {self.max_file:,} bytes, which is the limit; give a smaller one."
+                "The file is larger than {limit} bytes, which is the limit; give a smaller one.",
+                limit=f"{self.max_file:,}",
             )
         return handle_file(gradio_internals.save_data_url(value))
 
     def _content(self, value: Any, root: str) -> list[Any]:
-        """An output as a client reads it: a text, its pictures, links. Nothing for what only changes the page."""
+        """An output for a client: a text, its pictures, links. Empty for an update that only changes the page."""
         if isinstance(value, dict) and value.get("__type__") == "update":
             value = value.get("value")
         if value is None or value == "":
@@ -171,17 +178,18 @@ class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy 
         return content
 
     async def _unqueued(self, fn: Listener, data: list[Any], context: Any) -> list[Any]:
+        """What the action returns. Raises `RuntimeError` with the sentence of its error."""
         async with self._client(context) as client:
-            body = {"data": data, "session_hash": secrets.token_hex(8), "fn_index": fn.id}
-            answer = await client.post(f"{API}/run/{fn.api_name}", json=body)
-        said = answer.json()
+            request = {"data": data, "session_hash": secrets.token_hex(8), "fn_index": fn.id}
+            answer = await client.post(f"{API}/run/{fn.api_name}", json=request)
+        body = answer.json()
         if answer.status_code != httpx.codes.OK:
-            raise RuntimeError(said.get("error") or said.get("detail") or f"HTTP {answer.status_code}")
-        values: list[Any] = said["data"]
+            raise RuntimeError(body.get("error") or body.get("detail") or f"HTTP {answer.status_code}")
+        values: list[Any] = body["data"]
         return values
 
     async def _queued(self, fn: Listener, data: list[Any], context: Any) -> list[Any]:
-        """The last that the action yields; what came before it is progress."""
+        """What the action yields last, after progress for the client. Raises `RuntimeError` if the action fails."""
         token = context.meta.progressToken if context.meta is not None else None
         async with self._client(context) as client:
             step = 0
@@ -192,26 +200,26 @@ class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy 
                         raise RuntimeError(output.get("error") or "The action failed; the host's log says why.")
                     values: list[Any] = output["data"]
                     return values
-                if token is not None and (told := _progress(message)):
+                if token is not None and (text := _progress(message)):
                     step += 1
                     await context.session.send_progress_notification(
-                        token, step, message=told, related_request_id=str(context.request_id)
+                        token, step, message=text, related_request_id=str(context.request_id)
                     )
         raise RuntimeError("The server ended before the answer came; please try again.")
 
     def _client(self, context: Any) -> httpx.AsyncClient:
-        """To this very server, in the name of whoever asked."""
+        """A client of this server, with the headers of the caller."""
         headers = {name: value for name, value in context.request.headers.items() if name.startswith(FORWARDED)}
         return httpx.AsyncClient(base_url=self.local_url or "", headers=headers, timeout=NO_LIMIT, verify=False)
 
 
 async def _messages(client: httpx.AsyncClient, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    """What the queue tells of one event, in a session of its own."""
+    """The queue's messages about one event, in a session of its own. Raises `RuntimeError` if it is not accepted."""
     session = secrets.token_hex(8)
     joined = await client.post(f"{API}/queue/join", json=body | {"session_hash": session})
     if joined.status_code != httpx.codes.OK:
-        said = joined.json()
-        raise RuntimeError(said.get("error") or said.get("detail") or f"HTTP {joined.status_code}")
+        refusal = joined.json()
+        raise RuntimeError(refusal.get("error") or refusal.get("detail") or f"HTTP {joined.status_code}")
     async with client.stream("GET", f"{API}/queue/data", params={"session_hash": session}) as stream:
         async for line in stream.aiter_lines():
             if line.startswith("data:"):
@@ -219,14 +227,14 @@ async def _messages(client: httpx.AsyncClient, body: dict[str, Any]) -> AsyncIte
 
 
 def _progress(message: dict[str, Any]) -> str:
-    """A message of the queue in words, for a client that asked for progress."""
+    """A message of the queue in words, for clients that want progress; "" if it says nothing new."""
     if message["msg"] == "estimation":
         return f"{message['rank']} before this one"
     return {"process_starts": "started", "process_generating": "under way"}.get(message["msg"], "")
 
 
 def plain(schema: Any, defs: Mapping[str, Any], inside: tuple[str, ...] = ()) -> Any:
-    """The schema without references, where a file is a text, and what contains its own kind may contain anything.
+    """The schema without references. A file becomes a text; a recursive reference one that allows anything.
 
     >>> plain({"items": {"$ref": "#/$defs/Size"}, "type": "array"}, {"Size": {"type": "integer"}})
     {'items': {'type': 'integer'}, 'type': 'array'}

@@ -1,4 +1,4 @@
-"""Gauges that are read at each scrape."""
+"""Metrics that are read when they are scraped: models, queue and plugins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from demo_app.page.app import App
 
 
 class Gauges(Collector):
-    """What is read at each scrape rather than counted."""
+    """Collects the app's current values at each scrape, for prometheus_client: register it with the app's registry."""
 
     def __init__(self, app: App) -> None:
         self.app = app

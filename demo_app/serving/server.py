@@ -1,6 +1,6 @@
-"""Serve the page: limits, /healthz, /metrics, warming up, and an end that leaves no visitor without a word.
+"""Serve the page, with /healthz and /metrics, until it is stopped; then every waiting visitor gets an answer.
 
-`launch()` rather than a mount: a Space and ZeroGPU hook on it.
+Calls Gradio's `launch()` rather than mounting the page, because Spaces and ZeroGPU hook into `launch()`.
 """
 
 from __future__ import annotations
@@ -24,23 +24,22 @@ from starlette.routing import Route
 
 from demo_app import gradio_internals, zerogpu
 from demo_app.errors import SettingsError
-from demo_app.models.checkpoints import default_checkpoint, where
 from demo_app.page.app import App, create_app
 from demo_app.page.guard import RESTARTING
 from demo_app.page.shell import script, stylesheet, theme
-from demo_app.page.tabs import Tab
 from demo_app.serving.gate import API, Answer, Gate
 from demo_app.serving.metrics import Gauges
+from demo_app.serving.warming import warm, warm_for_gpu
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 3.5  # running requests have this long to end after SIGTERM; then they are told
+STOP_SECONDS = 3.5  # after SIGTERM, for running requests to end; then they are answered with the reason
 
 
 def run(settings: Settings | None = None, **defaults: Any) -> None:
     """Build the app and serve it until SIGTERM or SIGINT. Takes the same arguments as `create_app`."""
-    # `python app.py` says where it serves, as `demo-app run` does; whoever has set up logging keeps it
+    # so that `python app.py` logs its address, as `demo-app run` does; no effect if logging is set up already
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -52,11 +51,11 @@ def run(settings: Settings | None = None, **defaults: Any) -> None:
 
     listen()
     server = launch(create_app(settings, **defaults))
-    listen()  # again: with SSR, Gradio has put handlers of its own there, which end the process at once
+    listen()  # again, because with SSR Gradio replaces the handlers by some that end the process at once
     stop.wait()
     server.close()
     sys.stdout.flush()
-    os._exit(0)  # handlers that outlived their notice run in threads that nothing can interrupt
+    os._exit(0)  # handlers that are still running are in threads that cannot be interrupted
 
 
 def launch(app: App) -> Server:
@@ -67,19 +66,20 @@ def launch(app: App) -> Server:
 
 
 class Server:
-    """A running app."""
+    """An app and the server that runs it. `url` is its address, with a slash at the end, once it is started."""
 
     def __init__(self, app: App) -> None:
         self.app = app
         self.url = ""
-        self.unqueued: set[Answer] = set()  # events that wait for their answer; used from the event loop only
+        self.unqueued: set[Answer] = set()  # requests that wait for their answer; used in the event loop only
         self._loop: asyncio.AbstractEventLoop | None = None
         app.registry.register(Gauges(app))
 
     def start(self) -> None:
+        """Serve in the background. Raises `SettingsError` if MCP is wanted and cannot be served."""
         app, settings = self.app, self.app.settings
         if zerogpu.active():
-            self._warm_for_gpu()
+            warm_for_gpu(app)
         routes = [("healthz", self._healthz), ("metrics", self._metrics)]
         with _mcp(settings):
             _, self.url, _ = app.blocks.launch(
@@ -91,7 +91,7 @@ class Server:
                 root_path=settings.root_path,
                 allowed_paths=[],
                 app_kwargs={
-                    # with SSR a Node process answers every unknown path itself; only /gradio_api reaches us
+                    # with SSR a Node process answers every unknown path itself; only /gradio_api reaches Python
                     "routes": [Route(f"{prefix}/{name}", call) for name, call in routes for prefix in ("", API)],
                     "middleware": [Middleware(Gate, handlers=app.handlers, unqueued=self.unqueued)],
                     "lifespan": self._lifespan,
@@ -111,21 +111,21 @@ class Server:
             self.close()
             raise SettingsError(f"{problem}; try pip install 'demo-app[mcp]', or start without --mcp.")
         log.info("serving on %s", self.url)
-        threading.Thread(target=self._warm, name="warm-up", daemon=True).start()
+        threading.Thread(target=warm, args=(app,), name="warm-up", daemon=True).start()
 
     def close(self) -> None:
-        """Stop within 5 seconds: no new work, running requests are answered, or told that the server restarts."""
+        """Stop within 5 seconds: new requests are refused, running ones answered, or told that the server restarts."""
         app = self.app
         app.handlers.closing = True
         if not app.handlers.wait_until_idle(STOP_SECONDS) and self._loop is not None:
-            asyncio.run_coroutine_threadsafe(self._tell(), self._loop).result(timeout=0.5)
-            time.sleep(0.2)  # for the streams to carry the message away
+            asyncio.run_coroutine_threadsafe(self._answer_waiting(), self._loop).result(timeout=0.5)
+            time.sleep(0.2)  # for the streams to send the message
         app.trainings.close()
         gradio_internals.close_connections_after(app.blocks, 0.3)
         app.blocks.close(verbose=False)
         app.examples.cleanup()
         zerogpu.end_copies()
-        gradio_internals.end_node(app.blocks)  # SSR's front proxy; it has carried the answers away by now
+        gradio_internals.end_node(app.blocks)  # SSR's proxy; the answers have passed it by now
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncIterator[None]:
@@ -139,45 +139,20 @@ class Server:
     async def _metrics(self, _: Request) -> Response:
         return Response(generate_latest(self.app.registry), media_type=CONTENT_TYPE_LATEST)
 
-    async def _tell(self) -> None:
-        """Answer every event that still waits or runs with the reason why it gets no other answer."""
+    async def _answer_waiting(self) -> None:
+        """Answer every event that still waits or runs with the reason: the server restarts."""
         output = {"error": RESTARTING, "visible": True, "duration": 10, "title": "Restarting"}
         gradio_internals.end_events(self.app.blocks, output)
         for answer in list(self.unqueued):
             await answer.refuse(RESTARTING)
 
-    def _warm_for_gpu(self) -> None:
-        """Load what is embedded, and each demo's default, while `spaces` can still take it along to the GPU."""
-        for tab in self.app.tabs:
-            if tab.demo is None:
-                continue
-            default = default_checkpoint(tab.demo)
-            embedded = [checkpoint for checkpoint in tab.demo.checkpoints if not checkpoint.on_hub]
-            for name in dict.fromkeys(checkpoint.name if checkpoint else None for checkpoint in (default, *embedded)):
-                try:
-                    with zerogpu.warming(), self.app.models.use(tab.demo, name):
-                        log.info("%s/%s: ready for the GPU", tab.name, name)
-                except Exception as error:
-                    log.warning("%s/%s: not ready for the GPU: %s", tab.name, name, error)
-
-    def _warm(self) -> None:
-        """Load the models that `DEMO_APP_PRELOAD` names, once a browser has opened the page or after 10 s without."""
-        tabs = list(_preloaded(self.app))
-        if tabs:
-            self.app.page_seen.wait(timeout=10)
-            time.sleep(1)  # the browser fetches the page's parts now; `import torch` would take the CPU from it
-        for tab in tabs:
-            assert tab.demo is not None
-            try:
-                with self.app.models.use(tab.demo):
-                    log.info("%s: warmed", tab.name)
-            except Exception as error:
-                log.warning("%s: not warmed: %s", tab.name, error)
-
 
 @contextlib.contextmanager
 def _mcp(settings: Settings) -> Iterator[None]:
-    """What is launched meanwhile serves our tools to MCP clients, if it shall. Raises `SettingsError` if it cannot."""
+    """While inside, `launch()` serves the actions to MCP clients, if the settings say so.
+
+    Raises `SettingsError` if that is not possible.
+    """
     if not settings.mcp:
         yield
         return
@@ -186,15 +161,3 @@ def _mcp(settings: Settings) -> Iterator[None]:
     mcp.check_installed()
     with mcp.served(settings.max_upload):
         yield
-
-
-def _preloaded(app: App) -> Iterator[Tab]:
-    """Tabs whose default model is loaded at start; never one that would have to be fetched first."""
-    ready = [tab for tab in app.tabs if tab.demo is not None]
-    wanted = app.settings.preload
-    for i, tab in enumerate(ready):
-        assert tab.demo is not None
-        checkpoint = default_checkpoint(tab.demo)
-        named = tab.name in wanted or "all" in wanted or ("first" in wanted and i == 0)
-        if named and (checkpoint is None or not checkpoint.on_hub or where(checkpoint) == "on disk"):
-            yield tab

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from test_cli import demo_app
+from shell import demo_app
 
 from demo_app.errors import SettingsError
 from demo_app.registry.loading import load_plugins

@@ -91,7 +91,7 @@ class TrainingActions:
 
     def _plans(self, base: str | None, recipes: Sequence[Recipe], examples: OwnExamples) -> dict[str, Plan]:
         """A plan for each strategy, made of the checkpoint's config alone. Raises `DemoError`."""
-        from demo_app.finetune.run import preview
+        from demo_app.finetune.strategies import preview
 
         _, folder = self.workshop.base(base)
         tuner = self.workshop.tuner()

@@ -1,0 +1,118 @@
+"""What `demo-app check` finds when it serves a plugin, loads its models and calls its actions."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from checked_plugins import HEAD, HOOK, PIN, assert_only, problems, said
+from plugins_on_disk import Plugins
+from safetensors.numpy import save_file
+
+from demo_app.settings import Settings
+from demo_app.testing import check_demo
+
+
+def test_handlers_that_do_not_survive_empty_input(plugins: Plugins) -> None:
+    code = """
+    def build(handle):
+        import gradio as gr
+        import numpy as np
+
+        def first(text):
+            "Its first letter. Args: text: any. Returns: a letter."
+            return text[0]
+
+        def shape(picture):
+            "Its size. Args: picture: any. Returns: numbers."
+            yield "looking"
+            yield str(picture.shape)
+
+        def drawn(drawing):
+            "Whether there is one. Args: drawing: any. Returns: a word."
+            return "nothing" if drawing["composite"] is None else "something"
+
+        def refuses(text):
+            "Nothing. Args: text: any. Returns: nothing."
+            raise gr.Error("Write something.") if text == "" else ValueError
+
+        def asks(text):
+            "Nothing. Args: text: any. Returns: nothing."
+            raise InputError("Write something.")
+
+        def short(text):
+            "Too little. Args: text: any. Returns: one of two."
+            return text
+
+        box, picture, drawing = gr.Textbox("a text to begin with"), gr.Image(), gr.ImageEditor()
+        gr.Button().click(first, box, box, api_name="first", queue=False)
+        gr.Button().click(shape, picture, box, api_name="shape")
+        gr.Button().click(drawn, drawing, box, api_name="drawn")
+        gr.Button().click(refuses, box, box, api_name="refuses")
+        gr.Button().click(asks, box, box, api_name="asks")
+        gr.Button().click(short, box, [box, box], api_name="short")
+    """
+    found = problems(plugins, code)
+    assert_only(
+        found,
+        "wrong: /first fails on empty input with IndexError: string index out of range (at ",
+        "wrong: /shape fails on empty input with AttributeError: 'NoneType' object has no attribute 'shape' (at ",
+        "wrong: /short fails on empty input, outside the handler. See that what it returns fits its outputs",
+    )
+    assert 'Raise InputError("Write something first.") for what cannot be used.' in found[0]
+
+
+def test_a_model_is_loaded_and_asked(plugins: Plugins, tmp_path: Path) -> None:
+    weights = tmp_path / "tiny"
+    weights.mkdir()
+    save_file({"weight": np.ones(500_000, np.float32)}, weights / "model.safetensors")
+    (weights / "config.json").write_text("{}")
+    code = """
+    def load(folder, device):
+        from safetensors.numpy import load_file
+        return load_file(folder / "model.safetensors")
+
+    def build(handle):
+        import gradio as gr
+
+        def total(picture, text):
+            "How much it is. Args: picture: any. text: any. Returns: a number."
+            if picture is None or not text:
+                raise InputError("Give both.")
+            with handle.use() as model:
+                return float(model["weight"].sum())
+
+        gr.Button().click(total, [gr.Image(), gr.Textbox()], gr.Number(), api_name="total")
+    """
+    hook = HOOK.replace(
+        "CHECKPOINTS = ()",
+        f"""CHECKPOINTS = (
+            Checkpoint(name="tiny", title="Tiny", folder=Path({str(weights)!r}), license="mit"),
+            Checkpoint(name="far", title="Far", {PIN}, size=1, license="mit"),
+        )""",
+    )
+    folder = plugins.add("wrong", HEAD + textwrap.dedent(code) + hook)
+    report = check_demo(folder, settings=Settings(), load=True)
+    assert report.problems == ()
+    tiny, far, answered = report.notes
+    assert tiny.startswith("wrong/tiny: 2.0 MB in ")
+    assert far == "wrong/far: not on this disk, not loaded; run: demo-app download wrong/far"
+    assert answered.startswith("wrong: 1 of 1 actions answered a sample, the slowest after ")
+
+
+def test_a_model_that_does_not_load_or_does_not_answer(plugins: Plugins) -> None:
+    broken = "def load(folder, device):\n    raise OSError('no such weights')\n"
+    found = problems(plugins, broken, load=True)
+    assert_only([text for text in found if text.startswith("load: ")], "wrong: ")
+    dumb = HEAD.replace("return upper(text)", "raise InputError('Never.')") + HOOK.replace('"wrong"', '"dumb"')
+    assert_only(said(plugins.add("dumb", dumb), load=True), "dumb: no action answers 'Hello, world.'.")
+
+
+def test_a_crash_on_a_sample_is_a_problem(plugins: Plugins) -> None:
+    code = HEAD.replace("return upper(text)", "return upper(text) if not text else 1 / 0") + HOOK
+    folder = plugins.add("wrong", code)
+    assert said(folder) == []
+    assert_only(
+        said(folder, load=True), "/shout fails on a sample with ZeroDivisionError: division by zero (at ", "no act"
+    )
