@@ -1,4 +1,4 @@
-"""A page in a real Chromium, and what it did while it was open: requests, complaints, dialogs. Needs `playwright`."""
+"""A page in a real Chromium, with its requests, errors and dialogs while it was open. Needs `playwright`."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
-SLOW = 60_000  # ms: other work may share the CPUs
+SLOW = 60_000  # ms; other work may share the CPUs
 IS_OPEN = """title => [...document.querySelectorAll('[role=tab][aria-selected=true]')]
     .some(tab => tab.textContent.trim() === title)"""
 
 
 @dataclass(eq=False)
 class Visit:
-    """An open page, and what was seen of it from outside."""
+    """An open page, and what it did so far."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)  # console errors, uncaught exceptions, dialogs
 
     def strangers(self, url: str) -> list[str]:
-        """Requests that left the page's own host."""
+        """Requests to other hosts than that of `url`."""
         own = urlsplit(url).netloc
         inside = {"data", "blob", "about", "chrome-extension"}
         return [r for r in self.requests if urlsplit(r).scheme not in inside and urlsplit(r).netloc != own]
 
     def tab(self, title: str) -> Any:
+        """The button of a tab, as a Playwright locator."""
         return self.page.get_by_role("tab", name=title, exact=True).first
 
     def open(self, title: str) -> None:
-        """Click a tab and wait until it is the open one."""
+        """Click a tab and wait until it is open."""
         self.tab(title).click()
         self.page.wait_for_function(IS_OPEN, arg=title)
 

@@ -1,4 +1,4 @@
-"""Faults of the test Hub: refusals, cut and stalled bodies, corrupt files, silent hosts."""
+"""Faults of the test Hub: refusals, cut and stalled bodies, corrupt files; and hosts that do not answer."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from math import inf
 
-from demo_app.testing.hub import RANGE, Fault, Hub
+from demo_app.testing.answers import RANGE
+from demo_app.testing.hub import Fault, Hub
 
 FLIPPED = bytes(255 - byte for byte in range(256))
-
-
-# Faults
 
 
 def refuse(
     hub: Hub, status: int, code: str | None = None, *, method: str = "", times: float = inf, **headers: str
 ) -> Fault:
-    """The first `times` requests, of one method or of all, get an error."""
+    """The first `times` requests with this method, or with any, get an error."""
     left = _counter(times)
 
     def fault(handler: BaseHTTPRequestHandler, verb: str, path: str) -> bool:
@@ -34,38 +32,38 @@ def refuse(
 
 
 def cut_body(hub: Hub, *, at: int, times: float = inf) -> Fault:
-    """The connection breaks after `at` bytes of a body; bodies that are not longer arrive."""
+    """The connection breaks after `at` bytes of a body; shorter bodies arrive."""
     return _body_fault(hub, at, times, lambda handler: None)
 
 
 def stall_body(hub: Hub, *, at: int, times: float = inf, stalled: threading.Event | None = None) -> Fault:
-    """After `at` bytes of a body nothing more comes, and the connection stays; `stalled` is set when that begins."""
+    """After `at` bytes of a body nothing more comes, and the connection stays open; `stalled` is set at that moment."""
 
     def wait(handler: BaseHTTPRequestHandler) -> None:
         if stalled is not None:
             stalled.set()
-        handler.rfile.read(1)  # until the client hangs up, or the Hub closes
+        handler.rfile.read(1)  # until the client closes the connection, or the Hub does
 
     return _body_fault(hub, at, times, wait)
 
 
 def corrupt_body(hub: Hub, *, times: float = inf) -> Fault:
-    """As many bytes as there should be, all of them wrong."""
+    """The right number of bytes, all of them wrong."""
     return _other_body(hub, lambda data: data.translate(FLIPPED), times)
 
 
 def wrong_length(hub: Hub, *, by: int, times: float = inf) -> Fault:
-    """A well-formed answer with `by` bytes more than the file has, or fewer."""
+    """A well-formed answer with `by` bytes more than the file has; fewer if negative."""
     return _other_body(hub, lambda data: data + bytes(by) if by > 0 else data[:by], times)
 
 
 @contextmanager
 def silent_host(*, accepts: bool) -> Iterator[str]:
-    """The URL of a host that says nothing: it opens the connection and never replies, or does not even open it."""
+    """The URL of a host that accepts connections and never replies, or does not even accept them."""
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128 if accepts else 0)
-        if not accepts:  # the queue of one is full: the kernel drops whoever knocks
+        if not accepts:  # the queue of one is full, so the kernel drops new connections
             for guest in (first, second):
                 guest.setblocking(False)
                 guest.connect_ex(listener.getsockname())
@@ -74,7 +72,7 @@ def silent_host(*, accepts: bool) -> Iterator[str]:
 
 @contextmanager
 def closed_port() -> Iterator[str]:
-    """The URL of a port where nobody listens, and nobody else will while we hold it."""
+    """The URL of a port that nobody listens on, held so that nobody else can."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{holder.getsockname()[1]}"
@@ -117,7 +115,7 @@ def _other_body(hub: Hub, change: Callable[[bytes], bytes], times: float) -> Fau
 
 
 def _counter(times: float) -> Callable[[], bool]:
-    """True for the first `times` calls, from whatever thread."""
+    """A function that returns True the first `times` times, from any thread."""
     lock, left = threading.Lock(), times
 
     def take() -> bool:

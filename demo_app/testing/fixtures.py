@@ -1,6 +1,6 @@
-"""A pytest plugin: fixtures for the tests of plugins, there wherever demo-app is installed.
+"""A pytest plugin: fixtures for the tests of plugins, available wherever demo-app is installed.
 
-Starting pytest imports neither gradio nor torch nor playwright: each fixture imports what it needs once it is used.
+Starting pytest imports neither gradio nor torch nor playwright: each fixture imports what it needs when it is used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 from demo_app.machine import prepare_environment
 
 if TYPE_CHECKING:
+    from gradio_client import Client
     from playwright.sync_api import Browser
 
     from demo_app.testing.browser import Visits
@@ -29,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="module")
 def plugin_dir(request: pytest.FixtureRequest) -> Path:
     """The folder of the plugin under test: the nearest one above the test whose pyproject.toml has a `demo_app` entry
-    point. A module or a conftest.py that has its plugin elsewhere overrides this fixture, with `scope="module"`."""
+    point. If the plugin is elsewhere, override this fixture in the module or a conftest.py, with `scope="module"`."""
     from demo_app.registry.discovery import is_plugin
 
     found = next((folder for folder in request.path.parents if is_plugin(folder)), None)
@@ -52,7 +53,8 @@ def demo_settings() -> dict[str, Any]:
 def demo_host(plugin_dir: Path, demo_settings: Mapping[str, Any]) -> Iterator[DemoHost]:
     """A running host with the plugin in `plugin_dir` alone, on a free port; the tests of one module share it.
 
-    `demo_host.url`, `demo_host.client` (of `gradio_client`), `demo_host.call("shout", "hello")`, `demo_host.server`.
+    `demo_host.call("shout", "hello")` calls an action, `demo_host.refusal("shout", "")` one that must fail;
+    `demo_host.actions`, `demo_host.url`, `demo_host.client` (of `gradio_client`), `demo_host.demo`, `demo_host.server`.
     """
     from demo_app.testing.host import serve_plugin
 
@@ -61,12 +63,32 @@ def demo_host(plugin_dir: Path, demo_settings: Mapping[str, Any]) -> Iterator[De
 
 
 @pytest.fixture
-def tiny_checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a small checkpoint in the layout of a Hub repository, and returns its folder.
+def demo_client(demo_host: DemoHost) -> Client:
+    """A `gradio_client.Client` of `demo_host` with a session of its own: a new visitor in each test."""
+    return demo_host.connect()
 
-    `tiny_checkpoint({"scale": 2}, {"weight": np.ones(3)})` has that config.json and those tensors, of numpy or torch; a
-    torch module instead of tensors gives its `state_dict()`. More files by keyword-less `files={"vocab.txt": b"..."}`,
-    another folder than the first `checkpoint` with `name="small"`. Without tensors there is one, `weight`, of 4 zeros.
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch with one thread: small models are slower with two, above all beside other work.
+
+    For a whole module: `pytestmark = pytest.mark.usefixtures("one_thread")`.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a small checkpoint in the layout of a Hub repository, and returns its folder.
+
+    `tiny_checkpoint({"scale": 2}, {"weight": np.ones(3)})` writes that config.json and those tensors, of numpy
+    or torch; of a torch module its `state_dict()`; without tensors there is one, `weight`, of 4 zeros.
+    `files={"vocab.txt": b"..."}` adds files, `name="small"` names the folder; the default is "checkpoint".
     """
     from demo_app.testing.checkpoints import write_checkpoint
 
@@ -84,8 +106,8 @@ def tiny_checkpoint(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of an empty cache of the Hub's files; there is no token either."""
-    prepare_environment()  # before the client is imported: it reads once whether to use Xet
+    """The folder of an empty cache for files of the Hub. No token is set."""
+    prepare_environment()  # before huggingface_hub is imported, which reads once whether to use Xet
     folder = tmp_path / "hub"
     monkeypatch.setenv("HF_HUB_CACHE", str(folder))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
@@ -93,16 +115,15 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     from huggingface_hub import constants
 
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))  # it read HF_HOME when it was imported
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))  # it read HF_HOME on import
     return folder
 
 
 @pytest.fixture
 def test_hub(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """An empty Hub on loopback, which this process and its children fetch from and, with a token, write to.
+    """An empty Hub on loopback, from which this process and its children fetch.
 
-    `test_hub.add("someone/model", {"config.json": b"{}"})` publishes; `test_hub.token = "hf_x"` with `HF_TOKEN=hf_x` in
-    the environment may write.
+    `test_hub.add("someone/model", {"config.json": b"{}"})` publishes. Nobody can upload to it; see `writable_hub`.
     """
     from huggingface_hub import constants
 
@@ -119,7 +140,17 @@ def test_hub(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield hub
 
 
-@pytest.fixture(scope="module")  # Playwright allows one at a time: the next module may start its own
+@pytest.fixture
+def writable_hub(test_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """`test_hub` with uploads: `HF_TOKEN` is its token, `demo_app.testing.hub.TOKEN`, of the user `me`."""
+    from demo_app.testing.hub import TOKEN
+
+    test_hub.token = TOKEN
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return test_hub
+
+
+@pytest.fixture(scope="module")  # Playwright allows one at a time; the next module may start its own
 def demo_browser() -> Iterator[Browser]:
     """A headless Chromium. Needs the package `playwright`."""
     sync_api = pytest.importorskip("playwright.sync_api")
@@ -136,7 +167,7 @@ def demo_browser() -> Iterator[Browser]:
 def visit(demo_browser: Browser) -> Iterator[Visits]:
     """`visit(url, query="demo=echo", width=390, theme="dark")` opens a page in a fresh profile and waits for its tabs.
 
-    What it returns has Playwright's `page`, what the page complained about, and which requests left its host.
+    It returns a `demo_app.testing.browser.Visit`: Playwright's `page`, its errors, and the requests to other hosts.
     """
     from demo_app.testing import browser
 

@@ -1,8 +1,8 @@
-"""The host, running in this process: with any plugins, or with one alone."""
+"""A host with one plugin, running in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +17,7 @@ from demo_app.serving.local import serve
 if TYPE_CHECKING:
     from gradio_client import Client
 
+    from demo_app.page.tabs import Tab
     from demo_app.serving.server import Server
 
 
@@ -33,8 +34,23 @@ class DemoHost:
 
     @property
     def demo(self) -> Demo[Any]:
-        """What the plugin registered; the first, if it has several."""
-        return next(tab.demo for tab in self.server.app.tabs if tab.demo is not None)
+        """The demo that the plugin registered; the first, if it has several."""
+        assert self._tab.demo is not None
+        return self._tab.demo
+
+    @property
+    def actions(self) -> list[str]:
+        """The names of the demo's public actions, sorted: those of the plugin, without the host's own."""
+        from demo_app.gradio_internals import listeners
+        from demo_app.page.tabs import of_the_host
+
+        assert self._tab.blocks is not None
+        own = [one for one in listeners(self._tab.blocks) if one.public and not of_the_host(one.handler)]
+        return sorted(str(one.api_name).removeprefix(f"{self.demo.name}_") for one in own)
+
+    @property
+    def _tab(self) -> Tab:
+        return next(tab for tab in self.server.app.tabs if tab.demo is not None)
 
     @cached_property
     def client(self) -> Client:
@@ -48,13 +64,38 @@ class DemoHost:
         return Client(self.url, verbose=False)
 
     def call(self, action: str, *arguments: Any, **keywords: Any) -> Any:
-        """What an action returns, by the `api_name` that the plugin gave it; of its first demo, if it has several."""
+        """Call an action in the session of `client`. `action` is the `api_name` that the plugin gave it.
+
+        If the plugin has several demos, it is an action of the first.
+        """
         return self.client.predict(*arguments, api_name=f"/{self.demo.name}_{action}", **keywords)
+
+    def refusal(self, action: str, *arguments: Any, **keywords: Any) -> str:
+        """Call an action that must fail. Returns its sentence for visitors; raises `AssertionError` if it answers."""
+        from gradio_client.exceptions import AppError
+
+        try:
+            answer = self.call(action, *arguments, **keywords)
+        except AppError as error:
+            return str(error)
+        raise AssertionError(f"{action} answers {answer!r}")
+
+
+def scores(label: Mapping[str, Any]) -> dict[str, float]:
+    """What an action returned for a `gr.Label`, as probabilities by label.
+
+    >>> scores({"label": "cat", "confidences": [{"label": "cat", "confidence": 0.75}]})
+    {'cat': 0.75}
+    """
+    return {entry["label"]: entry["confidence"] for entry in label["confidences"]}
 
 
 @contextmanager
 def serve_plugin(folder: Path, **overrides: Any) -> Iterator[DemoHost]:
-    """The host with the plugin in that folder alone. Raises `PluginError` for one that fails."""
+    """Run the host with the plugin in that folder alone; keywords are fields of `Settings`.
+
+    Raises `PluginError` if there is no plugin, or it fails.
+    """
     names = tuple(plugin.name for plugin in plugins_in(folder))
     if not names:
         raise PluginError("discovery", f"{folder} has no plugin; name the folder that has its pyproject.toml.")

@@ -16,10 +16,8 @@ from plugins_on_disk import ROOT, Plugins
 from demo_app import Checkpoint
 from demo_app.cli.main import main
 from demo_app.hub import fetch, files
-from demo_app.testing.hub import Hub
+from demo_app.testing.hub import TOKEN, Hub
 from demo_app.unsafe_files import UNSAFE_SUFFIXES
-
-TOKEN = "hf_a_secret_of_mine"
 
 Run = Callable[..., "tuple[int, str]"]
 
@@ -47,14 +45,6 @@ def register_demos():
 CARD = (
     "---\nlanguage: en\nlicense: mit\npipeline_tag: text-to-speech\ntags:\n- loud\n---\n\n# Theirs\n\nWords about it.\n"
 )
-
-
-@pytest.fixture
-def mine(test_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """A Hub where we may write as `me`."""
-    test_hub.token = TOKEN
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    return test_hub
 
 
 @pytest.fixture
@@ -100,7 +90,7 @@ def card(hub: Hub, repo_id: str) -> tuple[dict[str, Any], str]:
 
 @pytest.mark.parametrize("trained", [False, True])
 def test_a_text_classifier_fetched_back_gives_the_same_logits(
-    trained: bool, run: Run, mine: Hub, tmp_path: Path
+    trained: bool, run: Run, writable_hub: Hub, tmp_path: Path
 ) -> None:
     from demo_app_text_classifier.classifier import Classifier
 
@@ -118,7 +108,7 @@ def test_a_text_classifier_fetched_back_gives_the_same_logits(
         "me/sst2",
         "apache-2.0",
     )
-    assert checkpoint.revision == mine.repos["me/sst2"].sha
+    assert checkpoint.revision == writable_hub.repos["me/sst2"].sha
     assert set(checkpoint.sha256) == {"config.json", "model.safetensors", "tokenizer.json"}
     texts = ["A warm and wonderful film.", "Dull.", ""]
     here, there = (Classifier.load(folder, "cpu") for folder in (embedded, fetch.fetch(checkpoint)))
@@ -129,7 +119,7 @@ def test_a_text_classifier_fetched_back_gives_the_same_logits(
     assert there.labels == here.labels
 
 
-def test_a_picture_classifier_fetched_back_gives_the_same_logits(run: Run, mine: Hub) -> None:
+def test_a_picture_classifier_fetched_back_gives_the_same_logits(run: Run, writable_hub: Hub) -> None:
     import numpy as np
     from demo_app_separable_conv.classifier import Classifier
     from PIL import Image
@@ -146,10 +136,10 @@ def test_a_picture_classifier_fetched_back_gives_the_same_logits(run: Run, mine:
 # The card
 
 
-def test_the_card_of_the_folder_is_kept_and_its_header_completed(run: Run, weights: Path, mine: Hub) -> None:
+def test_the_card_of_the_folder_is_kept_and_its_header_completed(run: Run, weights: Path, writable_hub: Hub) -> None:
     code, said = run("reader/theirs", "me/theirs")
     assert code == 0, said
-    fields, body = card(mine, "me/theirs")
+    fields, body = card(writable_hub, "me/theirs")
     assert body == "\n# Theirs\n\nWords about it.\n"
     assert fields == {
         "language": "en",
@@ -162,7 +152,7 @@ def test_the_card_of_the_folder_is_kept_and_its_header_completed(run: Run, weigh
 
 
 def test_a_folder_without_a_card_gets_one_that_says_from_what(
-    run: Run, weights: Path, mine: Hub, tmp_path: Path
+    run: Run, weights: Path, writable_hub: Hub, tmp_path: Path
 ) -> None:
     shutil.copytree(weights / "plain", tmp_path / "taught")
     (tmp_path / "taught" / "metrics.json").write_text('{"accuracy": 0.75, "notes": "x"}')
@@ -170,7 +160,7 @@ def test_a_folder_without_a_card_gets_one_that_says_from_what(
     (tmp_path / "taught" / ".cache" / "secret.pkl").write_bytes(b"no")
     code, said = run(f"reader={tmp_path / 'taught'}", "me/taught", "--license", "CC-BY-4.0")
     assert code == 0, said
-    fields, body = card(mine, "me/taught")
+    fields, body = card(writable_hub, "me/taught")
     assert fields["license"] == pinned(said).license == "cc-by-4.0"
     assert fields["pipeline_tag"] == "text-to-speech"  # as the demo's other card says
     assert "language" not in fields  # nobody said
@@ -183,25 +173,25 @@ def test_a_folder_without_a_card_gets_one_that_says_from_what(
     ):
         assert part in body
     assert pinned(said).files == ("config.json", "words.txt")  # what the demo's others have, and no metrics
-    assert set(mine.repos["me/taught"].files) == {
+    assert set(writable_hub.repos["me/taught"].files) == {
         *(".gitattributes", "README.md", "config.json", "words.txt", "metrics.json"),
     }
 
 
-def test_a_licence_is_never_made_up(run: Run, weights: Path, mine: Hub) -> None:
+def test_a_licence_is_never_made_up(run: Run, weights: Path, writable_hub: Hub) -> None:
     code, said = run("reader/plain", "me/plain")
-    assert (code, "has no licence" in said, "--license apache-2.0" in said, mine.log) == (1, True, True, [])
+    assert (code, "has no licence" in said, "--license apache-2.0" in said, writable_hub.log) == (1, True, True, [])
     (weights / "theirs" / "README.md").write_text(CARD.replace("license: mit", "license: gpl-3.0"))
     code, said = run("reader/theirs", "me/theirs")
-    assert (code, "says gpl-3.0 and the plugin mit; say --license" in said, mine.log) == (1, True, [])
+    assert (code, "says gpl-3.0 and the plugin mit; say --license" in said, writable_hub.log) == (1, True, [])
     assert run("reader/theirs", "me/theirs", "--license", "gpl-3.0")[0] == 0
-    assert card(mine, "me/theirs")[0]["license"] == "gpl-3.0"
+    assert card(writable_hub, "me/theirs")[0]["license"] == "gpl-3.0"
 
 
-def test_a_card_whose_header_is_no_yaml_is_said(run: Run, weights: Path, mine: Hub) -> None:
+def test_a_card_whose_header_is_no_yaml_is_said(run: Run, weights: Path, writable_hub: Hub) -> None:
     (weights / "theirs" / "README.md").write_text("---\nlicense: [mit\n---\n# x\n")
     code, said = run("reader/theirs", "me/theirs")
-    assert (code, "The header of README.md is no YAML" in said, mine.log) == (1, True, [])
+    assert (code, "The header of README.md is no YAML" in said, writable_hub.log) == (1, True, [])
 
 
 # What is not published
@@ -228,19 +218,19 @@ def test_dry_run_lists_the_files_and_asks_the_hub_nothing(run: Run, weights: Pat
     ],
 )
 def test_what_may_run_code_or_is_no_weights_is_refused(
-    name: str, content: bytes, sentence: str, run: Run, weights: Path, mine: Hub
+    name: str, content: bytes, sentence: str, run: Run, weights: Path, writable_hub: Hub
 ) -> None:
     path = weights / "theirs" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     code, said = run("reader/theirs", "me/theirs")
-    assert (code, sentence in said, mine.log) == (1, True, []), said
+    assert (code, sentence in said, writable_hub.log) == (1, True, []), said
 
 
-def test_what_does_not_load_is_refused(run: Run, weights: Path, mine: Hub) -> None:
+def test_what_does_not_load_is_refused(run: Run, weights: Path, writable_hub: Hub) -> None:
     (weights / "theirs" / "config.json").write_text("{")
     code, said = run("reader/theirs", "me/theirs")
-    assert (code, "does not load in reader (JSONDecodeError" in said, mine.log) == (1, True, []), said
+    assert (code, "does not load in reader (JSONDecodeError" in said, writable_hub.log) == (1, True, []), said
 
 
 @pytest.mark.parametrize(
@@ -255,24 +245,26 @@ def test_what_does_not_load_is_refused(run: Run, weights: Path, mine: Hub) -> No
     ],
 )
 def test_a_source_that_is_none_is_named(
-    source: str, code: int, sentence: str, run: Run, weights: Path, mine: Hub
+    source: str, code: int, sentence: str, run: Run, weights: Path, writable_hub: Hub
 ) -> None:
     found, said = run(source, "me/x")
-    assert (found, sentence in said, mine.log) == (code, True, []), said
+    assert (found, sentence in said, writable_hub.log) == (code, True, []), said
 
 
-def test_a_folder_that_lacks_a_file_is_named(run: Run, weights: Path, mine: Hub) -> None:
+def test_a_folder_that_lacks_a_file_is_named(run: Run, weights: Path, writable_hub: Hub) -> None:
     (weights / "theirs" / "words.txt").unlink()
     code, said = run("reader/theirs", "me/theirs")
-    assert (code, "has no words.txt" in said, mine.log) == (1, True, []), said
+    assert (code, "has no words.txt" in said, writable_hub.log) == (1, True, []), said
 
 
 # The Hub's answers; what `space` and `publish` share is tested with `space`
 
 
-def test_published_again_it_needs_force_and_the_first_pin_still_holds(run: Run, weights: Path, mine: Hub) -> None:
+def test_published_again_it_needs_force_and_the_first_pin_still_holds(
+    run: Run, weights: Path, writable_hub: Hub
+) -> None:
     first = pinned(run("reader/theirs", "me/theirs", "--private")[1])
-    assert mine.repos["me/theirs"].private
+    assert writable_hub.repos["me/theirs"].private
     (weights / "theirs" / "words.txt").write_text("three")
     code, said = run("reader/theirs", "me/theirs")
     assert (code, "is on the Hub already" in said) == (1, True)
@@ -284,13 +276,13 @@ def test_published_again_it_needs_force_and_the_first_pin_still_holds(run: Run, 
 
 
 @pytest.mark.parametrize("repo_id", ["theirs", "me/theirs/x", "me/th eirs"])
-def test_a_repository_that_is_none_is_said(repo_id: str, run: Run, weights: Path, mine: Hub) -> None:
+def test_a_repository_that_is_none_is_said(repo_id: str, run: Run, weights: Path, writable_hub: Hub) -> None:
     code, said = run("reader/theirs", repo_id)
-    assert (code, "write USER/NAME" in said, mine.log) == (1, True, [])
+    assert (code, "write USER/NAME" in said, writable_hub.log) == (1, True, [])
 
 
 def test_without_a_token_or_with_a_foreign_name_it_is_said_what_to_do(
-    run: Run, weights: Path, mine: Hub, monkeypatch: pytest.MonkeyPatch
+    run: Run, weights: Path, writable_hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, said = run("reader/theirs", "someone/theirs")
     assert (code, "HF_TOKEN may not write to someone/theirs (403)" in said) == (1, True)
@@ -299,19 +291,25 @@ def test_without_a_token_or_with_a_foreign_name_it_is_said_what_to_do(
     assert (code, "HF_TOKEN is not set" in said) == (1, True)
 
 
-def test_an_upload_that_breaks_off_leaves_a_sentence_and_can_be_done_again(run: Run, weights: Path, mine: Hub) -> None:
-    mine.fault = lambda handler, method, path: "/commit/" in path and bool(mine.error(handler, 500) or True)
+def test_an_upload_that_breaks_off_leaves_a_sentence_and_can_be_done_again(
+    run: Run, weights: Path, writable_hub: Hub
+) -> None:
+    writable_hub.fault = lambda handler, method, path: (
+        "/commit/" in path and bool(writable_hub.error(handler, 500) or True)
+    )
     code, said = run("reader/theirs", "me/theirs")
     assert (code, "an error of its own (500)" in said, "--force" in said) == (1, True, True), said
-    mine.fault = None
+    writable_hub.fault = None
     assert run("reader/theirs", "me/theirs", "--force")[0] == 0
-    assert json.loads(mine.repos["me/theirs"].files["config.json"]) == {"voice": 1}
+    assert json.loads(writable_hub.repos["me/theirs"].files["config.json"]) == {"voice": 1}
 
 
-def test_the_token_goes_to_the_hub_alone_and_is_not_kept(run: Run, mine: Hub, tmp_path: Path) -> None:
+def test_the_token_goes_to_the_hub_alone_and_is_not_kept(run: Run, writable_hub: Hub, tmp_path: Path) -> None:
     assert run("separable_conv/cifar10", "me/x", plugins_dir=ROOT / "plugins")[0] == 0
-    shown = {r.headers["Host"] for r in mine.log if TOKEN in r.headers.get("Authorization", "")}
-    assert shown == {mine.url.removeprefix("http://")}
-    assert any(r.headers["Host"].startswith("localhost") for r in mine.log)  # where the weights went, without it
+    shown = {r.headers["Host"] for r in writable_hub.log if TOKEN in r.headers.get("Authorization", "")}
+    assert shown == {writable_hub.url.removeprefix("http://")}
+    assert any(
+        r.headers["Host"].startswith("localhost") for r in writable_hub.log
+    )  # where the weights went, without it
     kept = [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
     assert kept == []

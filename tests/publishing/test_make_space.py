@@ -28,9 +28,8 @@ from demo_app.publishing import requirements as publishing_requirements
 from demo_app.publishing import space
 from demo_app.publishing.errors import SpaceError
 from demo_app.settings import Settings, parse_names
-from demo_app.testing.hub import Hub
+from demo_app.testing.hub import TOKEN, Hub
 
-TOKEN = "hf_a_secret_of_mine"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 TITLE = "Loud: and quiet"
 
@@ -127,14 +126,6 @@ def texts(chosen: Plugins) -> Callable[..., dict[str, str]]:
         return {name: content.decode() for name, content in files.items() if isinstance(content, bytes)}
 
     return texts
-
-
-@pytest.fixture
-def mine(test_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """A Hub where we may write as `me`."""
-    test_hub.token = TOKEN
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    return test_hub
 
 
 def header(text: str) -> dict[str, Any]:
@@ -468,26 +459,28 @@ def test_what_came_from_a_file_is_copied_unless_told_otherwise(built: Path, tmp_
 # On the Hub; `test_repository.py` has what it may answer
 
 
-def test_upload_makes_a_gradio_space_of_the_same_files(run: Run, made: Path, mine: Hub) -> None:
+def test_upload_makes_a_gradio_space_of_the_same_files(run: Run, made: Path, writable_hub: Hub) -> None:
     code, said = run("me/page", "--title", TITLE, only="good,quiet")
-    assert (code, f"{mine.url}/spaces/me/page" in said) == (0, True), said
-    page = mine.repos["spaces/me/page"]
+    assert (code, f"{writable_hub.url}/spaces/me/page" in said) == (0, True), said
+    page = writable_hub.repos["spaces/me/page"]
     assert (page.sdk, page.private) == ("gradio", False)
     assert dict(page.files) == files_in(made)
-    assert [request.path for request in mine.log if "commit" in request.path] == ["/api/spaces/me/page/commit/main"]
+    assert [request.path for request in writable_hub.log if "commit" in request.path] == [
+        "/api/spaces/me/page/commit/main"
+    ]
 
     code, said = run("me/page", "--force")
     assert (code, "removed plugins/quiet/w/a.json" in said) == (0, True), said
-    assert not any(name.startswith("plugins/quiet") for name in mine.repos["spaces/me/page"].files)
-    assert any(name.startswith("plugins/good") for name in mine.repos["spaces/me/page"].files)
+    assert not any(name.startswith("plugins/quiet") for name in writable_hub.repos["spaces/me/page"].files)
+    assert any(name.startswith("plugins/good") for name in writable_hub.repos["spaces/me/page"].files)
 
 
-def test_private_and_hardware_are_asked_for_and_a_second_time_needs_force(run: Run, mine: Hub) -> None:
+def test_private_and_hardware_are_asked_for_and_a_second_time_needs_force(run: Run, writable_hub: Hub) -> None:
     assert run("me/page", "--private", "--hardware", "zero-a10g")[0] == 0
-    assert mine.repos["spaces/me/page"].private
-    asked = next(request.body for request in mine.log if request.path == "/api/repos/create")
+    assert writable_hub.repos["spaces/me/page"].private
+    asked = next(request.body for request in writable_hub.log if request.path == "/api/repos/create")
     assert b"zero-a10g" in asked
-    assert header(mine.repos["spaces/me/page"].files["README.md"].decode())["suggested_hardware"] == "zero-a10g"
+    assert header(writable_hub.repos["spaces/me/page"].files["README.md"].decode())["suggested_hardware"] == "zero-a10g"
     code, said = run("me/page")
     assert (code, "is on the Hub already" in said, "--force" in said) == (1, True, True)
 
@@ -503,12 +496,12 @@ def test_without_a_token_it_is_said_before_anything_is_loaded(run: Run, test_hub
 
 
 def test_a_folder_here_of_that_name_is_not_taken_for_the_hub(
-    run: Run, mine: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, writable_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "me" / "page").mkdir(parents=True)
     code, said = run("me/page")
-    assert (code, "write ./me/page" in said, mine.log) == (2, True, [])
+    assert (code, "write ./me/page" in said, writable_hub.log) == (2, True, [])
     assert run("./me/page", "--dry-run")[0] == 0
 
 

@@ -16,6 +16,9 @@ import pytest
 from plugins_on_disk import ROOT, Plugins
 from safetensors.numpy import load_file
 
+from demo_app.testing import scores
+from demo_app.testing.hub import Hub
+
 PLUGIN = "demo_app.testing.fixtures"
 
 
@@ -77,6 +80,18 @@ def test_a_stranger_gets_a_host_with_the_plugin_alone(plugins: Plugins) -> None:
             assert demo_host.client.predict("hi", api_name="/mine_shout") == "HI"
             assert demo_host.connect() is not demo_host.client
 
+        def test_each_test_has_a_visitor_of_its_own(demo_host, demo_client):
+            assert demo_client.session_hash != demo_host.client.session_hash
+            assert demo_client.predict("hi", api_name="/mine_shout") == "HI"
+
+        def test_its_actions_are_those_of_the_plugin(demo_host):
+            assert demo_host.actions == ["shout", "shout_queued"]
+
+        def test_a_refusal_is_its_sentence(demo_host):
+            assert demo_host.refusal("shout", " ") == "Write something first."
+            with pytest.raises(AssertionError, match="shout answers 'HELLO'"):
+                demo_host.refusal("shout", "hello")
+
         def test_settings_of_the_module_hold(demo_host):
             with pytest.raises(Exception, match="the limit is 8"):
                 demo_host.call("shout", "hello, world")
@@ -97,7 +112,7 @@ def test_a_stranger_gets_a_host_with_the_plugin_alone(plugins: Plugins) -> None:
     )
     (plugins.path / "test_nowhere.py").write_text("def test_nowhere(plugin_dir): pass\n")
     done = run_pytest(plugins.path)
-    assert "5 passed, 1 error" in done.stdout, done.stdout
+    assert "8 passed, 1 error" in done.stdout, done.stdout
     assert "write a fixture plugin_dir that returns the plugin's folder" in done.stdout
 
 
@@ -120,6 +135,24 @@ def test_a_tiny_checkpoint_of_a_network_can_be_read_back(tiny_checkpoint: Callab
     assert torch.equal(back["weight"], network.weight)
 
 
+def test_one_thread_is_of_the_module_and_given_back(tmp_path: Path) -> None:
+    code = "import torch\ntorch.set_num_threads(3)\ndef test_threads({}): assert torch.get_num_threads() == {}\n"
+    (tmp_path / "test_1.py").write_text(code.format("one_thread", 1))
+    (tmp_path / "test_2.py").write_text(code.format("", 3))
+    done = run_pytest(tmp_path)
+    assert "2 passed" in done.stdout, done.stdout
+
+
+def test_the_writable_hub_takes_uploads_with_its_token(writable_hub: Hub) -> None:
+    from huggingface_hub import HfApi
+
+    assert (HfApi().whoami()["name"], os.environ["HF_TOKEN"]) == (writable_hub.user, writable_hub.token)
+
+
+def test_scores_of_a_label() -> None:
+    assert scores({"label": "a", "confidences": [{"label": "a", "confidence": 0.5}]}) == {"a": 0.5}
+
+
 def test_a_folder_of_plugins_may_be_one_plugin(plugins: Plugins, tmp_path: Path) -> None:
     from demo_app.registry.discovery import plugins_in
 
@@ -133,12 +166,14 @@ def test_a_folder_of_plugins_may_be_one_plugin(plugins: Plugins, tmp_path: Path)
 def test_where_there_is_no_checkout_the_plugins_are_those_of_the_current_folder(
     plugins: Plugins, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, inside: bool
 ) -> None:
-    from demo_app import settings
+    from demo_app.registry import discovery
+    from demo_app.settings import Settings
 
     def of_an_installed_host(**changes: Any) -> Path | None:
-        return settings.Settings.from_env({}, **changes).plugins_dir
+        return discovery.plugins_folder(Settings.from_env({}, **changes))
 
-    monkeypatch.setattr(settings, "__file__", str(tmp_path / "site-packages" / "demo_app" / "settings.py"))
+    installed = tmp_path / "site-packages" / "demo_app" / "registry" / "discovery.py"
+    monkeypatch.setattr(discovery, "__file__", str(installed))
     folder = plugins.add_good("one")
     monkeypatch.chdir(folder if inside else plugins.path)
     assert of_an_installed_host() == (folder if inside else plugins.path)

@@ -13,18 +13,15 @@ if TYPE_CHECKING:
 
     from demo_app.testing.hub import Hub
 
-TOKEN = "hf_for_the_test"
 CARD = "---\nlicense: mit\n---\n# A model\n"
 SPACE = "---\ntitle: A page\nsdk: gradio\n---\n"
 
 
 @pytest.fixture
-def api(test_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> HfApi:
+def api(writable_hub: Hub) -> HfApi:
     """A client that may write."""
     from huggingface_hub import HfApi
 
-    test_hub.token = TOKEN
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
     return HfApi()
 
 
