@@ -22,14 +22,10 @@ def takes_folders(handle: DemoModels[Any]) -> bool:
     return bool(handle.demo.checkpoints) and not handle.settings.public
 
 
-def english_choices(handle: DemoModels[Any], visitor: str | None) -> list[tuple[str, str]]:
+def labelled_choices(handle: DemoModels[Any], visitor: str | None) -> list[tuple[str, str]]:
     """(label, value) of each choice: the demo's checkpoints, the visitor's own, a folder."""
-    return [*handle.choices(visitor), *([("A folder of your own …", FOLDER)] if takes_folders(handle) else [])]
-
-
-def translated_choices(handle: DemoModels[Any], visitor: str | None) -> list[tuple[str, str]]:
-    """The same in the language of the visitor whose event is being handled."""
-    return [(say(label), name) for label, name in english_choices(handle, visitor)]
+    folder = [(say("A folder of your own …"), FOLDER)] if takes_folders(handle) else []
+    return [*handle.choices(visitor), *folder]
 
 
 def choose_own(handle: DemoModels[Any], checkpoint: Checkpoint) -> Any:
@@ -38,4 +34,4 @@ def choose_own(handle: DemoModels[Any], checkpoint: Checkpoint) -> Any:
     Their other checkpoints stay among the choices; no other visitor is offered any of them.
     """
     owner = handle.models.visitor_of(handle.demo, checkpoint.name)
-    return gr.update(choices=translated_choices(handle, owner), value=checkpoint.name)
+    return gr.update(choices=labelled_choices(handle, owner), value=checkpoint.name)

@@ -16,7 +16,7 @@ from demo_app.hub.progress import Progress
 from demo_app.i18n import say
 from demo_app.models.checkpoints import FOLDER, size_text
 from demo_app.models.demo_models import DemoModels
-from demo_app.page.choices import translated_choices
+from demo_app.page.choices import labelled_choices
 from demo_app.page.phrases import sentence, time_left
 from demo_app.page.visitors import visitor
 
@@ -66,7 +66,7 @@ class FetchPanel:
 
     def relabel(self, request: gr.Request) -> Any:
         """The picker with labels that say where each checkpoint is now."""
-        return gr.update(choices=translated_choices(self.handle, visitor(request)))
+        return gr.update(choices=labelled_choices(self.handle, visitor(request)))
 
     def show(self, name: str, look: Chosen, request: gr.Request) -> Updates:
         """The panel for the checkpoint that was chosen."""

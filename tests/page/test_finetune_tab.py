@@ -78,7 +78,7 @@ class Visitor:
 
     @property
     def folder(self) -> Path:
-        return self.server.app.models.trainings.folder(self.name)
+        return self.server.app.trainings.folder(self.name)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def visitor(server: Server) -> Iterator[Callable[..., Visitor]]:
     yield come
     for one in came:
         one.client.close()
-        server.app.models.trainings.forget(one.name)
+        server.app.trainings.forget(one.name)
 
 
 def text_of(view: str) -> str:
@@ -381,7 +381,7 @@ def test_all_of_it_goes_when_the_visitor_goes(
     mine.train("freeze", epochs=1)
     mine("finetune_use", "1")
     mine("finetune_zip", "1")
-    trainings = server.app.models.trainings
+    trainings = server.app.trainings
     kept = [mine.folder, *trainings._elsewhere[mine.name]]
     assert sorted(path.suffix for path in kept) == ["", ".csv", ".zip"]
     assert all(path.exists() for path in kept)
@@ -440,7 +440,7 @@ def test_a_page_that_is_closed_in_mid_training_ends_it(visitor: Any, server: Ser
         assert len(workers()) == 1
 
     wait_for(lambda: workers() == [], seconds=15)
-    server.app.models.trainings.forget(session)
+    server.app.trainings.forget(session)
 
 
 # To the Hub

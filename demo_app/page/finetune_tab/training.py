@@ -16,7 +16,6 @@ from demo_app.finetune.data import check, read_data
 from demo_app.finetune.jobs import Job
 from demo_app.finetune.recipe import Recipe, check_steps
 from demo_app.finetune.updates import Finished, Running
-from demo_app.i18n import say
 from demo_app.page.finetune_tab import views
 from demo_app.page.finetune_tab.fields import Form
 from demo_app.page.finetune_tab.progress import TrainingProgress
@@ -41,7 +40,7 @@ class TrainingActions:
         bases = self.workshop.bases(visitor(request))
         names = [name for _, name in bases]
         value = picked if picked in names else base if base in names else next(iter(names), None)
-        return gr.update(choices=[(say(label), name) for label, name in bases], value=value)
+        return gr.update(choices=bases, value=value)
 
     def plan(
         self,

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.processing_utils import save_file_to_cache
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from demo_app import InputError, viz
@@ -19,7 +17,7 @@ from demo_app.i18n import say
 from demo_app.inputs.archives import pictures_in
 from demo_app.inputs.numbers import number_between, whole_number
 from demo_app.inputs.pictures import open_picture
-from demo_app.inputs.uploads import uploaded
+from demo_app.inputs.uploads import add_upload, uploaded
 from demo_app.page.lessons import pick
 from demo_app.viz.overlay import heat
 from demo_app_separable_conv import explain, views
@@ -75,7 +73,7 @@ class Actions:
         lesson = pick(lessons(), number)
         seen = self._look(lesson.path, checkpoint)
         # a copy in Gradio's upload folder, since it does not serve files of an installed package
-        shown = save_file_to_cache(str(lesson.path), cache_dir=get_upload_folder())
+        shown = str(add_upload(lesson.path))
         return shown, dict(seen.best()), viz.note(lesson.lesson, kind="lesson") + views.card(seen), seen
 
     def draw(self, seen: Seen | None) -> tuple[Any, ...]:
