@@ -3,7 +3,7 @@
     python benchmarks/bare.py spec.json
 
 `spec.json` is the outline of a running host's page (`common.outline`): the same tree of layout blocks and components,
-with Gradio's defaults and no values, so that what differs is the host, not what stands on the page.
+with Gradio's defaults and no values, so that only the host differs, not the content of the page.
 """
 
 from __future__ import annotations

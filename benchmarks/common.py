@@ -1,4 +1,4 @@
-"""What all benchmarks share: servers in processes of their own, raw HTTP, medians with their noise, a table.
+"""Shared by all benchmarks: servers in processes of their own, raw HTTP, medians with their noise, a table.
 
 Peers are measured in turns, one run of each after the other, because the machine's speed drifts while others use it.
 A ratio is the median of the ratios of neighbouring runs; its noise is two standard errors of that median.

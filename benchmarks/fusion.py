@@ -2,11 +2,10 @@
 
     python benchmarks/fusion.py [--quick] [--rounds 9] [--threads 2] [--seed N]
 
-ViLT's weights are random at the published size and in the published layout: speed and memory do not depend on them.
-Whether a faster precision gives the same answers does, so what is said of that here holds for random weights only.
-Both peers get prepared pixels and token numbers, and the environment that the host sets (passive waiting). Peak memory
-is that of fresh processes, from their start to the first answer. `--seed` is that of the scenes on which the embedded
-checkpoint is measured.
+ViLT's weights are random, of the published size and layout: speed and memory do not depend on them. The answers of a
+faster precision do, so those results hold for random weights only. Both peers get preprocessed pixels and token ids,
+and the environment that the host sets (passive waiting). Peak memory is that of fresh processes, from their start to
+the first answer. `--seed` is that of the scenes on which the embedded checkpoint is measured.
 """
 
 # B batch, T tokens, C classes
@@ -207,7 +206,7 @@ def latencies(folder: Path, rounds: int, threads: int) -> list[Result]:
 
 
 def has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 itself; elsewhere a pass takes seconds."""
+    """Whether this processor multiplies bfloat16; on others a pass takes seconds."""
     from demo_app.nn import precision
 
     return precision._has_bfloat16()

@@ -1,10 +1,10 @@
-"""What an event costs through the host: no-ops against a bare Gradio app, and one classified sentence.
+"""The cost of an event in the host: no-ops against a bare Gradio app, and one classified sentence.
 
     python benchmarks/overhead.py [--quick] [--calls 200]
 
-Both servers run all the while and are called in blocks of 20 in turns, by raw HTTP over a kept connection, as the page
-does it: an unqueued event is one request, a queued one joins the queue and reads the stream until the answer.
-The bare app is Gradio as it comes; "tuned" is the same with the one variable that the host sets for cheaper events.
+Both servers keep running and are called in turns, in blocks of 20, by raw HTTP over a kept connection, as the page
+does: an unqueued event is one request, a queued one joins the queue and reads the stream until the answer.
+The bare app is plain Gradio; "tuned" is the same with the one variable that the host sets for cheaper events.
 """
 
 from __future__ import annotations

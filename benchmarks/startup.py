@@ -3,7 +3,7 @@
     python benchmarks/startup.py [--quick] [--runs 7]
 
 Each run starts the process anew, waits for its first HTTP 200, then opens the page in a running Chromium and waits
-until a text box takes a text. Memory is that of a process whose page was opened, before any model is used. Variables
+until a text box accepts a text. Memory is that of a process whose page was opened, before any model is used. Variables
 are the defaults of either side, but for the memory, which the host's default would soon fill with a first model.
 """
 

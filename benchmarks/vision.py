@@ -2,12 +2,12 @@
 
     python benchmarks/vision.py [--quick] [--rounds 9] [--threads 2]
 
-Weights are random at the published shape, the same in all three: speed does not depend on them. They are called in
-blocks of a few calls in turns, with a pause before each block: ONNX Runtime's threads go on spinning for a while after
-a call, and would take the processor from whoever comes next. How threads wait for each other decides much where one
-picture is computed, so that is measured twice: actively, as all three do by default and which takes the processor from
-everybody else; and passively, as the host has it beside its web server (there ONNX Runtime may not spin either).
-The 12-megapixel photograph is an example picture, enlarged and made grainy.
+Weights are random, of the published shapes, the same in all three: speed does not depend on them. Peers take turns, in
+blocks of a few calls with a pause before each: ONNX Runtime's threads keep spinning for a while after a call, and would
+take the processor from the next peer. How threads wait for each other matters for a single picture, so it is measured
+in both ways: actively, the default of all three, which takes the processor from everything else; and passively, as in
+the host beside its web server (then ONNX Runtime may not spin either). The 12-megapixel photograph is an example
+picture, enlarged and with added grain.
 """
 
 # B batch, S pixels of a side

@@ -1,10 +1,10 @@
-"""Eight visitors who have the text generator write at once, over HTTP, against one visitor of the same server.
+"""Eight visitors of the text generator at once, over HTTP, against one visitor of the same server.
 
     python benchmarks/visitors.py [--quick] [--visitors 8] [--rounds 5]
 
 The host runs in a process of its own, with one checkpoint of GPT-2's size (random weights: speed does not depend on
-them) in the precision that it chooses here. Visitors send what a page sends and read the stream that a page reads; a
-rate is that of the tokens after each visitor's first picture of the text.
+them) in the precision that it chooses. Visitors send the requests of a page and read its stream; the rate is of the
+tokens after each visitor's first update.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from statistics import median
 from typing import Any
 
 from common import API, ROOT, Client, arguments, compare, report, serve
-from decode import CONFIG, publish
+from gpt2 import CONFIG, publish
 from tokenizers.pre_tokenizers import ByteLevel
 
 PROMPT = "Eight visitors, and one decoder. "  # 33 characters, of which each is a token here

@@ -24,7 +24,7 @@ OWN = re.compile(r"own-(.+)-[0-9a-f]{16}")  # names of checkpoints that are a vi
 
 
 def display_name(name: str) -> str:
-    """What a page calls a checkpoint: its name; of a visitor's own without the part that nobody must read.
+    """What a page calls a checkpoint: its name, without the secret part in the name of a visitor's own.
 
     >>> display_name("own-reviews-0123456789abcdef"), display_name("tiny")
     ('reviews', 'tiny')
@@ -91,7 +91,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A published output beside what the model here gives; `demo-app selfcheck` prints it."""
+    """A published output beside what the model gives here; `demo-app selfcheck` prints both."""
 
     what: str  # "logits of 'So have I!'"
     source: str  # where the expected values were published
@@ -101,7 +101,7 @@ class Comparison:
 
     @property
     def difference(self) -> float | None:
-        """The largest absolute difference; `None` where texts, or unlike shapes, are compared."""
+        """The largest absolute difference; `None` for texts, and for sequences of different lengths."""
         if isinstance(self.expected, str) or isinstance(self.found, str) or len(self.expected) != len(self.found):
             return None
         differences = [abs(a - b) for a, b in zip(self.expected, self.found, strict=True)]
@@ -114,7 +114,7 @@ class Comparison:
 
 
 class ModelHandle(Protocol[M]):
-    """A demo's access to its models, and what a tab may know of the host: what `build` gets."""
+    """A demo's access to its models and to the page: what `build` gets."""
 
     @property
     def demo(self) -> Demo[M]:
@@ -125,7 +125,7 @@ class ModelHandle(Protocol[M]):
         """The host's `demo_app.settings.Settings`, such as `max_text`, the most characters of a text."""
 
     def use(self, name: str | None = None) -> AbstractContextManager[M]:
-        """Lease the model of the checkpoint `name`, the default one without a name, for the `with` statement.
+        """Lease the model of the checkpoint `name`, without a name the default one, for the `with` statement.
 
         The first use loads it. Raises `DemoError` if it cannot be loaded.
 
@@ -136,11 +136,36 @@ class ModelHandle(Protocol[M]):
     def folder(self, name: str) -> Path | None:
         """The folder of the checkpoint's files; `None` while they are only on the Hub. Loads and downloads nothing."""
 
+    def choices(self, visitor: str | None = None) -> list[tuple[str, str]]:
+        """(label, name) of each checkpoint: the demo's, then those that are the visitor's own.
+
+        The label has the size, the licence and where the files are. `visitor` is what
+        `demo_app.page.visitors.visitor(request)` returns.
+        """
+
     def picker(self, **kwargs: Any) -> Any:
         """A `gr.Dropdown` of the demo's checkpoints, for use inside `build`; its value is the checkpoint's name.
 
         Below it, while the chosen checkpoint is only on the Hub: its size, a Fetch button, progress, Cancel. On a page
         that is not public, its last choice asks for a folder, which becomes a choice of that visitor's.
+        """
+
+    def add_own(self, folder: Path, title: str, request: Any) -> Any:
+        """Make a folder the visitor's own checkpoint, and choose it in the picker; for use inside a handler.
+
+        The folder has the files of one of the demo's checkpoints. Nothing is loaded, and only this visitor is offered
+        it. It is forgotten when the page is closed, and the folder stays.
+
+        Args:
+            folder: where the files are.
+            title: what the picker shows.
+            request: the `gr.Request` of the event, which says whose checkpoint it is.
+
+        Returns:
+            An update, which the event returns to the `gr.Dropdown` that `picker` made.
+
+        Raises:
+            InputError: if files are missing.
         """
 
     def on_open(self, fn: Callable[..., Any], inputs: Any = None, outputs: Any = None, **kwargs: Any) -> None:
@@ -150,10 +175,11 @@ class ModelHandle(Protocol[M]):
         """
 
     def finetune(self, picker: Any, reads: Sequence[str]) -> None:
-        """All of a tab "Fine-tune", for use inside `with gr.Tab(...)`: from the visitor's examples to a checkpoint.
+        """Build a whole tab "Fine-tune", for use inside `with gr.Tab(...)`.
 
-        The demo has a `tuner`, and `reads` is what that reads. `picker` is the `gr.Dropdown` whose checkpoint is the
-        starting point, and which offers what was trained.
+        Args:
+            picker: the `gr.Dropdown` with the checkpoint to start from; trained checkpoints become choices of it.
+            reads: what the demo's `tuner` reads, such as `("text",)`.
         """
 
 
@@ -220,7 +246,7 @@ class Demo(Generic[M]):
                 raise ValueError(f"{where}: two checkpoints are named {name!r}; rename one.")
 
     def checkpoint(self, name: str | None = None) -> Checkpoint | None:
-        """The checkpoint of that name; with no name the first, or `None` where the demo has none.
+        """The checkpoint of that name; without a name the first, or `None` if the demo has no checkpoints.
 
         Raises `InputError` for a name that the demo does not have.
         """
@@ -230,4 +256,6 @@ class Demo(Generic[M]):
             if checkpoint.name == name:
                 return checkpoint
         known = ", ".join(checkpoint.name for checkpoint in self.checkpoints) or "none"
-        raise InputError(f"{self.title} has no checkpoint {name!r}; choose one of: {known}.")
+        raise InputError(
+            "{demo} has no checkpoint {name}; choose one of: {known}.", demo=self.title, name=repr(name), known=known
+        )

@@ -20,12 +20,16 @@ class DemoError(Exception):
         self.text = text
         self.values = values
 
+    def sentence(self) -> DemoError:
+        """The same sentence as a new error, to be kept: without the traceback, whose frames hold models and tensors."""
+        return DemoError(self.text, **self.values)
+
     def __reduce__(self) -> Any:
-        return _raised, (type(self), self.args, self.__dict__)
+        return _unpickled, (type(self), self.args, self.__dict__)
 
 
-def _raised(kind: type[DemoError], args: tuple[Any, ...], state: dict[str, Any]) -> DemoError:
-    """An error as it was before it was pickled, whatever its constructor takes."""
+def _unpickled(kind: type[DemoError], args: tuple[Any, ...], state: dict[str, Any]) -> DemoError:
+    """An error as it was when it was pickled, whatever its constructor takes."""
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)
@@ -33,7 +37,7 @@ def _raised(kind: type[DemoError], args: tuple[Any, ...], state: dict[str, Any])
 
 
 class InputError(DemoError):
-    """What the visitor sent cannot be used; the sentence says what can."""
+    """The visitor's input cannot be used; the sentence says what can."""
 
 
 class SettingsError(ValueError):

@@ -1,6 +1,6 @@
 """What this process may use: CPUs, memory, the device; and the environment that must be set before torch loads.
 
-On a shared host the machine has more than the process may take: containers say so in their cgroup.
+On a shared host a process may use less than the machine has: the limits of a container are those of its cgroup.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 CGROUP = Path("/sys/fs/cgroup")
 GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/kfd", "/dev/dxg")  # NVIDIA, Jetson, AMD, WSL
-SMALL = 32 * 2**20  # bytes of weights below which a second thread costs more than it brings
+SMALL = 32 * 2**20  # bytes of weights below which a second thread costs more than it saves
 
 
 def _own_cgroups(controller: str) -> list[Path]:
-    """Folders of the cgroups this process is in, innermost first (version 2, then 1)."""
+    """Folders of the cgroups of this process, innermost first (version 2, then 1)."""
     folders: list[Path] = []
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
@@ -37,7 +37,7 @@ def _own_cgroups(controller: str) -> list[Path]:
 
 
 def _read_numbers(path: Path) -> list[int]:
-    """The whole numbers in a cgroup file; "max" is left out, an unreadable file is empty."""
+    """The whole numbers in a cgroup file, without "max"; none for an unreadable file."""
     try:
         return [int(word) for word in path.read_text().split() if word.lstrip("-").isdigit()]
     except OSError:
@@ -45,7 +45,7 @@ def _read_numbers(path: Path) -> list[int]:
 
 
 def cpus() -> int:
-    """CPUs this process may use: affinity, and the cgroup's quota where there is one. At least 1."""
+    """CPUs this process may use, at least 1: its affinity, or the quota of its cgroup if that is less."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for folder in _own_cgroups("cpu"):
         quota = _read_numbers(folder / "cpu.max")
@@ -57,7 +57,7 @@ def cpus() -> int:
 
 
 def memory() -> int:
-    """Bytes of memory this process may use: the machine's, or its cgroup's where that is less."""
+    """Bytes of memory this process may use: the machine's, or the limit of its cgroup if that is less."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else [8 * 2**30]
     for folder in _own_cgroups("memory"):
         limits += _read_numbers(folder / "memory.max") + _read_numbers(folder / "memory.limit_in_bytes")
@@ -65,10 +65,10 @@ def memory() -> int:
 
 
 def prepare_environment(threads: int | None = None, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Set what gradio, huggingface_hub and torch read when they load. A variable that is set already stays.
+    """Set the variables that gradio, huggingface_hub and torch read when they load, unless they are set already.
 
-    Waiting is passive: torch's OpenMP threads otherwise spin at each barrier, and beside a web server on the same
-    CPUs one such wait costs a scheduler slice, 5 to 30 times the whole model.
+    Threads of OpenMP wait passively. By default they spin at each barrier, and beside a web server on the same CPUs
+    one such wait costs a scheduler slice, 5 to 30 times the whole model.
     """
     count = str(threads or cpus())
     for name, value in {
@@ -90,7 +90,7 @@ def prepare_environment(threads: int | None = None, environ: MutableMapping[str,
 def best_device() -> str:
     """cuda, mps or cpu: the first that torch can use.
 
-    Imports torch, which takes seconds, only where there may be a GPU: a model that is a plain function needs no torch.
+    Imports torch, which takes seconds, only if there may be a GPU: a model that is a plain function needs no torch.
     """
     if sys.platform == "linux" and not any(Path(gpu).exists() for gpu in GPUS):
         return "cpu"
@@ -104,14 +104,14 @@ def best_device() -> str:
 
 
 def threads() -> int:
-    """Threads that computing may use: what `prepare_environment` was told, else `cpus()`."""
+    """Threads for computing: the number given to `prepare_environment`, else `cpus()`."""
     return max(1, int(os.environ.get("OMP_NUM_THREADS") or cpus()))
 
 
 def use_threads(model_bytes: int, most: int) -> None:
-    """Let torch compute a model of that size with as many threads as pay, in the calling thread.
+    """Set the number of torch's threads for a model of that size, in the calling thread: 1 for a small one.
 
-    A small network waits longer at a second thread's barriers than that thread saves it, and takes a CPU from others.
+    A small network loses more time at barriers than a second thread saves, and takes a CPU from others.
     """
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -119,7 +119,7 @@ def use_threads(model_bytes: int, most: int) -> None:
 
 
 def give_back_memory() -> None:
-    """Return what was freed to the operating system: after `del model` the allocators still hold it."""
+    """Return freed memory to the operating system: after `del model` the allocators still hold it."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -130,9 +130,9 @@ def give_back_memory() -> None:
 
 
 def size_of(model: Any) -> int:
-    """Bytes of the tensors and arrays that a model holds, shared ones counted once.
+    """Bytes of the tensors and arrays that a model holds; shared ones count once.
 
-    Looks through attributes, lists, tuples and dictionaries; a module counts its parameters and buffers.
+    Follows attributes, lists, tuples, sets and dictionaries, and so finds the parameters and buffers of a module.
     """
     total, seen, todo = 0, set(), [model]
     while todo:

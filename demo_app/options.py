@@ -1,12 +1,12 @@
-"""What the command lines of plugins share: options from a dataclass, checkpoints by name, errors as one sentence.
+"""Command lines of plugins: options from a dataclass, checkpoints by name, errors as one sentence.
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class TrainingSettings:
     epochs: int = option(30, "times to go through the data")
 
-add_options(parser, Recipe)
+add_options(parser, TrainingSettings)
 def run(options: argparse.Namespace) -> dict[str, float]:
-    recipe = chosen(Recipe, options)
+    settings = from_options(TrainingSettings, options)
     ...
 
 report(run, parser.parse_args())
@@ -30,12 +30,12 @@ Settings = TypeVar("Settings")
 
 
 def option(default: Any, text: str) -> Any:
-    """A field of a dataclass that is an option of a command line, with its help."""
+    """A field of a dataclass with a default and a help text for the command line."""
     return field(default=default, metadata={"help": text})
 
 
 def add_options(parser: argparse.ArgumentParser, of: type, skip: Sequence[str] = ()) -> None:
-    """An option for each field of a dataclass that has a default, under a heading of the dataclass's name."""
+    """Add an option for each field of a dataclass that has a default, in a group with the dataclass's name."""
     group = parser.add_argument_group(of.__name__)
     for one in fields(of):
         if one.name in skip or one.default is MISSING:
@@ -47,28 +47,30 @@ def add_options(parser: argparse.ArgumentParser, of: type, skip: Sequence[str] =
             group.add_argument(name, type=type(one.default), default=one.default, help=text)
 
 
-def chosen(of: type[Settings], options: argparse.Namespace, **others: Any) -> Settings:
-    """The dataclass from the options that were made of it; `others` are its fields that are no options."""
+def from_options(of: type[Settings], options: argparse.Namespace, **others: Any) -> Settings:
+    """The dataclass with the values of its options; `others` are values of fields without an option."""
     names = (one.name for one in fields(of) if hasattr(options, one.name))  # type: ignore[arg-type]
     return of(**{name: getattr(options, name) for name in names} | others)
 
 
 def find_checkpoint(name_or_folder: str, weights: Path) -> Path:
-    """The folder itself, or the embedded checkpoint of that name in `weights`. Raises `DemoError` for neither."""
+    """The folder itself, or the embedded checkpoint of that name in `weights`. Raises `DemoError` if it is neither."""
     for folder in (Path(name_or_folder), weights / name_or_folder):
         if (folder / "config.json").is_file():
             return folder
     embedded = ", ".join(sorted(path.parent.name for path in weights.glob("*/config.json"))) or "none"
     raise DemoError(
-        f"{name_or_folder!r} is neither a folder with a config.json nor an embedded checkpoint ({embedded})."
+        "{name} is neither a folder with a config.json nor an embedded checkpoint ({embedded}).",
+        name=repr(name_or_folder),
+        embedded=embedded,
     )
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
-    """What was wrong is one sentence and not a traceback; the exit status is 1.
+def readable_errors() -> Iterator[None]:
+    """Print errors as one sentence instead of a traceback, and exit with status 1.
 
-    A `ValueError` is a setting that a network refuses.
+    Applies to `DemoError`, and to `ValueError`, which a network raises for settings that it does not support.
     """
     try:
         yield
@@ -77,12 +79,12 @@ def clear_errors() -> Iterator[None]:
 
 
 def report(run: Callable[[argparse.Namespace], Mapping[str, Any]], options: argparse.Namespace) -> None:
-    """Run a long command: what it logs and its errors go to stderr, what it returns to stdout, as one JSON object.
+    """Run a long command: log records and errors go to stderr, its result to stdout as one JSON object.
 
-    Nothing is printed where it returns nothing, as a process beside the first one of a training does.
+    An empty result is not printed: all processes of a training but the first return one.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    with clear_errors():
+    with readable_errors():
         result = run(options)
     if result:
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")

@@ -49,7 +49,7 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def parse_checkpoints(text: str) -> tuple[tuple[str, Path], ...]:
-    """Demo and folder of each in "text_classifier=my_model, ..."; of a folder alone, whose card says the demo, ""."""
+    """(demo, folder) of each item in "text_classifier=my_model, ..."; the demo is "" for a folder alone."""
     pairs = []
     for part in parse_names(text):
         demo, sign, folder = part.partition("=")
@@ -62,7 +62,7 @@ def parse_checkpoints(text: str) -> tuple[tuple[str, Path], ...]:
 
 
 def parse_root_path(text: str) -> str:
-    """The path, or the whole address, under which a proxy shows the page; without a slash at its end.
+    """The path, or the whole address, under which a proxy shows the page, without a trailing slash.
 
     >>> parse_root_path("/demos/")
     '/demos'
@@ -78,7 +78,7 @@ def _setting(default: Any, read: Any, help: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What whoever hosts the app may choose. Field `max_text` is the variable `DEMO_APP_MAX_TEXT`."""
+    """What the host of the app may choose. Field `max_text` is the variable `DEMO_APP_MAX_TEXT`."""
 
     title: str = _setting("Model demos", str, "title of the page")
     plugins_dir: Path | None = _setting(None, Path, "folder of plugins, or of one")
@@ -119,8 +119,8 @@ class Settings:
     ) -> Settings:
         """Settings from `DEMO_APP_*` variables: `defaults` < variables < `overrides`; a value of `None` is ignored.
 
-        `defaults` is what a program such as `app.py` names, `overrides` is what a command line or a test asks for.
-        Raises `SettingsError` naming the variable, also for a misspelt one.
+        `defaults` come from a program such as `app.py`, `overrides` from a command line or a test. Raises
+        `SettingsError` that names the variable, also for a misspelt one.
         """
         known = {f"DEMO_APP_{f.name.upper()}": f for f in fields(cls)}
         for variable in environ:  # a plugin may have variables of its own, DEMO_APP_<DEMO>_<KEY>

@@ -31,6 +31,10 @@ WHERE = """
     import time
     from pathlib import Path
     from demo_app import Checkpoint, Demo, InputError, hookimpl
+    from demo_app.i18n import say
+
+    WORDS = {"Step {number} in {place}.": "第 {number} 步，在{place}。", "a copy": "副本"}
+    WORDS |= {"Not {what}.": "不行：{what}。"}
 
     class Model:
         def __init__(self, device):
@@ -65,6 +69,12 @@ WHERE = """
         def refuse():
             raise InputError("Not that.")
 
+        def speak(text):
+            for number in range(2):
+                yield say("Step {number} in {place}.", number=number, place="a copy")
+            if text:
+                raise InputError("Not {what}.", what=text)
+
         async def wait():
             return str(os.getpid())
 
@@ -86,6 +96,7 @@ WHERE = """
         gr.Button("h").click(refuse, None, out, api_name="refuse")
         gr.Button("i").click(wait, None, out, api_name="wait")
         gr.Button("j").click(count, text, out, api_name="count")
+        gr.Button("k").click(speak, text, out, api_name="speak")
 
     def build_own(handle):
         import gradio as gr
@@ -107,7 +118,7 @@ WHERE = """
         load = lambda folder, device: Model(device)
         theirs = Checkpoint(name="theirs", title="Theirs", folder=Path(__file__).parent, files=("pyproject.toml",))
         return [
-            Demo(name="gpu", title="GPU", summary="Says where.", load=load, build=build),
+            Demo(name="gpu", title="GPU", summary="Says where.", load=load, build=build, translations={"zh-CN": WORDS}),
             Demo(name="own", title="Own", summary="Says where.", load=load, build=build_own, checkpoints=(theirs,)),
         ]
 """
@@ -121,11 +132,14 @@ class Host:
     pid: int
     log: Path
 
-    def ask(self, action: str, *data: Any, session: str = "one", event_data: Any = None) -> Iterator[dict[str, Any]]:
+    def ask(
+        self, action: str, *data: Any, session: str = "one", event_data: Any = None, language: str = "en"
+    ) -> Iterator[dict[str, Any]]:
         """What the queue tells of an event, as a page hears it; `data` has a place for each input, states too."""
         numbers = {event["api_name"]: event["id"] for event in client.config(self.url)["dependencies"]}
         body = {"data": data, "fn_index": numbers[action], "session_hash": session, "event_data": event_data}
-        httpx.post(f"{self.url}gradio_api/queue/join", json=body, timeout=60).raise_for_status()
+        headers = {"accept-language": language}
+        httpx.post(f"{self.url}gradio_api/queue/join", json=body, headers=headers, timeout=60).raise_for_status()
         about = {"session_hash": session}
         with httpx.stream("GET", f"{self.url}gradio_api/queue/data", params=about, timeout=60) as stream:
             for line in stream.iter_lines():
@@ -254,6 +268,18 @@ def test_an_error_of_a_copy_is_a_sentence_and_is_counted_for_what_it_is(gpu: Hos
     assert 'demo_app_requests_total{action="fail",demo="gpu",outcome="error"} 1.0' in counted
 
 
+@pytest.mark.parametrize(
+    ("language", "step", "refusal"),
+    [("zh-CN", "第 1 步，在副本。", "不行：so。"), ("en", "Step 1 in a copy.", "Not so.")],
+)
+def test_a_copy_speaks_the_language_of_its_visitor(gpu: Host, language: str, step: str, refusal: str) -> None:
+    assert gpu.answer("gpu_speak", "", session="quiet", language=language) == [step]
+    *_, done = (
+        m for m in gpu.ask("gpu_speak", "so", session="s", language=language) if m["msg"] == "process_completed"
+    )
+    assert done["output"]["error"] == refusal
+
+
 def test_a_generator_ends_when_its_visitor_leaves(gpu: Host, tmp_path: Path) -> None:
     ended = tmp_path / "ended"
     messages = gpu.ask("gpu_count", str(ended), session="leaves")
@@ -271,7 +297,7 @@ def test_fetching_from_the_hub_takes_no_gpu(real: Host) -> None:
     wrapped = [line for line in real.log.read_text().splitlines() if line.startswith("spaces: wraps")]
 
     assert any("Actions.generate" in line for line in wrapped)
-    assert not any("demo_app.page.picker" in line for line in wrapped)
+    assert not any("demo_app.page." in line for line in wrapped)
     assert "not ready for the GPU" not in real.log.read_text()
 
 

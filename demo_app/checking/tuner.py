@@ -50,7 +50,7 @@ def _problems(tuner: Tuner[Any], folder: Path) -> Iterator[str]:
     model = tuner.load(folder)
     network, outline = tuner.network(model), tuner.outline(folder, labels)
     shapes = _shapes(network)
-    for name, other in (("outline", outline), ("renewed", tuner.renewed(model, labels))):
+    for name, other in (("outline", outline), ("new_network", tuner.new_network(model, labels))):
         if (others := _shapes(other)) != shapes:
             differing = min(key for key in {*others, *shapes} if others.get(key) != shapes.get(key))
             yield f"{name} gives another network than the checkpoint's ({differing}); make them of one config."

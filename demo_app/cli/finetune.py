@@ -1,4 +1,4 @@
-"""`demo-app finetune`: teach a checkpoint from your own examples; `finetuning` does it, and imports torch."""
+"""`demo-app finetune`: teach a checkpoint from your own examples. `finetuning` runs it, and imports torch."""
 
 from __future__ import annotations
 

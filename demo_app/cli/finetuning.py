@@ -1,11 +1,11 @@
-"""`demo-app finetune`: the command line's side of fine-tuning. Imports torch."""
+"""Runs `demo-app finetune`. Imports torch."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,125 +13,178 @@ from typing import Any
 from demo_app.api import Demo
 from demo_app.errors import DemoError, InputError, SettingsError
 from demo_app.finetune.card import write_card
-from demo_app.finetune.data import Data, check, read_data, summary
+from demo_app.finetune.data import Data, Example, check, read_data, summary
+from demo_app.finetune.plans import Plan
 from demo_app.finetune.recipe import STRATEGIES, Recipe
 from demo_app.finetune.result import Forgetting, Result
-from demo_app.finetune.run import Listener, preview, tune
-from demo_app.finetune.tuner import tuner_of
+from demo_app.finetune.run import Listener, tune
+from demo_app.finetune.strategies import preview
+from demo_app.finetune.tuner import Tuner, tuner_of
 from demo_app.hub import files
 from demo_app.inputs.text import short
-from demo_app.options import chosen
+from demo_app.options import from_options
 from demo_app.publishing.files import check_folder
 from demo_app.registry.loading import find_demo, load_plugins
 from demo_app.settings import Settings
-from demo_app.training import processes, progress
+from demo_app.training import processes
+from demo_app.training.progress import progress_bar
 
-STATE = "training.pt"  # in the folder of the new checkpoint: what a killed training goes on from
-THROUGH = "strategies.json"  # in DIR, while several are compared: those that are through
+STATE = "training.pt"  # in the folder of a new checkpoint: what a killed training resumes from
+DONE = "strategies.json"  # in DIR, while several strategies are compared: those that are done
 
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """The checkpoint that is fine-tuned."""
+    """The checkpoint to start from."""
 
     demo: Demo[Any]
     folder: Path
-    name: str  # as a card calls it
-    on_hub: str | None = None  # its repository there
+    name: str  # in the model card
+    on_hub: str | None = None  # its repository on the Hub
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
-    """Fine-tune by each of the strategies that are named. Prints tables to stdout, progress to stderr."""
+    """Fine-tune by each of the named strategies. Prints tables to stdout, progress to stderr.
+
+    Raises `DemoError` or `SettingsError` for what cannot be done, before anything is trained.
+    """
     base = find_base(args.target, settings)
     tuner = tuner_of(base.demo)
     recipes = [recipe_of(args, name) for name in strategies(args.strategy)]
     data = read_data(args.data, tuner.reads, max_rows=None, same=args.same_labels)
     original = read_data([args.original], tuner.reads, max_rows=None, same=True).examples if args.original else ()
-    with processes.processes(args.device) as process:
-        say = sys.stdout.write if process.first else lambda _: 0
-        say(described(data))
-        if data.alike and data.same is None:
-            alike = " and ".join(repr(short(label)) for label in data.alike[0][:2])
-            raise InputError(f"Do {alike} mean the same? Say --same-labels if they do, else --no-same-labels.")
-        check(data)
-        plans = [preview(tuner, base.folder, data.labels, recipe) for recipe in recipes]  # what is wrong is told now
+    with processes.process_group(args.device) as process:
+        write = sys.stdout.write if process.first else lambda _: 0
+        write(described(data))
+        _check_data(data)
+        plans = [preview(tuner, base.folder, data.labels, recipe) for recipe in recipes]  # also checks every recipe
         if args.plan:
-            say("".join(f"\n{plan}\n" for plan in plans))
+            write("".join(f"\n{plan}\n" for plan in plans))
             return
-        outs = {recipe.strategy: args.out / recipe.strategy if len(recipes) > 1 else args.out for recipe in recipes}
-        what = json.dumps([base.name, str(base.folder), list(map(asdict, recipes)), data.labels, len(data.examples)])
-        through = process.agreed(_prepare(outs, args, what) if process.first else [])
+        outputs = Outputs.of(args.out, recipes, base, data)
+        done = process.broadcast(outputs.prepare(force=args.force) if process.first else [])
         results = []
         for recipe in recipes:
-            out = outs[recipe.strategy]
-            if recipe.strategy in through:
-                say(f"\n{recipe.strategy} is through already\n")
-                results.append(_result(out))
+            out = outputs.folders[recipe.strategy]
+            if recipe.strategy in done:
+                write(f"\n{recipe.strategy} is through already\n")
+                results.append(_read_result(out))
                 continue
-            with progress.bar(recipe.strategy, shown=process.first) as shown:
-                listener = Listener(planned=lambda plan: _print_plan(say, plan), progress=shown)
-                result = tune(
-                    tuner, base.folder, data, recipe, out,
-                    original=original, listener=listener, process=process, state=out / STATE,
-                )  # fmt: skip
+            result = _finetune(tuner, base, data, recipe, out, original, process, write)
             if process.first:
-                write_card(
-                    out,
-                    demo=base.demo.name,
-                    base=base.name,
-                    base_folder=base.folder,
-                    base_on_hub=base.on_hub,
-                    data=", ".join(path.name for path in args.data),
-                    recipe=recipe,
-                    result=result,
-                )
-                through.append(recipe.strategy)
-                if len(recipes) > 1:
-                    (args.out / THROUGH).write_text(json.dumps({"of": what, "through": through}), "utf-8")
+                _write_card(out, base, args.data, recipe, result)
+                done.append(recipe.strategy)
+                outputs.save_done(done)
             results.append(result)
-            say(by_class(result))
+            write(by_class(result))
         if process.first:
-            (args.out / THROUGH).unlink(missing_ok=True)
-        say("\n" + table(list(results[0].row()), [list(result.row().values()) for result in results]))
-        written = [
-            f"written to {out}; now: demo-app run --checkpoint {base.demo.name}={out}\n" for out in outs.values()
-        ]
-        say("\n" + "".join(written))
+            outputs.forget_done()
+        write("\n" + table(list(results[0].row()), [list(result.row().values()) for result in results]))
+        write("\n" + "".join(outputs.written(base.demo.name)))
 
 
-def _prepare(outs: Mapping[str, Path], args: argparse.Namespace, what: str) -> list[str]:
-    """Make the folders. Returns the strategies that are through, where the same command, `what`, was killed.
-
-    Raises `DemoError` for a folder that has files, but those of a killed training, or that cannot be made.
-    """
-    try:
-        before = json.loads((args.out / THROUGH).read_text("utf-8"))
-    except (OSError, ValueError):
-        before = {}
-    again = before.get("of") == what
-    for out in outs.values():
-        if not again and not (out / STATE).is_file():
-            check_folder(out, force=args.force)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DemoError(f"{out} cannot be made ({error.strerror}); name another folder.") from error
-    return list(before["through"]) if again else []
+def _check_data(data: Data) -> None:
+    """`check`, with the options that answer its question."""
+    if data.alike and data.same is None:
+        alike = " and ".join(repr(short(label)) for label in data.alike[0][:2])
+        raise InputError("Do {alike} mean the same? Say --same-labels if they do, else --no-same-labels.", alike=alike)
+    check(data)
 
 
-def _result(folder: Path) -> Result:
-    """What is written there."""
+def _finetune(
+    tuner: Tuner[Any],
+    base: Base,
+    data: Data,
+    recipe: Recipe,
+    out: Path,
+    original: Sequence[Example],
+    process: processes.Process,
+    write: Callable[[str], Any],
+) -> Result:
+    """Fine-tune by one strategy, with a progress bar."""
+    with progress_bar(recipe.strategy, shown=process.first) as bar:
+
+        def planned(plan: Plan) -> None:
+            write(f"\n{plan}\n")
+
+        return tune(
+            tuner, base.folder, data, recipe, out,
+            original=original, listener=Listener(planned=planned, progress=bar), process=process, state=out / STATE,
+        )  # fmt: skip
+
+
+def _write_card(out: Path, base: Base, data: Sequence[Path], recipe: Recipe, result: Result) -> None:
+    write_card(
+        out,
+        demo=base.demo.name,
+        base=base.name,
+        base_folder=base.folder,
+        base_on_hub=base.on_hub,
+        data=", ".join(path.name for path in data),
+        recipe=recipe,
+        result=result,
+    )
+
+
+def _read_result(folder: Path) -> Result:
+    """The result that was written there."""
     facts = json.loads((folder / "metrics.json").read_text("utf-8"))
     lost = facts.pop("forgetting")
     return Result(**facts, forgetting=Forgetting(**lost) if lost else None)
 
 
-def _print_plan(say: Any, plan: Any) -> None:
-    say(f"\n{plan}\n")
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """The folders of the new checkpoints. A comparison that was killed continues when the command is repeated."""
+
+    folder: Path
+    folders: dict[str, Path]  # by strategy
+    command: str  # what the command does, as JSON: only the same one continues
+
+    @classmethod
+    def of(cls, out: Path, recipes: Sequence[Recipe], base: Base, data: Data) -> Outputs:
+        """A single strategy writes to `out`, several write to folders in it."""
+        folders = {recipe.strategy: out / recipe.strategy if len(recipes) > 1 else out for recipe in recipes}
+        facts = [base.name, str(base.folder), list(map(asdict, recipes)), data.labels, len(data.examples)]
+        return cls(folder=out, folders=folders, command=json.dumps(facts))
+
+    def prepare(self, *, force: bool) -> list[str]:
+        """Create the folders. Returns the strategies that are done, if the same command was killed.
+
+        Raises `DemoError` for a folder that cannot be created, or has other files than those of a killed training;
+        with `force` those are overwritten.
+        """
+        try:
+            before = json.loads((self.folder / DONE).read_text("utf-8"))
+        except (OSError, ValueError):
+            before = {}
+        repeated = before.get("of") == self.command
+        for out in self.folders.values():
+            if not repeated and not (out / STATE).is_file():
+                check_folder(out, force=force)
+            try:
+                out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DemoError(
+                    "{folder} cannot be made ({reason}); name another folder.", folder=out, reason=error.strerror
+                ) from error
+        return list(before["through"]) if repeated else []
+
+    def save_done(self, done: Sequence[str]) -> None:
+        """Remember which strategies are done; a single one needs no memory."""
+        if len(self.folders) > 1:
+            (self.folder / DONE).write_text(json.dumps({"of": self.command, "through": list(done)}), "utf-8")
+
+    def forget_done(self) -> None:
+        (self.folder / DONE).unlink(missing_ok=True)
+
+    def written(self, demo: str) -> list[str]:
+        """A line for each new checkpoint."""
+        return [f"written to {out}; now: demo-app run --checkpoint {demo}={out}\n" for out in self.folders.values()]
 
 
 def strategies(text: str) -> list[str]:
-    """The strategies in a list with commas. Raises `SettingsError` for one that there is not."""
+    """The strategies in a comma-separated list, each once. Raises `SettingsError` for an unknown one, or none."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in STRATEGIES:
@@ -142,37 +195,40 @@ def strategies(text: str) -> list[str]:
 
 
 def recipe_of(args: argparse.Namespace, strategy: str) -> Recipe:
-    """What the command line says, for one strategy. `--layers` is that of the strategies that take it."""
+    """The recipe of one strategy; `--layers` applies only to the strategies that use it."""
     layers = args.layers if strategy in ("layers", "lora") else ""
-    return replace(chosen(Recipe, args, strategy="full", layers=""), strategy=strategy, layers=layers)
+    return replace(from_options(Recipe, args, strategy="full", layers=""), strategy=strategy, layers=layers)
 
 
 def find_base(target: str, settings: Settings) -> Base:
-    """DEMO, DEMO/CHECKPOINT or DEMO=FOLDER. Raises `SettingsError` or `DemoError` for what is not there."""
+    """The checkpoint of DEMO, DEMO/CHECKPOINT or DEMO=FOLDER. Raises `SettingsError` or `DemoError` without one."""
     plugins = load_plugins(settings)
     name, equals, folder = target.partition("=")
     name, _, wanted = (name, "", "") if equals else target.partition("/")
     _, demo = find_demo(plugins, name)
     if demo.tuner is None:
         able = ", ".join(sorted(d.name for plugin in plugins for d in plugin.demos if d.tuner is not None)) or "none"
-        raise DemoError(f"{demo.title} cannot be fine-tuned here; those that can: {able}.")
+        raise DemoError("{title} cannot be fine-tuned here; those that can: {able}.", title=demo.title, able=able)
     if equals:
         if not (Path(folder) / "config.json").is_file():
-            raise DemoError(f"{folder} is no folder with a config.json; name the one that was trained.")
+            raise DemoError("{folder} is no folder with a config.json; name the one that was trained.", folder=folder)
         return Base(demo=demo, folder=Path(folder), name=f"{name}={Path(folder).name}")
     checkpoint = demo.checkpoint(wanted or None)
     if checkpoint is None:
-        raise DemoError(f"{demo.title} has no checkpoints to begin with; name a folder: {name}=FOLDER.")
+        raise DemoError(
+            "{title} has no checkpoints to begin with; name a folder: {name}=FOLDER.", title=demo.title, name=name
+        )
     found = files.locate(checkpoint)
     if found is None:
         raise DemoError(
-            f"{name}/{checkpoint.name} is not on this disk; run: demo-app download {name}/{checkpoint.name}"
+            "{checkpoint} is not on this disk; run: demo-app download {checkpoint}",
+            checkpoint=f"{name}/{checkpoint.name}",
         )
     return Base(demo=demo, folder=found, name=f"{name}/{checkpoint.name}", on_hub=checkpoint.repo_id)
 
 
 def described(data: Data) -> str:
-    """Rows, classes, their balance, and what was left out."""
+    """Rows, classes, their balance, and what was left out, as text."""
     found = summary(data)
     lines = [f"{found.rows:,} examples of {len(found.classes)} classes, the largest {found.balance:.1f} x the smallest"]
     lines += [f"  {share.label[:40]:<24} {share.count:>7,}  {share.share:>6.1%}" for share in found.classes[:30]]
@@ -183,6 +239,7 @@ def described(data: Data) -> str:
 
 
 def by_class(result: Result) -> str:
+    """Precision, recall and F1 of each class, as text."""
     rows = [
         [
             label[:40],
@@ -197,7 +254,7 @@ def by_class(result: Result) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of texts, the first to the left and the others to the right."""
+    """Aligned columns, the first to the left and the others to the right."""
     wide = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
     return "".join(
         "  ".join(f"{cell:{'<' if place == 0 else '>'}{wide[place]}}" for place, cell in enumerate(row)).rstrip() + "\n"

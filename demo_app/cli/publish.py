@@ -22,13 +22,13 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     settings = Settings.from_env(plugins_dir=args.plugins_dir)
     prepare_environment(settings.threads)
-    from demo_app.hub import upload
+    from demo_app.hub import access, upload
     from demo_app.publishing import checkpoint
     from demo_app.publishing.files import listing
 
     upload.check_name(args.repo_id)
     if not args.dry_run:
-        upload.token()
+        access.token()
     ready = checkpoint.prepare(args.source, settings, license=args.license)
     if args.dry_run:
         sys.stdout.write(listing(ready.files) + "nothing was created\n")

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if args.target is None:
         raise SettingsError("say where: a folder, or USER/NAME on the Hub; of a checkout that is a Space say --update.")
     prepare_environment()
-    from demo_app.hub import upload
+    from demo_app.hub import access, upload
     from demo_app.publishing import files as folders
     from demo_app.publishing import space
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raise SettingsError(f"{folder} holds what the Space is copied from; name another folder, or say --update.")
     if not args.dry_run:  # refuse before the slow part
         if on_hub:
-            upload.token()
+            access.token()
         else:
             folders.check_folder(folder, force=args.force)
     plugins = space.chosen_plugins(settings)

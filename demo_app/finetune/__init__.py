@@ -1,8 +1,7 @@
-"""Fine-tuning: which layers learn and how fast (`plans`), from which examples (`data`), how a demo takes part
-(`tuner`).
+"""Fine-tuning: what is trained and how fast (`plans`), on which examples (`data`), and what a demo provides (`tuner`).
 
-The functions that choose what learns can be imported from here: `from demo_app.finetune import freeze, lora`. They need
-torch, which is imported at their first use.
+The functions that choose what is trained can be imported from here: `from demo_app.finetune import freeze, lora`. They
+need torch, which is imported when the first of them is used.
 """
 
 from importlib import import_module

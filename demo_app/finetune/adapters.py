@@ -1,7 +1,7 @@
-"""LoRA: a small change of low rank is learned beside each weight, which itself stays as it is.
+"""LoRA: a low-rank change is trained beside each weight, which itself stays frozen.
 
 Hu et al. 2021, https://arxiv.org/abs/2106.09685: W x becomes W x + (alpha / rank) B A x. A starts at random, B at zero,
-so that nothing changes at first; `merge` adds B A to W in the end, after which the network is an ordinary one again.
+so that nothing changes at first; `merge` finally adds B A to W and removes the adapters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class LoRALinear(nn.Module):
-    """A linear map that is kept, and beside it two thin ones that learn."""
+    """A frozen linear map, and beside it two thin ones that are trained."""
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class LoRALinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """As it will be: torch's fused encoder layer reads it, past `forward`."""
+        """The merged weight, (O, I): torch's fused encoder layer reads it without calling `forward`."""
         return self.base.weight + self.change()
 
     @property
@@ -39,12 +39,12 @@ class LoRALinear(nn.Module):
         return self.base.bias
 
     def change(self) -> Tensor:
-        """(O, I), what `merge` adds to the weight."""
+        """(O, I): what `merge` adds to the weight."""
         return self.scale * self.lora_b @ self.lora_a
 
 
 class LoRAConv2d(nn.Module):
-    """A convolution that is kept, and beside it one with R filters and a pointwise one, which learn."""
+    """A frozen convolution, and beside it one with R filters and a pointwise one, which are trained."""
 
     def __init__(self, base: nn.Conv2d, rank: int, alpha: float) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class LoRAConv2d(nn.Module):
         return added
 
     def change(self) -> Tensor:
-        """(O, I, K, K), what `merge` adds to the weight."""
+        """(O, I, K, K): what `merge` adds to the weight."""
         return self.scale * torch.einsum("or,rikl->oikl", self.lora_b[:, :, 0, 0], self.lora_a)
 
 
@@ -70,19 +70,22 @@ LoRA = LoRALinear | LoRAConv2d
 
 
 def adaptable(module: nn.Module) -> bool:
-    """Whether there is an adapter for it: a linear map, or a convolution that mixes channels."""
+    """Whether there is an adapter for the module: for linear maps, and convolutions without groups."""
     return type(module) is nn.Linear or (type(module) is nn.Conv2d and module.groups == 1)
 
 
 def adapt(model: nn.Module, names: Iterable[str], rank: int, alpha: float) -> None:
-    """Put an adapter around each of the named modules; nothing else learns from then on."""
+    """Put an adapter around each of the named modules, in place, and freeze everything else.
+
+    Raises `ValueError` for a module that is not `adaptable`.
+    """
     model.requires_grad_(False)
     for name in names:
         parent, _, last = name.rpartition(".")
         owner, module = model.get_submodule(parent), model.get_submodule(name)
         match module:
             case nn.Linear():
-                setattr(owner, last, LoRALinear(module, rank, alpha))  # by its name, or by its number in a list
+                setattr(owner, last, LoRALinear(module, rank, alpha))  # works by name, and by number in a list
             case nn.Conv2d() if module.groups == 1:
                 setattr(owner, last, LoRAConv2d(module, rank, alpha))
             case _:
@@ -91,7 +94,7 @@ def adapt(model: nn.Module, names: Iterable[str], rank: int, alpha: float) -> No
 
 @torch.no_grad()
 def merge(model: nn.Module) -> nn.Module:
-    """Add what the adapters learned to the weights, in place, and take the adapters away."""
+    """Add the adapters' changes to the weights, in place, and remove the adapters."""
     for owner in list(model.modules()):
         for name, child in list(owner.named_children()):
             if isinstance(child, LoRALinear | LoRAConv2d):

@@ -1,4 +1,4 @@
-"""The model card of a fine-tuned checkpoint: from what, on what, how, how well."""
+"""The model card of a fine-tuned checkpoint: its base, its data, the recipe, the scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def write_card(
     recipe: Recipe,
     result: Result,
 ) -> None:
-    """Write README.md into the checkpoint's folder. `base` and `data` are what a reader may know them as."""
+    """Write README.md into the checkpoint's folder.
+
+    `base` and `data` are names for the reader, `base_on_hub` is the base's repository, if it has one.
+    """
     fields = _base_fields(base_folder)
     header: dict[str, Any] = {name: fields[name] for name in ("license", "language", "pipeline_tag") if name in fields}
     header |= {"base_model": base_on_hub} if base_on_hub else {}
@@ -94,14 +97,15 @@ def _body(name: str, demo: str, base: str, data: str, recipe: Recipe, result: Re
 
 
 def version_of(distribution: str) -> str:
+    """The installed version, or this project's own where nothing is installed under that name."""
     try:
         return version(distribution)
-    except Exception:  # a Space has the host as a folder
+    except Exception:  # a Space has the host as a folder only
         return __version__
 
 
 def _plain(text: str) -> str:
-    """What somebody wrote, as text that does nothing in Markdown."""
+    """A text from outside without characters that mean something in Markdown, at most 100 long."""
     return re.sub(r"[|`<>\[\]\n\r*]", " ", text)[:100].strip() or "untitled"
 
 

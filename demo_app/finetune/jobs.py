@@ -1,6 +1,6 @@
-"""Trainings that visitors start: one at a time on this host, in a process of its own; the others wait for their turn.
+"""Trainings that visitors start: one at a time on this host, each in a process of its own; the others queue.
 
-What a visitor trains, and with what, is in a folder that nobody else is told of, and goes when the visitor goes.
+A visitor's examples and checkpoints are in a private folder, which is deleted when the visitor leaves.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-BEAT = 0.5  # seconds after which the last update is given again, so that who iterates can see whether it still matters
+HEARTBEAT = 0.5  # seconds after which the last update is repeated, so that its reader can check whether to go on
 PATIENCE = 5.0  # seconds for a process to end before it is killed
-KEPT_SECONDS = 3 * 3600  # what a session uploaded and trained is forgotten after so long without use
+KEPT_SECONDS = 3 * 3600  # without use, after which a session's uploads and checkpoints are deleted
 
 
 class TrainingFailed(DemoError):
@@ -41,22 +41,22 @@ class TrainingFailed(DemoError):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A fine-tuning by one strategy or several, one after the other."""
+    """A fine-tuning by one or more strategies, one after the other."""
 
     demo: Demo[Any]
-    checkpoint: Checkpoint  # to begin with
+    checkpoint: Checkpoint  # to start from
     folder: Path  # where its files are
     sources: tuple[Path, ...]  # the visitor's files: see `demo_app.finetune.data`
-    same: bool | None  # whether labels that differ only in capitals or spaces are one
+    same: bool | None  # whether labels that look alike are one class; see `read_data`
     recipes: tuple[Recipe, ...]
 
 
 @dataclass(eq=False)
 class _Place:
-    """A training in the line."""
+    """A training in the queue."""
 
     visitor: str
-    given_up: bool = False
+    cancelled: bool = False
 
 
 class Trainings:
@@ -65,53 +65,53 @@ class Trainings:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._changed = threading.Condition()
-        self._line: list[_Place] = []  # who trains, and after that who waits
+        self._queue: list[_Place] = []  # the first one trains, the others wait
         self._running: dict[str, subprocess.Popen[str]] = {}  # by visitor
         self._folders: dict[str, Path] = {}
-        self._used: dict[str, float] = {}  # when each was last asked for
-        self._elsewhere: dict[str, set[Path]] = {}  # files outside it, by visitor
+        self._used: dict[str, float] = {}  # when each folder was last asked for
+        self._elsewhere: dict[str, set[Path]] = {}  # files outside the folder, by visitor
         self._closed = False
 
     def follow(self, job: Job, visitor: str) -> Generator[Update, None, None]:
-        """Train, and say how it goes, until all strategies are through.
+        """Train by all strategies and yield updates on the way.
 
-        An update comes twice where nothing new happens for `BEAT` seconds. Whoever stops iterating ends the training.
-        Raises `TrainingFailed`, also for a visitor who has a training under way already.
+        The last update is repeated if nothing new happens for `HEARTBEAT` seconds. Closing the generator ends the
+        training. Raises `TrainingFailed`, also for a visitor who has a training under way already.
         """
         mine = _Place(visitor)
         with self._changed:
             if self._closed:
                 raise TrainingFailed("The server is restarting; try again in a minute.")
-            if any(place.visitor == visitor for place in self._line):
+            if any(place.visitor == visitor for place in self._queue):
                 raise TrainingFailed("A training of yours is under way already; wait for it, or stop it.")
-            self._line.append(mine)
+            self._queue.append(mine)
         try:
             yield from self._wait(mine)
-            if not mine.given_up:
+            if not mine.cancelled:
                 yield from self._train(job, visitor)
         finally:
             with self._changed:
-                self._line.remove(mine)
+                self._queue.remove(mine)
                 self._changed.notify_all()
 
     def _wait(self, mine: _Place) -> Iterator[Waiting]:
         while True:
             with self._changed:
-                before = self._line.index(mine)
-                if before == 0 or mine.given_up:
+                before = self._queue.index(mine)
+                if before == 0 or mine.cancelled:
                     return
             yield Waiting(place=before)
             with self._changed:
                 self._changed.wait_for(
-                    lambda before=before: mine.given_up or self._line.index(mine) != before,  # type: ignore[misc]
-                    timeout=BEAT,
+                    lambda before=before: mine.cancelled or self._queue.index(mine) != before,  # type: ignore[misc]
+                    timeout=HEARTBEAT,
                 )
 
-    def _give_up(self, visitor: str) -> bool:
-        """Whoever waits no longer does; whether there was anybody. To be called with the lock."""
-        places = [place for place in self._line if place.visitor == visitor]
+    def _cancel(self, visitor: str) -> bool:
+        """Take the visitor out of the queue; returns whether there was a place. Call it with the lock held."""
+        places = [place for place in self._queue if place.visitor == visitor]
         for place in places:
-            place.given_up = True
+            place.cancelled = True
         self._changed.notify_all()
         return bool(places)
 
@@ -123,7 +123,7 @@ class Trainings:
         try:
             yield from updates(process)
         finally:
-            end(process)
+            terminate(process)
             with self._changed:
                 if self._running.get(visitor) is process:
                     del self._running[visitor]
@@ -148,7 +148,7 @@ class Trainings:
             "max_steps": settings.tune_steps,
             "max_minutes": settings.tune_minutes,
         }
-        threads = str(max(1, (settings.threads or machine.cpus()) - 1))  # one stays free for other visitors
+        threads = str(max(1, (settings.threads or machine.cpus()) - 1))  # one is left for other visitors
         process = subprocess.Popen(
             [sys.executable, "-m", "demo_app.finetune.worker"],
             stdin=subprocess.PIPE,
@@ -160,7 +160,7 @@ class Trainings:
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                 "OMP_NUM_THREADS": threads,
                 "MKL_NUM_THREADS": threads,
-                "CUDA_VISIBLE_DEVICES": "",  # the models of the page have the GPU
+                "CUDA_VISIBLE_DEVICES": "",  # the GPU is for the page's models
             },
         )
         assert process.stdin is not None
@@ -169,22 +169,22 @@ class Trainings:
         return process
 
     def stop(self, visitor: str) -> bool:
-        """End what this visitor trains, with the best weights so far, or waits for; whether there is any."""
+        """End this visitor's training with the best weights so far, or its wait; returns whether there was any."""
         with self._changed:
             process = self._running.get(visitor)
-            waited = process is None and self._give_up(visitor)
+            waited = process is None and self._cancel(visitor)
         if process is None or process.stdin is None:
             return waited
         try:
             process.stdin.write("stop\n")
             process.stdin.flush()
-        except (OSError, ValueError):  # it ended just now
+        except (OSError, ValueError):  # it has just ended
             return False
         return True
 
     def folder(self, visitor: str) -> Path:
-        """This visitor's own folder, made when it is first asked for; for this process's user alone."""
-        for other in self._long_gone() if visitor not in self._folders else ():
+        """This visitor's own folder, made when first asked for, readable by this process's user alone."""
+        for other in self._unused() if visitor not in self._folders else ():
             self.forget(other)
         with self._changed:
             if visitor not in self._folders:
@@ -192,27 +192,27 @@ class Trainings:
             self._used[visitor] = time.monotonic()
             return self._folders[visitor]
 
-    def _long_gone(self) -> list[str]:
-        """Who has done nothing for long: a program that calls without a page never says that it leaves."""
+    def _unused(self) -> list[str]:
+        """Visitors who have done nothing for long: a program that calls without a page never reports that it leaves."""
         with self._changed:
-            busy, oldest = {place.visitor for place in self._line}, time.monotonic() - KEPT_SECONDS
+            busy, oldest = {place.visitor for place in self._queue}, time.monotonic() - KEPT_SECONDS
             return [visitor for visitor, used in self._used.items() if used <= oldest and visitor not in busy]
 
     def remember(self, visitor: str, *files: Path) -> None:
-        """Files outside the visitor's folder that go with it: what Gradio keeps of uploads and downloads."""
+        """Delete these files with the visitor's folder: Gradio keeps uploads and downloads outside of it."""
         with self._changed:
             self._elsewhere.setdefault(visitor, set()).update(files)
 
     def forget(self, visitor: str) -> None:
-        """End what this visitor trains, and delete all that is left of it."""
+        """End this visitor's training, and delete all of the visitor's files."""
         with self._changed:
-            self._give_up(visitor)
+            self._cancel(visitor)
             process = self._running.pop(visitor, None)
             folder = self._folders.pop(visitor, None)
             self._used.pop(visitor, None)
             files = self._elsewhere.pop(visitor, set())
         if process is not None:
-            end(process)
+            terminate(process)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         for file in files:
@@ -220,7 +220,7 @@ class Trainings:
                 file.unlink()
 
     def close(self) -> None:
-        """End everything: the host stops."""
+        """End all trainings and delete all files: the host stops."""
         with self._changed:
             self._closed = True
             visitors = {*self._running, *self._folders, *self._elsewhere}
@@ -229,7 +229,7 @@ class Trainings:
 
 
 def updates(process: subprocess.Popen[str]) -> Iterator[Update]:
-    """What the process says, until it says that it is done. It may take its time to end."""
+    """The updates that the process reports, until it reports that it is done; it may exit later."""
     lines: queue.Queue[str | None] = queue.Queue()
     assert process.stdout is not None
     threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
@@ -237,7 +237,7 @@ def updates(process: subprocess.Popen[str]) -> Iterator[Update]:
     yield last
     while True:
         try:
-            line = lines.get(timeout=BEAT)
+            line = lines.get(timeout=HEARTBEAT)
         except queue.Empty:
             yield last
             continue
@@ -248,12 +248,12 @@ def updates(process: subprocess.Popen[str]) -> Iterator[Update]:
         if kind == "done":
             return
         if kind == "failed":
-            raise TrainingFailed(facts["text"])
+            raise TrainingFailed(facts["text"], **facts.get("values", {}))
         if "folder" in facts:
             facts["folder"] = Path(facts["folder"])
         last = KINDS[kind](**facts)
         yield last
-    log.error("a training ended before it was done")
+    log.error("a training's process ended without a result")
     raise TrainingFailed("The training ended before it was through; the machine may be short of memory. Try less.")
 
 
@@ -267,15 +267,15 @@ def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
         lines.put(None)
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """Let it end now: it does when its standard input does, and is killed where it does not."""
+def terminate(process: subprocess.Popen[str]) -> None:
+    """Close the process's standard input, at which it ends; kill it if it does not."""
     assert process.stdin is not None
     assert process.stdout is not None
-    with contextlib.suppress(OSError):  # it ended just now
+    with contextlib.suppress(OSError):  # it has just ended
         process.stdin.close()
     try:
         process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    process.stdout.close()  # not before: whoever reads it holds its lock
+    process.stdout.close()  # not before: its reader holds its lock

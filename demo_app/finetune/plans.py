@@ -1,7 +1,7 @@
-"""Which layers of a network learn, and how fast: freezing, chosen layers, layer-wise rates, gradual unfreezing, LoRA.
+"""What is trained, and how fast: freezing, chosen layers, layer-wise rates, gradual unfreezing, LoRA.
 
-For any `nn.Module`. Each function sets what learns (`requires_grad`) and returns a `Plan`, which prints as a table and
-makes the optimiser:
+For any `nn.Module`. Each function sets `requires_grad` and returns a `Plan`, which prints as a table and makes the
+optimiser:
 
 >>> model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
 >>> print(freeze(model))
@@ -10,8 +10,9 @@ layer  parameters  trained  learning rate
 2              18  yes      0.001
 18 of 90 parameters are trained (20 %)
 
-A layer is a child of the network; where that is a list of blocks, each block is one. Their order is that in which the
-network made them. `demo_app.training.loop` trains by a plan, `demo_app.nn.stages` computes what is frozen only once.
+A layer is a child of the network or, if the child is a list of blocks, each of its blocks. Layers are in the order in
+which the network created them. `demo_app.training.trainer` trains, `demo_app.nn.stages` computes the frozen beginning
+only once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = ["Layer", "Plan", "freeze", "full", "layers", "layerwise_lr", "lora", 
 __all__ += ["unfreeze_gradually"]
 
 NUMBERED = re.compile(r"(^|\.)\d+(\.|$)")
-SHOWN = 24  # names in an error
+SHOWN = 24  # names listed in an error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +44,18 @@ class Layer:
 
     name: str
     parameters: int
-    trained: int  # of the parameters; with LoRA a part of a layer's
-    learning_rate: float | None  # None where nothing is trained
+    trained: int  # of the parameters; with LoRA only some
+    learning_rate: float | None  # None if nothing is trained
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a strategy made of a network: who learns, and how fast."""
+    """What a strategy trains in a network, and how fast."""
 
     strategy: str
     layers: tuple[Layer, ...]
     groups: tuple[dict[str, Any], ...]  # parameter groups for an optimiser
-    matched: tuple[str, ...] = ()  # names that the patterns of `train_only` or `lora` matched
+    matched: tuple[str, ...] = ()  # names of what `train_only` or `lora` trains
 
     @property
     def parameters(self) -> int:
@@ -69,7 +70,7 @@ class Plan:
         return torch.optim.AdamW([dict(group) for group in self.groups], betas=betas, fused=True)
 
     def table(self) -> list[tuple[str, str, str, str]]:
-        """Name, parameters, trained or not, and learning rate of each layer, as texts."""
+        """Name, number of parameters, trained or not, and learning rate of each layer, as texts."""
         return [(layer.name, f"{layer.parameters:,}", _trained(layer), _rate(layer)) for layer in self.layers]
 
     def __str__(self) -> str:
@@ -91,7 +92,7 @@ def _rate(layer: Layer) -> str:
 
 
 def layers(model: nn.Module) -> list[tuple[str, nn.Module | nn.Parameter]]:
-    """The layers by name, from the input to the output: children, and the blocks of those that are lists of blocks."""
+    """The layers by name, from input to output: the children, and the blocks of children that are lists of blocks."""
     return list(_layers(model, ""))
 
 
@@ -110,28 +111,32 @@ def _parameters(layer: nn.Module | nn.Parameter) -> list[nn.Parameter]:
 
 
 def freeze(model: nn.Module, upto: str | int = -1, *, base_lr: float = 1e-3, weight_decay: float = 0.01) -> Plan:
-    """Freeze the first layers, up to and with `upto`, and train the others: feature extraction, with -1.
+    """Freeze the first layers, up to and including `upto`, and train the rest.
 
-    `upto` is a layer's name, or how many layers are frozen; a negative number counts from the end, so -1 trains only
-    the last one. Raises `InputError` for a layer that is not there, and where nothing would be left to train.
+    `upto` is a layer's name, or how many layers to freeze; a negative number counts from the end, so -1 trains only
+    the last layer (feature extraction). Raises `InputError` for an unknown layer, or if nothing is left to train.
     """
     known = [(name, layer) for name, layer in layers(model) if _parameters(layer)]
     names = [name for name, _ in known]
     if isinstance(upto, str):
         order = [name for name, _ in model.named_modules() if name]
         if upto not in order and upto not in names:
-            raise InputError(_no_layer(upto, names))
+            raise _no_layer(upto, names)
         before = set(order[: order.index(upto) + 1]) if upto in order else set()
         reached = [n for n, name in enumerate(names, 1) if name in before or _below(name, upto)]
         count = max(reached, default=0)
     else:
         count = upto if upto >= 0 else len(names) + upto
     if not 0 <= count < len(names):
+        if not names:
+            raise InputError("the model has no layers with parameters.")
         raise InputError(
-            f"freezing up to {upto!r} is more than the model has, or leaves nothing to train; choose a layer before "
-            f"{names[-1]!r}, or a number from -{len(names)} to {len(names) - 1}."
-            if names
-            else "the model has no layers with parameters."
+            "freezing up to {upto} is more than the model has, or leaves nothing to train; choose a layer before "
+            "{last}, or a number from -{count} to {most}.",
+            upto=repr(upto),
+            last=repr(names[-1]),
+            count=len(names),
+            most=len(names) - 1,
         )
     for place, (_, layer) in enumerate(known):
         for parameter in _parameters(layer):
@@ -150,11 +155,11 @@ def train_only(
     base_lr: float = 1e-3,
     weight_decay: float = 0.01,
 ) -> Plan:
-    """Train the layers that are named, freeze all others.
+    """Train the named layers, freeze all others.
 
     A pattern is a glob such as `layers.3` or `*.attention.*`, or a regular expression: `re.compile(...)`, or a text
-    that begins with `re:`. It must match the whole name of a module or of a parameter; whatever is inside a module that
-    it matches is trained. `Plan.matched` has the names. Raises `InputError` for a pattern that matches nothing.
+    that starts with `re:`. It must match the whole name of a module or parameter; everything inside a matched module is
+    trained. `Plan.matched` has the names. Raises `InputError` for a pattern that matches nothing.
     """
     matched = _matched(model, patterns)
     chosen = {id(parameter) for name, parameter in _named(model) if inside(name, matched)}
@@ -169,12 +174,12 @@ def _named(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def inside(name: str, outer: Iterable[str]) -> bool:
-    """Whether that is one of them, or within one."""
+    """Whether the name is one of `outer`, or inside one."""
     return any(name == one or name.startswith(f"{one}.") for one in outer)
 
 
 def _matched(model: nn.Module, patterns: str | re.Pattern[str] | Sequence[str | re.Pattern[str]]) -> tuple[str, ...]:
-    """Names of modules and parameters, the outermost ones, that match a pattern."""
+    """Names of the outermost modules and parameters that match a pattern."""
     wanted = [patterns] if isinstance(patterns, str | re.Pattern) else list(patterns)
     trainable = {name for name, module in model.named_modules() if name and any(True for _ in module.parameters())}
     names = [name for name, _ in model.named_modules() if name in trainable]
@@ -184,7 +189,7 @@ def _matched(model: nn.Module, patterns: str | re.Pattern[str] | Sequence[str | 
         here = [name for name in names if _matches(pattern, name)]
         if not here:
             text = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
-            raise InputError(_no_layer(text, [name for name, layer in layers(model) if _parameters(layer)]))
+            raise _no_layer(text, [name for name, layer in layers(model) if _parameters(layer)])
         found.update(here)
     return tuple(name for name in names if name in found and not any(name.startswith(f"{one}.") for one in found))
 
@@ -196,27 +201,33 @@ def _matches(pattern: str | re.Pattern[str], name: str) -> bool:
     try:
         return re.fullmatch(text, name) is not None
     except re.error as error:
-        raise InputError(f"{text!r} is no regular expression ({error}); mend it.") from error
+        raise InputError(
+            "{pattern} is no regular expression ({error}); fix it.", pattern=repr(text), error=str(error)
+        ) from error
 
 
-def _no_layer(wanted: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(wanted, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "choose some of them."
+def _no_layer(pattern: str, names: Sequence[str]) -> InputError:
+    near = difflib.get_close_matches(pattern, names, n=1)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"no layer matches {wanted[:60]!r} (there are: {', '.join(names[:SHOWN])}{more}); {hint}"
+    return InputError(
+        "no layer matches {pattern} (there are: {known}); {hint}",
+        pattern=repr(pattern[:60]),
+        known=", ".join(names[:SHOWN]) + more,
+        hint=f"did you mean {near[0]!r}?" if near else "choose some of them.",
+    )
 
 
 def full(model: nn.Module, *, base_lr: float = 1e-3, weight_decay: float = 0.01) -> Plan:
-    """Train everything, all at one rate."""
+    """Train everything, at one rate."""
     model.requires_grad_(True)
     return _plan("full", model, lambda _: base_lr, weight_decay)
 
 
 def layerwise_lr(model: nn.Module, base_lr: float = 1e-3, decay: float = 0.8, *, weight_decay: float = 0.01) -> Plan:
-    """Train everything, each layer `decay` times as fast as the one above it; embeddings or the stem slowest.
+    """Train everything, each layer at `decay` times the rate of the layer above it; embeddings or the stem slowest.
 
-    Discriminative fine-tuning (Howard and Ruder 2018, https://arxiv.org/abs/1801.06146), as ELECTRA and BEiT have it.
-    `base_lr` is that of the last layer. Norms and biases get no weight decay, here as in every plan.
+    Discriminative fine-tuning (Howard and Ruder 2018, https://arxiv.org/abs/1801.06146), as in ELECTRA and BEiT.
+    `base_lr` is the rate of the last layer. Norms and biases get no weight decay, here as in every plan.
     """
     _check_share("decay", decay)
     model.requires_grad_(True)
@@ -234,14 +245,14 @@ def unfreeze_gradually(
     decay: float = 1.0,
     weight_decay: float = 0.01,
 ) -> Plan:
-    """Train the last layer at first, and after every so many epochs one layer more (Howard and Ruder 2018).
+    """Train the last layer first, and one more layer after every `every` epochs (Howard and Ruder 2018).
 
-    To be called at the start of each epoch, counted from 0. The groups hold all parameters, so the optimiser is made
-    once, of the first plan: it passes over those that are frozen.
+    Call it at the start of each epoch, counted from 0. The groups hold all parameters, so the optimiser is made once,
+    from the first plan: it skips those that are frozen.
     """
     _check_share("decay", decay)
     if every < 1:
-        raise InputError(f"a layer more every {every} epochs is not possible; choose 1 or more.")
+        raise InputError("a layer more every {every} epochs is not possible; choose 1 or more.", every=every)
     depths = _depths(model)
     top = max(depths.values(), default=0)
     for name, layer in layers(model):
@@ -263,12 +274,13 @@ def lora(
 ) -> Plan:
     """Freeze the weights and train a change of rank `rank` beside each linear map (see `demo_app.finetune.adapters`).
 
-    `patterns` name the maps, as in `train_only`; without, they are all of those inside numbered blocks. The last layer
-    is trained whole, and so are the layers in `also`, which are none of the maps. `merge` makes an ordinary network of
-    it again. Raises `InputError` where nothing is matched or the rank is below 1.
+    `patterns` name the maps as in `train_only`; by default, all maps inside numbered blocks. The last layer and the
+    layers in `also` are trained whole, without adapters. `alpha` scales the change; default: twice the rank. `merge`
+    makes it an ordinary network again. Raises `InputError` if nothing matches, for a rank below 1, and for a network
+    that has adapters already.
     """
     if rank < 1:
-        raise InputError(f"rank {rank} is too small for LoRA; choose 1 or more.")
+        raise InputError("rank {rank} is too small for LoRA; choose 1 or more.", rank=rank)
     if any(isinstance(module, adapters.LoRA) for module in model.modules()):
         raise InputError("the model has LoRA's adapters already; merge them first.")
     last = [name for name, layer in layers(model) if _parameters(layer)][-1:]
@@ -281,7 +293,9 @@ def lora(
         chosen = [name for name in names if inside(name, matched)]
     chosen = [name for name in chosen if not inside(name, whole)]
     if not chosen:
-        raise InputError(f"no linear map is left for LoRA (there are: {', '.join(names[:SHOWN])}); name some of them.")
+        raise InputError(
+            "no linear map is left for LoRA (there are: {known}); name some of them.", known=", ".join(names[:SHOWN])
+        )
     adapters.adapt(model, chosen, rank, 2.0 * rank if alpha is None else alpha)
     for name, parameter in _named(model):
         if inside(name, whole):
@@ -291,13 +305,13 @@ def lora(
 
 def _check_share(name: str, value: float) -> None:
     if not 0 < value <= 1:
-        raise InputError(f"{name} {value} is no share; choose more than 0 and up to 1.")
+        raise InputError("{name} {value} is no share; choose more than 0 and up to 1.", name=name, value=value)
 
 
 def _depths(model: nn.Module) -> dict[str, int]:
-    """How far each layer is from the input: 0 for all before the first numbered block, then one more for each layer.
+    """How far each layer is from the input: 0 for all before the first numbered block, then one more per layer.
 
-    A layer of norms alone goes with the layer before it.
+    A layer of norms alone has the depth of the layer before it.
     """
     known = layers(model)
     blocks = any(NUMBERED.search(name) for name, _ in known)
@@ -319,11 +333,13 @@ def _plan(
     *,
     everything: bool = False,
 ) -> Plan:
-    """The plan of what `requires_grad` says; `everything`: also what is frozen gets a place in the groups."""
+    """The plan of what `requires_grad` says. With `everything`, the groups hold frozen parameters too."""
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     rows, seen = [], set[int]()
     for name, layer in layers(model):
-        own = [p for p in _parameters(layer) if id(p) not in seen]  # tied weights belong to the first that has them
+        own = [
+            p for p in _parameters(layer) if id(p) not in seen
+        ]  # tied weights belong to the first layer that has them
         seen.update(map(id, own))
         trained = [p for p in own if p.requires_grad]
         for parameter in own if everything else trained:

@@ -1,4 +1,4 @@
-"""How to fine-tune: what the command line and the tab let one choose. Imports neither gradio nor torch."""
+"""The settings of a fine-tuning, as the command line and the tab offer them. Imports neither gradio nor torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STRATEGIES = ("freeze", "layers", "layerwise", "lora", "full", "gradual", "scrat
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to fine-tune. Each field is an option of the command line."""
+    """How to fine-tune. Each field is an option of the command line. Raises `InputError` for impossible values."""
 
     strategy: str = option("layerwise", f"who learns: {', '.join(STRATEGIES)}")
     layers: str = option("", "of `layers` and `lora`: names of layers by commas, globs or re:EXPRESSION")
@@ -36,44 +36,53 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, known in (("strategy", STRATEGIES), ("precision", ("auto", "fp32", "bf16"))):
             if getattr(self, name) not in known:
-                raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose one of: {', '.join(known)}.")
+                raise InputError(
+                    "{name} {value} is unknown; choose one of: {known}.",
+                    name=name,
+                    value=repr(getattr(self, name)),
+                    known=", ".join(known),
+                )
         if self.strategy == "layers" and not self.patterns:
             raise InputError("the strategy `layers` wants the names of layers; give some, as in layers.2.*")
         for name in ("epochs", "batch_size", "patience", "rank"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)} is too small; choose 1 or more.")
+                raise InputError("{name} {value} is too small; choose 1 or more.", name=name, value=getattr(self, name))
         if not 0 < self.held_out < 1:
-            raise InputError(f"held_out {self.held_out} is no share; choose more than 0 and less than 1.")
+            raise InputError("held_out {value} is no share; choose more than 0 and less than 1.", value=self.held_out)
         if not 0 <= self.learning_rate < math.inf:
             raise InputError(
-                f"learning_rate {self.learning_rate} is no rate; choose more than 0, or 0 for the usual one."
+                "learning_rate {value} is no rate; choose more than 0, or 0 for the usual one.",
+                value=self.learning_rate,
             )
         for name in ("weight_decay", "minutes"):
             if not getattr(self, name) >= 0:
-                raise InputError(f"{name} {getattr(self, name)} is negative; choose 0 or more.")
+                raise InputError("{name} {value} is negative; choose 0 or more.", name=name, value=getattr(self, name))
         if not 0 <= self.warmup <= 1:
-            raise InputError(f"warmup {self.warmup} is no share; choose from 0 to 1.")
+            raise InputError("warmup {value} is no share; choose from 0 to 1.", value=self.warmup)
         if not self.dropout < 1:
-            raise InputError(f"dropout {self.dropout} leaves nothing; choose less than 1.")
+            raise InputError("dropout {value} leaves nothing; choose less than 1.", value=self.dropout)
         if not -(2**31) <= self.seed < 2**31:
-            raise InputError(f"seed {self.seed} is too long; choose one of nine digits at most.")
+            raise InputError("seed {value} is too long; choose one of nine digits at most.", value=self.seed)
 
     def steps(self, examples: int) -> int:
-        """Of so many examples in all, if it does not end early."""
-        learned = max(1, round(examples * (1 - self.held_out)))
-        return self.epochs * -(-learned // self.batch_size)
+        """Optimiser steps on that many examples, unless it ends early."""
+        trained = max(1, round(examples * (1 - self.held_out)))
+        return self.epochs * -(-trained // self.batch_size)
 
     @property
     def patterns(self) -> tuple[str, ...]:
+        """The names of layers in `layers`."""
         return tuple(part.strip() for part in self.layers.split(",") if part.strip())
 
 
 def check_steps(recipes: Sequence[Recipe], examples: int, most: int) -> int:
-    """Steps of all of them together, on so many examples. Raises `InputError` for more than `most`."""
+    """Steps of all recipes together on that many examples. Raises `InputError` if there are more than `most`."""
     steps = sum(recipe.steps(examples) for recipe in recipes)
     if steps > most:
         raise InputError(
-            f"This would take {steps:,} steps and the limit here is {most:,}; choose fewer epochs, fewer "
-            "strategies, or fewer rows."
+            "This would take {steps} steps and the limit here is {limit}; choose fewer epochs, fewer strategies, "
+            "or fewer rows.",
+            steps=f"{steps:,}",
+            limit=f"{most:,}",
         )
     return steps

@@ -1,4 +1,4 @@
-"""What came of a fine-tuning."""
+"""The result of a fine-tuning."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Forgetting:
-    """Answers to the task that the checkpoint was trained for, before and after."""
+    """Accuracy on the task that the checkpoint was trained for, before and after."""
 
-    before: float  # share of right ones
+    before: float  # share of correct answers
     after: float
     examples: int
     of: str  # what was asked
@@ -21,14 +21,14 @@ class Forgetting:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a fine-tuning came to. All shares are of what was held out, with the checkpoint as it is on disk."""
+    """How good a fine-tuned checkpoint is. All scores are on the held-out examples, with the weights as saved."""
 
     strategy: str
     labels: tuple[str, ...]
     accuracy: float
-    most_frequent: float  # the accuracy of who always says the most frequent class
-    by_class: dict[str, dict[str, float]]  # precision, recall, f1 and examples of each
-    confusion: list[list[int]]  # row: what it is, column: what was said
+    most_frequent: float  # accuracy of always predicting the most frequent class
+    by_class: dict[str, dict[str, float]]  # precision, recall, f1 and number of examples of each
+    confusion: list[list[int]]  # row: true class, column: predicted class
     forgetting: Forgetting | None
     trained: int  # parameters
     parameters: int
@@ -38,10 +38,10 @@ class Result:
     steps: int
     best_epoch: int
     ended: str  # finished, early, stopped
-    examples: int  # learned from
-    held_out: int
-    cached: int  # stages at the beginning that were computed once
-    plan: list[tuple[str, str, str, str]] = field(default_factory=list)
+    examples: int  # trained on
+    held_out: int  # examples
+    cached: int  # frozen stages at the beginning that were computed once
+    plan: list[tuple[str, str, str, str]] = field(default_factory=list)  # see `Plan.table`
 
     def row(self) -> dict[str, str]:
         """A row of the table that compares strategies."""

@@ -1,6 +1,6 @@
-"""What a demo brings so that its models can learn from one's own examples. Imports torch.
+"""What a demo provides so that its models can be fine-tuned on a visitor's examples. Imports torch.
 
-A plugin writes a subclass of `Tuner` in a module of its own and names what makes one in its `Demo`:
+A plugin writes a subclass of `Tuner` in a module of its own, and its `Demo` names a function that returns one:
 
 Demo(..., tuner=load_tuner)
 
@@ -8,7 +8,7 @@ def load_tuner() -> Tuner:
     from my_demo.tuner import MyTuner
     return MyTuner()
 
-The host reads the examples, chooses what learns, trains, measures, and writes the checkpoint.
+The host reads the examples, chooses what is trained, trains, evaluates, and writes the checkpoint.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from demo_app.api import Demo
 from demo_app.finetune.data import Example
 from demo_app.finetune.plans import inside
-from demo_app.nn.stages import Row, State
+from demo_app.nn.stages import Row, Tensors
 
 M = TypeVar("M")
 
@@ -33,7 +33,7 @@ class Tuner(ABC, Generic[M]):
     """How a demo's models are taken apart and put together. `M` is what the demo's `load` returns."""
 
     reads: tuple[str, ...]  # what an example has beside its label, of "text" and "image"
-    head: tuple[str, ...]  # the layers that know the classes, by their names in the network: the last ones
+    head: tuple[str, ...]  # names of the network's last layers, which know the classes
     augments: bool = False  # whether `augment` changes anything
 
     @abstractmethod
@@ -47,8 +47,8 @@ class Tuner(ABC, Generic[M]):
     def labels(self, folder: Path) -> tuple[str, ...]:
         """The classes of a checkpoint, in the order of the logits, from its config alone."""
 
-    def prepared(self, model: M, examples: Sequence[Example]) -> M:
-        """The model, able to read these: with the words that they bring, for instance, which nobody taught it yet.
+    def prepare(self, model: M, examples: Sequence[Example]) -> M:
+        """The model, able to read these examples: with new words in its vocabulary, for instance.
 
         All that it had before stays in its place; what is new has random weights.
         """
@@ -56,27 +56,27 @@ class Tuner(ABC, Generic[M]):
 
     @abstractmethod
     def network(self, model: M) -> nn.Module:
-        """The model's own network. See `demo_app.nn.stages` for how it says where it can be cut."""
+        """The model's own network. See `demo_app.nn.stages` for how it can be divided."""
 
     @abstractmethod
-    def renewed(self, model: M, labels: tuple[str, ...]) -> nn.Module:
+    def new_network(self, model: M, labels: tuple[str, ...]) -> nn.Module:
         """A network of the same architecture with random weights, for these classes."""
 
     @abstractmethod
     def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
-        """The same as shapes alone, on the meta device (`demo_app.nn.weights.empty_weights`), from the checkpoint's config."""
+        """The same on the meta device (`demo_app.nn.weights.empty_weights`), from the checkpoint's config alone."""
 
     @abstractmethod
     def encode(self, model: M, examples: Sequence[Example]) -> list[Row]:
-        """Each example as tensors without the batch axis: what the first stage takes, or what `read` makes that of."""
+        """Each example as tensors without the batch axis: the input of the first stage, or of `preprocess`."""
 
-    def augment(self, model: M, state: State) -> State:
-        """A batch of them that is changed a little, differently each time, as a mirror image is; see `augments`."""
-        return state
+    def augment(self, model: M, tensors: Tensors) -> Tensors:
+        """Change a batch a little, differently each time, as by mirroring pictures; see `augments`."""
+        return tensors
 
-    def read(self, model: M, state: State) -> State:
-        """A batch of them as the network takes it; what needs less memory before it is done here, at every step."""
-        return state
+    def preprocess(self, model: M, tensors: Tensors) -> Tensors:
+        """A batch as the network takes it. Runs at every step: for what would need more memory if done by `encode`."""
+        return tensors
 
     @abstractmethod
     def with_network(self, model: M, network: nn.Module) -> M:
@@ -84,18 +84,18 @@ class Tuner(ABC, Generic[M]):
 
     @abstractmethod
     def predict(self, model: M, examples: Sequence[Example]) -> Tensor:
-        """Probabilities (N, C), just as in use."""
+        """Probabilities (N, C), exactly as in use."""
 
     @abstractmethod
     def save(self, model: M, folder: Path) -> None:
         """Write the files that `load` reads."""
 
     def sample(self, folder: Path) -> list[Path]:
-        """Write examples that show what a visitor may bring into a folder, and say where; or none."""
+        """Write examples that a visitor can try into a folder; returns their paths, or none."""
         return []
 
-    def original(self, model: M) -> Sequence[Example]:
-        """Examples of what the checkpoint was trained for, with its own labels, to see what is forgotten; or none."""
+    def original_examples(self, model: M) -> Sequence[Example]:
+        """Labelled examples of the task that the checkpoint was trained for, to measure forgetting; or none."""
         return ()
 
 
@@ -106,40 +106,40 @@ def tuner_of(demo: Demo[M]) -> Tuner[M]:
     return cast(Tuner[M], demo.tuner())  # `Demo` knows it as a Protocol without torch's types
 
 
-def begin(
-    tuner: Tuner[M], model: M, had: tuple[str, ...], labels: tuple[str, ...], *, scratch: bool = False
+def start_network(
+    tuner: Tuner[M], model: M, old_labels: tuple[str, ...], labels: tuple[str, ...], *, scratch: bool = False
 ) -> nn.Module:
-    """A network for the classes `labels` that knows what the model knows, whose own classes are `had`.
+    """A network for the classes `labels` with the weights of the model, whose own classes are `old_labels`.
 
-    Where they are others, the rows of the head's last map are new, but for those of classes of the same name. With
-    `scratch` all of it is new: random weights, to see what the checkpoint is worth.
+    If the classes differ, the rows of the head's last map are new, except for classes of the same name. With `scratch`
+    all weights are random, to see what the checkpoint is worth.
     """
-    network = tuner.renewed(model, labels).requires_grad_(True)
+    network = tuner.new_network(model, labels).requires_grad_(True)
     if scratch:
         return network
     own, given = network.state_dict(), tuner.network(model).state_dict()
     with torch.no_grad():
         for name, tensor in own.items():
-            if name not in given and is_head(tuner, name):  # an encoder that had no head
+            if name not in given and is_head(tuner, name):  # an encoder without a head
                 continue
-            by_class = tensor.ndim > 0 and len(tensor) == len(labels) and len(given[name]) == len(had)
-            if labels == had or not (is_head(tuner, name) and by_class):
+            by_class = tensor.ndim > 0 and len(tensor) == len(labels) and len(given[name]) == len(old_labels)
+            if labels == old_labels or not (is_head(tuner, name) and by_class):
                 tensor.copy_(given[name])
                 continue
-            for place, label in enumerate(labels):
-                if label in had:
-                    tensor[place] = given[name][had.index(label)]
+            for row, label in enumerate(labels):
+                if label in old_labels:
+                    tensor[row] = given[name][old_labels.index(label)]
     return network
 
 
-def with_old_head(tuner: Tuner[M], model: M, had: tuple[str, ...], network: nn.Module) -> M:
-    """The model with what `network` learned, but with its own head: what is left of its answers."""
-    old = tuner.renewed(model, had)
-    learned, given = network.state_dict(), tuner.network(model).state_dict()
-    old.load_state_dict({name: given[name] if is_head(tuner, name) else learned[name] for name in given})
+def with_old_head(tuner: Tuner[M], model: M, old_labels: tuple[str, ...], network: nn.Module) -> M:
+    """The model with the tuned `network` but its own head, to see what is left of its answers."""
+    old = tuner.new_network(model, old_labels)
+    tuned, given = network.state_dict(), tuner.network(model).state_dict()
+    old.load_state_dict({name: given[name] if is_head(tuner, name) else tuned[name] for name in given})
     return tuner.with_network(model, old)
 
 
 def is_head(tuner: Tuner[M], name: str) -> bool:
-    """Whether a parameter of that name belongs to the head."""
+    """Whether the parameter of that name belongs to the head."""
     return inside(name, tuner.head)

@@ -14,13 +14,13 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """The process is up, and reads the data."""
+    """The process has started, and reads the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
     strategy: str
-    plan: list[list[str]]  # layer, parameters, trained or not, learning rate
+    plan: list[list[str]]  # rows of layer, parameters, trained or not, learning rate
     trained: int  # parameters
     parameters: int
 
@@ -35,7 +35,7 @@ class Running:
     loss: float  # of the last step
     seconds: float
     seconds_left: float
-    measured: dict[str, float] | None  # loss and accuracy on what is kept back, at the end of an epoch
+    measured: dict[str, float] | None  # loss and accuracy on the held-out examples, at the end of an epoch
 
 
 @dataclass(frozen=True, kw_only=True)

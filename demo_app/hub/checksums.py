@@ -1,27 +1,48 @@
-"""Files are trusted once their hash was checked, which is done once: size and time of the file are remembered."""
+"""Verify files by their hash, once: the size and time of a verified file are remembered in its repository's folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from demo_app.api import Checkpoint
 from demo_app.hub.files import repo_folder, snapshot
 
-if TYPE_CHECKING:
-    from demo_app.hub.download import Download
-PROOFS = ".demo-app.json"  # in a repository's folder of the cache: which files were read and found right
+VERIFIED = ".demo-app.json"  # in a repository's folder of the cache: revision/file -> identity of the verified file
+
+
+def is_unverified(checkpoint: Checkpoint, file: str) -> bool:
+    """Whether the file has not been verified yet, or has changed since. Reads no file of the checkpoint."""
+    return _verified(checkpoint).get(f"{checkpoint.revision}/{file}") != _identity(checkpoint, file)
+
+
+def verify(checkpoint: Checkpoint, file: str, check_stopped: Callable[[], None] = lambda: None) -> bool:
+    """Whether the file is the published one. Reads it only if that is not known yet.
+
+    `check_stopped` is called every few megabytes; what it raises ends the reading.
+    """
+    if not is_unverified(checkpoint, file):
+        return True
+    expected = _expected(checkpoint, file)
+    if expected is not None and _digest(snapshot(checkpoint) / file, expected[0], check_stopped) != expected[1]:
+        return False
+    verified = {**_verified(checkpoint), f"{checkpoint.revision}/{file}": _identity(checkpoint, file)}
+    path = repo_folder(checkpoint) / VERIFIED
+    with suppress(OSError):  # a cache that we may not write: the next start reads the files again
+        unfinished = path.with_suffix(".tmp")
+        unfinished.write_text(json.dumps(verified, indent=1), "utf-8")
+        unfinished.replace(path)
+    return True
 
 
 def _expected(checkpoint: Checkpoint, file: str) -> tuple[str, str] | None:
-    """(algorithm, digest) of a file: the plugin's own, else the one that the Hub named it by; `None` if neither is.
+    """(algorithm, digest): from the plugin, else from the name that the Hub gave the file; `None` without either.
 
-    In the cache a file is a link to a blob whose name is its hash: sha256 for large files, git's sha1 for others.
+    In the cache a file is a link to a blob that is named by its hash: sha256 for large files, git's sha1 for others.
     """
     if file in checkpoint.sha256:
         return "sha256", checkpoint.sha256[file]
@@ -32,43 +53,23 @@ def _expected(checkpoint: Checkpoint, file: str) -> tuple[str, str] | None:
 
 
 def _identity(checkpoint: Checkpoint, file: str) -> list[object]:
-    """What makes a file the one that was checked: its size, its time, and what it was checked against."""
+    """What tells a verified file from a changed one: its size, its time, and the hash it was verified against."""
     stat = (snapshot(checkpoint) / file).stat()
     return [stat.st_size, stat.st_mtime_ns, *(_expected(checkpoint, file) or ())]
 
 
-def is_unverified(checkpoint: Checkpoint, file: str) -> bool:
-    return _proofs(checkpoint).get(f"{checkpoint.revision}/{file}") != _identity(checkpoint, file)
-
-
-def verify(checkpoint: Checkpoint, file: str, download: Download) -> bool:
-    """Whether the file is the published one; it is read once, and the result remembered beside the repository."""
-    if not is_unverified(checkpoint, file):
-        return True
-    expected = _expected(checkpoint, file)
-    if expected is not None and _digest(snapshot(checkpoint) / file, expected[0], download) != expected[1]:
-        return False
-    proofs = {**_proofs(checkpoint), f"{checkpoint.revision}/{file}": _identity(checkpoint, file)}
-    path = repo_folder(checkpoint) / PROOFS
-    with suppress(OSError):  # a cache that others own: then files are read again at the next start
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(proofs, indent=1), "utf-8")
-        unfinished.replace(path)
-    return True
-
-
-def _proofs(checkpoint: Checkpoint) -> Mapping[str, object]:
+def _verified(checkpoint: Checkpoint) -> Mapping[str, object]:
     try:
-        proofs = json.loads((repo_folder(checkpoint) / PROOFS).read_text("utf-8"))
+        verified = json.loads((repo_folder(checkpoint) / VERIFIED).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return proofs if isinstance(proofs, dict) else {}
+    return verified if isinstance(verified, dict) else {}
 
 
-def _digest(path: Path, algorithm: str, download: Download) -> str:
+def _digest(path: Path, algorithm: str, check_stopped: Callable[[], None]) -> str:
     digest = hashlib.sha256() if algorithm == "sha256" else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
     with path.open("rb") as file:
         while chunk := file.read(2**22):
-            download.check_stopped()
+            check_stopped()
             digest.update(chunk)
     return digest.hexdigest()

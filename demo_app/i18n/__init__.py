@@ -1,4 +1,4 @@
-"""The page in the visitor's language: see `catalog` for texts, `components` for what is on the page from the start."""
+"""The page in the visitor's language: `catalog` translates texts, `components` those of the components on a page."""
 
 from demo_app.i18n.catalog import Catalog, Formatted, Translations, merged, recording, say, speaking
 

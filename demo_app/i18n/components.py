@@ -1,4 +1,7 @@
-"""Texts of components: translated in what handlers return, marked for the browser in the configuration of the page."""
+"""Texts of components: translated in what handlers return, marked for the browser in the page's configuration.
+
+Gradio's formats of updates and markers are known here, as data; `tests/test_gradio_internals.py` checks them.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from typing import Any
 
 from demo_app.i18n.catalog import Catalog, Find, say
 
-SHOWN = ("label", "info", "placeholder", "title", "x_title", "y_title", "description")  # props that are words for eyes
-VALUES = ("button", "downloadbutton", "markdown", "html", "uploadbutton")  # components whose value is such words
-MOST_HTML = 10_000  # characters of a drawing that every visitor is sent in all languages
+SHOWN = ("label", "info", "placeholder", "title", "x_title", "y_title", "description")  # props that visitors read
+VALUES = ("button", "downloadbutton", "markdown", "html", "uploadbutton")  # components whose value visitors read
+MOST_HTML = 10_000  # characters; a longer drawing is not sent in all languages
 _MARKER = "__i18n__"
 _UNSEEN = "\u2063"  # a character that no font shows
 MOST_KEY = 60  # characters of a key
@@ -23,7 +26,7 @@ _TAG = re.compile(r"(<[^>]*>)")
 
 
 def translate_html(drawing: str) -> str:
-    """A drawing with the texts between its tags in that language."""
+    """A drawing with the texts between its tags in the language of the visitor whose event is being handled."""
     parts = _TAG.split(drawing)
     for i, words in _between_tags(parts):
         parts[i] = parts[i].replace(parts[i].strip(), html.escape(say(words)))
@@ -31,17 +34,19 @@ def translate_html(drawing: str) -> str:
 
 
 def translate_updates(result: Any) -> Any:
-    """What a handler returns, with the labels and choices of its `gr.update(...)`s in that language."""
+    """What a handler returns, with translated labels and choices in its `gr.update(...)`s."""
     if isinstance(result, tuple | list):
         return type(result)(map(translate_updates, result)) if any(_is_update(part) for part in result) else result
     if not _is_update(result):
         return result
-    said: dict[str, Any] = {prop: say(text) for prop, text in result.items() if prop in SHOWN and isinstance(text, str)}
+    translated: dict[str, Any] = {
+        prop: say(text) for prop, text in result.items() if prop in SHOWN and isinstance(text, str)
+    }
     if _has_choices(result):
-        said["choices"] = [
+        translated["choices"] = [
             (say(label), value) if isinstance(label, str) else (label, value) for label, value in result["choices"]
         ]
-    return {**result, **said}
+    return {**result, **translated}
 
 
 def _is_update(value: Any) -> bool:
@@ -50,26 +55,38 @@ def _is_update(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Marks:
-    """What the page's markers stand for, as Gradio's `I18n` wants it: language -> key -> text."""
+    """The texts behind the markers of a page, as `gr.I18n` takes them: language -> key -> text."""
 
     entries: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def marked(self, text: str, find: Find, languages: Iterable[str], owner: str) -> str:
-        """A marker for the text, or the text itself where no language knows it."""
-        known = {language: said for language in languages if (said := find(text, language)) is not None}
+        """A marker for the text, or the text itself if no language has a translation.
+
+        Args:
+            text: in English.
+            find: gives the translation of a text into a language, or `None`.
+            languages: to translate into.
+            owner: the demo; it goes into the key if another demo translates the text differently.
+        """
+        known = {language: found for language in languages if (found := find(text, language)) is not None}
         if not known:
             return text
         key = _UNSEEN + (text if len(text) <= MOST_KEY else hashlib.sha256(text.encode()).hexdigest()[:16])
-        if any(self.entries.get(language, {}).get(key, said) != said for language, said in known.items()):
-            key += f"{_UNSEEN}{owner}"  # another demo says it differently
-        for language, said in {"en": text, **known}.items():
-            self.entries.setdefault(language, {})[key] = said
+        if any(self.entries.get(language, {}).get(key, found) != found for language, found in known.items()):
+            key += f"{_UNSEEN}{owner}"
+        for language, found in {"en": text, **known}.items():
+            self.entries.setdefault(language, {})[key] = found
         data = json.dumps({"__type__": "translation_metadata", "key": key}, ensure_ascii=False)
         return _MARKER + data[:-1].replace("}", r"\u007d") + "}"  # Gradio reads up to the first brace
 
 
 def mark(config: Mapping[str, Any], catalogs: Mapping[int, tuple[str, Catalog]]) -> Marks:
-    """Put markers into the page's configuration, in place. `catalogs`: by component, its demo and what that knows."""
+    """Put markers into the page's configuration, in place.
+
+    Args:
+        config: as Gradio makes it.
+        catalogs: component id -> the name of its demo, the translations for it.
+    """
     marks = Marks()
     for component in config["components"]:
         if component["id"] in catalogs:
@@ -88,7 +105,7 @@ def mark(config: Mapping[str, Any], catalogs: Mapping[int, tuple[str, Catalog]])
 
 
 def _words(kind: str, props: Mapping[str, Any], catalog: Catalog) -> Iterator[tuple[str, str, Find]]:
-    """(prop, text, how to find its translation) of a component, without what its choices are called."""
+    """(prop, text, function that translates it) of a component, without the labels of its choices."""
     for prop in (*SHOWN, *(["value"] if kind in VALUES else [])):
         text = props.get(prop)
         if isinstance(text, str) and text and not text.startswith(_MARKER):
@@ -101,7 +118,7 @@ def _words(kind: str, props: Mapping[str, Any], catalog: Catalog) -> Iterator[tu
 
 
 def is_large(drawing: Any) -> bool:
-    """Whether a value is a drawing that is said to each visitor rather than sent in all languages."""
+    """Whether a value is a drawing that is translated when a page is opened, rather than sent in all languages."""
     return isinstance(drawing, str) and len(drawing) > MOST_HTML
 
 
@@ -112,25 +129,25 @@ def _has_choices(props: Mapping[str, Any]) -> bool:
 
 def _in_markdown(catalog: Catalog, text: str, language: str) -> str | None:
     """Markdown, or plain text that was escaped to be Markdown."""
-    said = catalog.find(text, language)
-    if said is None and (said := catalog.find(html.unescape(text), language)) is not None:
-        said = html.escape(said)
-    return said
+    found = catalog.find(text, language)
+    if found is None and (found := catalog.find(html.unescape(text), language)) is not None:
+        found = html.escape(found)
+    return found
 
 
 def _in_html(catalog: Catalog, text: str, language: str) -> str | None:
-    """HTML with the texts between its tags translated; `None` where none is known."""
+    """HTML with the texts between its tags translated; `None` if none of them is known."""
     parts, any_known = _TAG.split(text), False
     for i, words in _between_tags(parts):
-        said = catalog.find(words, language)
-        if said is not None:
-            parts[i], any_known = parts[i].replace(parts[i].strip(), html.escape(said)), True
+        found = catalog.find(words, language)
+        if found is not None:
+            parts[i], any_known = parts[i].replace(parts[i].strip(), html.escape(found)), True
     return "".join(parts) if any_known else None
 
 
 def _between_tags(parts: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """(place, text) of the words in HTML that was split at its tags, but for what is inside `translate="no"`."""
-    kept, depth = "", 0  # the element that is left alone, and how many of its name are open in it
+    """(index, text) of the texts in HTML that was split at its tags, without those inside `translate="no"`."""
+    kept, depth = "", 0  # the element that is not translated, and how many elements of its name are open
     for i, part in enumerate(parts):
         if i % 2 == 0:
             if not kept and part.strip():
@@ -145,7 +162,7 @@ def _between_tags(parts: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def texts(config: Mapping[str, Any], ids: Iterable[int]) -> Iterator[str]:
-    """The English texts of components, unmarked: what a translation of their tab should know."""
+    """The English texts of components, which a translation of their tab should have. `config` has no markers."""
     wanted, unknown = set(ids), Catalog({})
     for component in config["components"]:
         if component["id"] in wanted:
@@ -157,13 +174,13 @@ def texts(config: Mapping[str, Any], ids: Iterable[int]) -> Iterator[str]:
                     yield text
             if component["type"] == "html" and is_large(props.get("value")):
                 yield from (words for _, words in _between_tags(_TAG.split(props["value"])))
-            if _has_choices(props):  # a choice that is called by its value is data
+            if _has_choices(props):  # a choice whose label is its value is data
                 yield from (label for label, value in props["choices"] if isinstance(label, str) and label != value)
             yield from props.get("sample_labels") or ()
 
 
 def unmark(value: Any, marks: Marks) -> Any:
-    """What may hold markers, with the English texts in their place."""
+    """A value with the English texts in place of the markers in it."""
     if isinstance(value, str) and value.startswith(_MARKER):
         return marks.entries["en"][json.loads(value.removeprefix(_MARKER))["key"]]
     if isinstance(value, dict):

@@ -64,6 +64,9 @@ ZH_CN = {
     "The folder {name} does not fit {demo}; choose one that a training of this demo wrote.": (
         "文件夹 {name} 不适合“{demo}”；请选择由本演示的训练写出的文件夹。"
     ),
+    "{demo} has no checkpoints, so a folder cannot be one; choose another demo.": (
+        "{demo} 没有权重，因此不能使用文件夹；请换一个演示。"
+    ),
     "{demo} has no checkpoint of your own of that name, or not any more; choose another, or add it again.": (
         "{demo} 没有这个名字的自有权重，或已不再有；请另选一个，或重新添加。"
     ),
@@ -93,6 +96,9 @@ ZH_CN = {
     "{count} s left": "还需 {count} 秒",
     # models
     "{demo} has no checkpoint {name}; choose one of: {known}.": "{demo} 没有权重 {name}；可选：{known}。",
+    "{name} could not be loaded: its load returned nothing; it must return a model.": (
+        "{name} 无法加载：它的 load 没有返回任何东西；它必须返回一个模型。"
+    ),
     "{name} does not fit into memory; unload another model, then try again.": "{name} 内存放不下；请先卸载别的模型再试。",
     "{name} could not be loaded ({reason}); the log says more.": "{name} 无法加载（{reason}）；详情见日志。",
     "{name} needs {need} of memory and the budget is {budget}; choose a smaller checkpoint, or raise "
@@ -107,6 +113,7 @@ ZH_CN = {
     ),
     # the Hub
     "Fetching {name} was cancelled.": "已取消下载 {name}。",
+    "Fetching {name} was cancelled; fetch it again whenever you like.": "已取消下载 {name}；随时可以再下载。",
     "The Hub ({host}) {what}; check the network, then try again.": "Hub（{host}）{what}；请检查网络后再试。",
     "cannot be reached": "连接不上",
     "does not answer": "没有响应",
@@ -137,11 +144,50 @@ ZH_CN = {
         "Hub 不对所有人开放 {name}（{status}）：如有使用条款，请先在其页面上接受，"
         "再到 Hub 账号设置里创建访问令牌，并设置 HF_TOKEN。"
     ),
-    "The Hub has had too many requests from here; try again {when}, or set HF_TOKEN for a higher limit.": (
-        "从这里发往 Hub 的请求太多；请{when}再试，或设置 HF_TOKEN 以提高上限。"
+    "The Hub has had too many requests from here; try again in {count} s, or set HF_TOKEN for a higher limit.": (
+        "从这里发往 Hub 的请求太多；请 {count} 秒后再试，或设置 HF_TOKEN 以提高上限。"
     ),
-    "in {count} s": " {count} 秒后",
-    "in a few minutes": "几分钟后",
+    "The Hub has had too many requests from here; try again in a few minutes, or set HF_TOKEN for a higher limit.": (
+        "从这里发往 Hub 的请求太多；请几分钟后再试，或设置 HF_TOKEN 以提高上限。"
+    ),
+    "The Hub has had too many requests from here; try again in a few minutes.": (
+        "从这里发往 Hub 的请求太多；请几分钟后再试。"
+    ),
+    "The Hub refuses {name} ({status}); see its page there, then try again.": (
+        "Hub 拒绝提供 {name}（{status}）；请查看它的页面后再试。"
+    ),
+    "What answers for the Hub is not one; check HF_ENDPOINT and the proxy, then try again.": (
+        "应答的并不是 Hub；请检查 HF_ENDPOINT 和代理后再试。"
+    ),
+    "The Hub sent another number of bytes of {file} than it announced; try again in a minute.": (
+        "Hub 发来的 {file} 与它声明的字节数不符；请过一分钟再试。"
+    ),
+    "{name} could not be fetched ({reason}); try again, and see the log.": (
+        "{name} 下载失败（{reason}）；请再试一次，并查看日志。"
+    ),
+    "{title} could not be fetched ({reason}); the log says more.": "{title} 下载失败（{reason}）；详情见日志。",
+    "{folder} cannot be written; set HF_HOME to a folder that can, then try again.": (
+        "{folder} 无法写入；请把 HF_HOME 设到可写的文件夹后再试。"
+    ),
+    "{name} could not be written to {folder} ({reason}); check the disk.": (
+        "{name} 无法写入 {folder}（{reason}）；请检查磁盘。"
+    ),
+    "{name} arrived damaged twice ({files}) and was removed: something on the way changes it, or the plugin's sha256 is "
+    "wrong; try another network, then tell the plugin's author.": (
+        "{name} 两次下载都已损坏（{files}），已删除：可能在途中被改动，或插件里的 sha256 有误；"
+        "请换个网络再试，再告知插件作者。"
+    ),
+    "HF_TOKEN has a character that no token has; copy the token again, whole, and set HF_TOKEN.": (
+        "HF_TOKEN 里有不该有的字符；请重新完整复制令牌并设置 HF_TOKEN。"
+    ),
+    "HF_HUB_OFFLINE is set, so nothing can be uploaded; unset it, then try again.": (
+        "HF_HUB_OFFLINE 已设置，无法上传；请取消该设置再试。"
+    ),
+    "Checkpoint {name} lacks {files}; reinstall the plugin.": "权重 {name} 缺少 {files}；请重新安装插件。",
+    "You no longer wait for {title}; others do, and it goes on for them.": "你不再等待 {title}；别人还在等，下载会继续。",
+    "asking the Hub": "正在询问 Hub",
+    "checking": "正在校验",
+    "waiting for another download of the same files": "正在等待同样文件的另一个下载",
     "{name} needs {needed} MB in {folder} and {free} MB are free; make room, or set HF_HOME to a folder on another "
     "disk.": ("{name} 需要在 {folder} 占用 {needed} MB，而只剩 {free} MB；请腾出空间，或把 HF_HOME 设到别的磁盘。"),
     # pieces of tabs
@@ -472,4 +518,14 @@ ZH_CN = {
     "found": "已找到",
     "ok": "正常",
     "disabled": "停用",
+    # examples, numbers, progress
+    "Try one: each teaches something": "挑一个试试：每个都说明一点道理",
+    "There is no example {number}; choose one from 0 to {last}.": "没有示例 {number}；请从 0 到 {last} 中选择。",
+    "{name} is {value}; give a whole number from {least} to {most}.": "{name} 是 {value}；请给出 {least} 到 {most} 之间的整数。",
+    "{name} is {value}; give a whole number from {least} up.": "{name} 是 {value}；请给出不小于 {least} 的整数。",
+    "{name} is {value}; give a number from {least} to {most}.": "{name} 是 {value}；请给出 {least} 到 {most} 之间的数。",
+    "{done} of {total} rows": "{total} 行中的 {done} 行",
+    "This file holds text, whatever its name says; use a JPEG, PNG, GIF, WebP, BMP or TIFF.": (
+        "不管文件名是什么，这个文件的内容是文本；请使用 JPEG、PNG、GIF、WebP、BMP 或 TIFF。"
+    ),
 }

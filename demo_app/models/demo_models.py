@@ -16,7 +16,7 @@ from demo_app.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class DemoModels(Generic[M]):
-    """`Models`, seen by one demo."""
+    """`Models` as one demo sees it."""
 
     demo: Demo[M]
     models: Models
@@ -31,7 +31,7 @@ class DemoModels(Generic[M]):
         return self.models.use(self.demo, name)
 
     def folder(self, name: str) -> Path | None:
-        """The folder of the checkpoint's files; `None` while they are only on the Hub. Loads and downloads nothing."""
+        """The folder of the checkpoint's files; `None` while they are only on the Hub. Loads and fetches nothing."""
         if name == FOLDER:  # the picker's last choice, before a folder is named
             return None
         checkpoint = self.models.checkpoint(self.demo, name)
@@ -40,7 +40,8 @@ class DemoModels(Generic[M]):
     def choices(self, visitor: str | None = None) -> list[tuple[str, str]]:
         """(label, name) of each checkpoint, then of the visitor's own.
 
-        The label has the size, the licence and where the files are.
+        The label has the size, the licence and where the files are, in the language of the visitor whose event is
+        being handled.
         """
         own = self.models.own(self.demo, visitor) if visitor is not None else []
         return [

@@ -1,4 +1,4 @@
-"""Building blocks of the Transformer from first principles, in plain PyTorch. Importing this imports torch."""
+"""Building blocks of the Transformer from first principles, in plain PyTorch. Imports torch."""
 
 from demo_app.nn.attention import MultiHeadAttention, scaled_dot_product_attention
 from demo_app.nn.cache import KeyValueCache

@@ -1,6 +1,6 @@
 """Scaled dot-product and multi-head attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2)."""
 
-# B batch, T tokens that ask, S tokens that are looked at, H heads, D width, K = D / H width of one head
+# B batch, T query tokens, S key tokens, H heads, D width, K = D / H width of one head
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ def scaled_dot_product_attention(
     dropout: float = 0.0,
     need_weights: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
-    """softmax(Q K^T / sqrt(K)) V: every token takes a weighted mean of the values of the tokens it may look at.
+    """softmax(Q K^T / sqrt(K)) V: every token takes a weighted mean of the values of the tokens that it attends to.
 
-    query (B, H, T, K), key and value (B, H, S, K); mask bool, broadcastable to (B, H, T, S), True = may look.
-    A token that may look at nothing gets zeros. `dropout` is the probability to forget a weight.
+    query (B, H, T, K), key and value (B, H, S, K); mask bool, broadcastable to (B, H, T, S), True = attend.
+    A token whose mask is all False gets zeros. `dropout` is the probability of dropping a weight.
 
-    Returns (B, H, T, K) and, with `need_weights`, the weights (B, H, T, S) as they are before dropout, else `None`.
-    Without weights the same numbers come from torch's fused kernel, which never holds the (T, S) table in memory.
+    Returns (B, H, T, K) and, with `need_weights`, the weights (B, H, T, S) before dropout, else `None`.
+    Without weights the same numbers come from torch's fused kernel, which never holds the (T, S) matrix in memory.
     """
     if not need_weights:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout), None
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (B, H, T, S)
     if mask is not None:
-        scores = scores.masked_fill(~mask, -1e30 if scores.dtype.itemsize > 2 else -6e4)  # -inf would make 0/0 of a row
+        scores = scores.masked_fill(
+            ~mask, -1e30 if scores.dtype.itemsize > 2 else -6e4
+        )  # -inf would give 0/0 in a row of False
     weights = scores.softmax(dim=-1)  # (B, H, T, S), rows sum to 1
     if mask is not None:
         weights = weights.masked_fill(~mask, 0.0)
@@ -39,13 +41,13 @@ def scaled_dot_product_attention(
 
 
 class MultiHeadAttention(nn.Module):
-    """H attentions side by side, each in its own K-dimensional projection of the width D.
+    """H attention heads side by side, each in its own K-dimensional projection of the width D.
 
-    Self-attention when called with one sequence, cross-attention when `memory` is given.
+    Self-attention when called with one sequence, cross-attention with `memory`.
     """
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0, bias: bool = True) -> None:
-        """Raises `ValueError` when `width` is not a multiple of `heads`."""
+        """Raises `ValueError` if `width` is not a multiple of `heads`."""
         super().__init__()
         if heads < 1 or width % heads:
             raise ValueError(f"width {width} cannot be shared out among {heads} heads; choose a multiple.")
@@ -57,7 +59,7 @@ class MultiHeadAttention(nn.Module):
         self.out_proj = nn.Linear(width, width, bias=bias)
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """memory (B, S, D) as keys and values (B, H, S, K), for those who look at the same memory again and again."""
+        """Keys and values (B, H, S, K) of memory (B, S, D), to be computed once and attended to many times."""
         return self._split(self.k_proj(memory)), self._split(self.v_proj(memory))
 
     def forward(
@@ -68,10 +70,10 @@ class MultiHeadAttention(nn.Module):
         mask: Tensor | None = None,
         need_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, T, D); memory (B, S, D), or what `keys_values` made of it, or `None` for x itself.
+        """x (B, T, D); memory (B, S, D), or its `keys_values`, or `None` for x itself.
 
-        mask is broadcastable to (B, H, T, S), True = may look.
-        Returns (B, T, D) and the weights (B, H, T, S), or `None` where they are not asked for.
+        mask is broadcastable to (B, H, T, S), True = attend.
+        Returns (B, T, D) and, with `need_weights`, the weights (B, H, T, S), else `None`.
         """
         k, v = memory if isinstance(memory, tuple) else self.keys_values(x if memory is None else memory)
         q = self._split(self.q_proj(x))  # (B, H, T, K)

@@ -1,7 +1,7 @@
-"""Keys and values of the tokens read so far, so that a decoder reads each token once.
+"""Keys and values of the tokens so far, so that a decoder processes each token once.
 
-A cache belongs to the texts that are being written, never to the network: it is an argument of `forward`, and many
-generations share one set of weights. Each row has a length of its own, so texts may join and leave a batch.
+A cache belongs to the texts being generated, never to the network: it is an argument of `forward`, and many generations
+share one set of weights. Each row has a length of its own, so texts may join and leave a batch.
 """
 
 # L layers, B rows, T new tokens, S places in the cache, H key-value heads, K width of one head
@@ -17,20 +17,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Step:
-    """Where T new tokens of each row go, and what they may look at. Made once a pass, used by every layer."""
+    """Where T new tokens of each row go, and what they attend to. Made once per forward pass, used by every layer."""
 
-    positions: Tensor  # (B, T) int64: place of each new token in its text
-    start: int | None  # the place of the first new token, where it is the same in all rows
-    stop: int  # places that this pass looks at: the longest row after it
-    mask: Tensor | None  # (B, 1, T, stop) bool, True = may look; None where every new token may look at all of them
-    causal: bool  # the pass starts at place 0 in all rows: the mask is a plain triangle, and `mask` is None
+    positions: Tensor  # (B, T) int64: of each new token in its text
+    start: int | None  # position of the first new token if it is the same in all rows
+    stop: int  # positions that this pass attends to: the length of the longest row after it
+    mask: Tensor | None  # (B, 1, T, stop) bool, True = attend; None if every new token attends to all positions
+    causal: bool  # the pass starts at position 0 in all rows: the mask is a plain triangle, and `mask` is None
 
 
 class KeyValueCache:
     """Room for `max_tokens` tokens of B texts in every layer, allocated once."""
 
     def __init__(self, keys: Tensor, values: Tensor, lengths: Tensor) -> None:
-        """keys and values (L, B, H, S, K), lengths (B,) int64 on the CPU: tokens that each row holds."""
+        """keys and values (L, B, H, S, K); lengths (B,) int64 on the CPU: tokens in each row."""
         self.keys = keys
         self.values = values
         self.lengths = lengths
@@ -47,6 +47,7 @@ class KeyValueCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> KeyValueCache:
+        """A cache without tokens."""
         shape = (layers, rows, heads, max_tokens, head_width)
         keys, values = (_zeros(shape, dtype, device) for _ in range(2))
         return cls(keys, values, torch.zeros(rows, dtype=torch.int64))
@@ -60,34 +61,34 @@ class KeyValueCache:
         return self.keys.shape[3]
 
     def view(self, start: int, stop: int) -> KeyValueCache:
-        """The rows from `start` to before `stop`; what is written there is written here."""
+        """A view of the rows from `start` to before `stop`, which shares their memory."""
         return KeyValueCache(self.keys[:, start:stop], self.values[:, start:stop], self.lengths[start:stop])
 
     def move(self, source: int, target: int) -> None:
-        """Copy a row over another, so that the rows in use stay side by side."""
+        """Copy one row over another, so that the rows in use stay next to each other."""
         length = int(self.lengths[source])
         self.keys[:, target, :, :length] = self.keys[:, source, :, :length]
         self.values[:, target, :, :length] = self.values[:, source, :, :length]
         self.lengths[target] = length
 
     def select(self, rows: Tensor) -> None:
-        """Row i becomes what row `rows[i]` was: (B,) int64. So a beam goes on from another one's beginning."""
+        """Row i becomes a copy of row `rows[i]`, (B,) int64: a beam continues another beam."""
         held = int(self.lengths.max())
         for store in (self.keys, self.values):
             store[:, :, :, :held] = store[:, rows, :, :held]
         self.lengths = self.lengths[rows.cpu()]
 
-    def grow(self, places: int) -> None:
-        """Make room for so many tokens a row, where there is less; what is held is copied."""
-        if places > self.max_tokens:
+    def grow(self, max_tokens: int) -> None:
+        """Make room for that many tokens per row, if there is less; the tokens so far are copied."""
+        if max_tokens > self.max_tokens:
             held = int(self.lengths.max())
             stores = self.keys, self.values
             L, B, H, _, K = self.keys.shape
-            self.keys, self.values = (_zeros((L, B, H, places, K), store.dtype, store.device) for store in stores)
+            self.keys, self.values = (_zeros((L, B, H, max_tokens, K), store.dtype, store.device) for store in stores)
             self.keys[:, :, :, :held], self.values[:, :, :, :held] = (store[:, :, :, :held] for store in stores)
 
     def step(self, tokens: int) -> Step:
-        """For the next `tokens` tokens of every row. Raises `ValueError` where they do not fit."""
+        """The step for the next `tokens` tokens of every row. Raises `ValueError` if they do not fit."""
         starts = self.lengths.tolist()
         first, last = min(starts), max(starts)
         stop = last + tokens
@@ -107,25 +108,25 @@ class KeyValueCache:
         )
 
     def write(self, layer: int, keys: Tensor, values: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        """Put the new keys and values (B, H, T, K) in their places; returns all that is looked at, (B, H, S, K)."""
+        """Store the new keys and values (B, H, T, K); returns all that are attended to, (B, H, S, K)."""
         for store, new in ((self.keys[layer], keys), (self.values[layer], values)):
             if step.start is not None:
                 store[:, :, step.start : step.stop] = new
             else:
                 rows = torch.arange(self.rows, device=new.device)[:, None]  # (B, 1)
-                store[rows, :, step.positions] = new.transpose(1, 2)  # indices on both sides of a slice come first
+                store[rows, :, step.positions] = new.transpose(1, 2)  # indices on both sides of a slice go first
         return self.keys[layer, :, :, : step.stop], self.values[layer, :, :, : step.stop]
 
     def advance(self, tokens: int | Tensor) -> None:
-        """Count the tokens of a finished pass: one number, or (B,) where rows were padded on the right.
+        """Count the tokens of a finished pass: one number, or (B,) if rows were padded on the right.
 
-        What stands behind a row's length is never looked at, and the next pass writes over it.
+        Positions beyond a row's length are never attended to, and the next pass overwrites them.
         """
         self.lengths += tokens
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
-    """Zeros that take no memory before they are written to, where the system can: torch's own are written at once."""
+    """Zeros that take no memory until they are written, if the system can do that: torch writes its own at once."""
     if torch.device(device).type == "cpu" and dtype == torch.float32:
         return torch.from_numpy(np.zeros(shape, np.float32))
     return torch.zeros(shape, dtype=dtype, device=device)

@@ -1,4 +1,4 @@
-"""One layer of a decoder-only Transformer, as GPT-2 and as Llama have it.
+"""One layer of a decoder-only Transformer, as in GPT-2 and Llama.
 
 GPT-2 (Radford et al. 2019): LayerNorm, learned positions, GELU, biases. Llama (Touvron et al. 2023,
 https://arxiv.org/abs/2302.13971): RMSNorm, rotary positions, no biases, SwiGLU (Shazeer 2020,
@@ -6,7 +6,7 @@ https://arxiv.org/abs/2002.05202); grouped queries (Ainslie et al. 2023, https:/
 heads share keys and values.
 """
 
-# B batch, T new tokens, S tokens looked at, H query heads, G key-value heads, R = H / G, K width of a head, D width
+# B batch, T new tokens, S tokens attended to, H query heads, G key-value heads, R = H / G, K width of a head, D width
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from demo_app.nn.encoder import FeedForward
 from demo_app.nn.norms import RMSNorm
 from demo_app.nn.rotary import rotate
 
-Turn = tuple[Tensor, Tensor]
+Rotation = tuple[Tensor, Tensor]  # of `RotaryPositions`
 
 
 class CausalAttention(nn.Module):
-    """Self-attention in which a token looks at itself and at what came before.
+    """Self-attention in which a token attends to itself and to the tokens before it.
 
-    Queries, keys and values come from one matrix: decoding is bound by reading weights, and one product reads best.
+    Queries, keys and values come from one matrix: decoding is bound by reading weights, and one product reads fastest.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class CausalAttention(nn.Module):
         qkv_bias: bool = True,
         out_bias: bool = True,
     ) -> None:
-        """Raises `ValueError` when heads do not share the width, or kv_heads the heads, evenly."""
+        """Raises `ValueError` if `heads` does not divide `width`, or `kv_heads` does not divide `heads`."""
         super().__init__()
         kv_heads = kv_heads or heads
         if width % heads or heads % kv_heads:
@@ -50,14 +50,14 @@ class CausalAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        turn: Turn | None = None,
+        rotation: Rotation | None = None,
         cache: KeyValueCache | None = None,
         step: Step | None = None,
         layer: int = 0,
         *,
         need_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, T, D); `turn` rotates queries and keys to their places; with `cache`, x goes on from what it holds.
+        """x (B, T, D); `rotation` encodes the positions in queries and keys; with `cache`, x continues its tokens.
 
         Returns (B, T, D) and, with `need_weights`, the attention (B, H, T, S), else `None`.
         """
@@ -65,8 +65,8 @@ class CausalAttention(nn.Module):
         H, G, K = self.heads, self.kv_heads, self.head_width
         qkv = self.qkv_proj(x).view(B, T, H + 2 * G, K).transpose(1, 2)  # (B, H + 2 G, T, K)
         qk, v = qkv[:, : H + G], qkv[:, H + G :]
-        if turn is not None:
-            qk = rotate(qk, turn)
+        if rotation is not None:
+            qk = rotate(qk, rotation)
         q, k = qk[:, :H], qk[:, H:]
         mask, causal = None, T > 1
         if cache is not None and step is not None:
@@ -78,7 +78,7 @@ class CausalAttention(nn.Module):
     def _attend(
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, need_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """q (B, H, T, K), k and v (B, G, S, K) to (B, H, T, K): R query heads look at one key-value head together."""
+        """q (B, H, T, K), k and v (B, G, S, K) to (B, H, T, K): R query heads share one key-value head."""
         B, H, T, K = q.shape
         G, S = k.shape[1], k.shape[2]
         if T == 1 and mask is None and H != G:  # the R heads of a group become R tokens of one head: nothing is copied
@@ -94,7 +94,7 @@ class CausalAttention(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """SwiGLU: one half of the inner features decides, through SiLU, how much of the other half goes on."""
+    """SwiGLU: one half of the inner features, through SiLU, gates the other half."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -109,9 +109,9 @@ class GatedFeedForward(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Attention to what came before, then each token alone; both halves are residual and normed before (pre-norm).
+    """Causal attention, then a feed-forward part for each token; both are residual, with the norm first (pre-norm).
 
-    Dropout is on what a half adds, and nowhere else: on attention weights it costs a CPU more than the attention.
+    Dropout applies only to what each part adds: on attention weights it costs a CPU more than the attention itself.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        turn: Turn | None = None,
+        rotation: Rotation | None = None,
         cache: KeyValueCache | None = None,
         step: Step | None = None,
         layer: int = 0,
@@ -154,6 +154,6 @@ class DecoderLayer(nn.Module):
         need_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """As `CausalAttention.forward`."""
-        attended, weights = self.attention(self.ln_1(x), turn, cache, step, layer, need_weights=need_weights)
+        attended, weights = self.attention(self.ln_1(x), rotation, cache, step, layer, need_weights=need_weights)
         x = x + self.dropout(attended)  # (B, T, D)
         return x + self.dropout(self.feed_forward(self.ln_2(x))), weights

@@ -1,10 +1,10 @@
-"""One layer of a Transformer encoder, with its normalisation after (2017) or before (2020) each half.
+"""One layer of a Transformer encoder, with the norm after (2017) or before (2020) each part.
 
 Post-norm: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Pre-norm: Xiong et al. 2020,
-https://arxiv.org/abs/2002.04745, which trains without a warm-up and wants one more norm after the last layer.
+https://arxiv.org/abs/2002.04745, which trains without a warm-up and needs one more norm after the last layer.
 """
 
-# B batch, T tokens, H heads, D width, F inner width of the feed-forward half
+# B batch, T tokens, H heads, D width, F inner width of the feed-forward part
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from demo_app.nn.attention import MultiHeadAttention
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # exact, with erf
-    "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),  # as GPT-2 has it
+    "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),  # as in GPT-2
     "relu": F.relu,
     "silu": F.silu,  # also called swish
 }
 
 
 class FeedForward(nn.Module):
-    """Two linear maps with a bend between, applied to every token alone."""
+    """Two linear maps with a nonlinearity between them, applied to every token separately."""
 
     def __init__(self, width: int, inner: int, *, activation: str = "gelu", dropout: float = 0.0) -> None:
-        """Raises `ValueError` for an activation that `ACTIVATIONS` does not have."""
+        """Raises `ValueError` for an activation that is not in `ACTIVATIONS`."""
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation {activation!r} is unknown; choose one of: {', '.join(ACTIVATIONS)}.")
@@ -44,7 +44,7 @@ class FeedForward(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Tokens exchange what they know (attention), then each thinks alone (feed-forward); both halves are residual."""
+    """Tokens exchange information (attention), then each is transformed separately (feed-forward); both residual."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class EncoderLayer(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor | None = None, *, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, T, D), mask broadcastable to (B, H, T, T), True = may look.
+        """x (B, T, D), mask broadcastable to (B, H, T, T), True = attend.
 
         Returns (B, T, D) and, with `need_weights`, the attention (B, H, T, T), else `None`.
         """

@@ -1,15 +1,15 @@
-"""Convolutional networks on a CPU, faster: BatchNorm folded in; bias, skip and activation added in the same pass.
+"""Faster convolutional networks on a CPU: BatchNorm folded in; bias, skip and activation fused into the convolution.
 
-oneDNN has such convolutions, for channels-last layout and weights that were packed beforehand for a number of threads.
-torch offers them as `torch.ops.mkldnn`, for its compiler; they are private, so what they give is compared once with the
-plain operations, which take over where they are missing, fail, or differ.
+oneDNN has such convolutions, for channels-last layout and weights that were packed for a number of threads. torch
+offers them as `torch.ops.mkldnn`, for its compiler; they are private, so their results are compared once with the plain
+operations, which are used if they are missing, fail, or differ.
 
-One picture is computed by all threads together, but for convolutions that are too small to share. Of several pictures
-each thread takes its own: no waiting for each other after every layer, and what a layer writes is still in the core's
-cache when the next one reads it.
+One picture is computed by all threads together, except for convolutions that are too small to share. Of several
+pictures each thread computes its own: no waiting for each other after every layer, and what a layer writes is still in
+the core's cache when the next one reads it.
 """
 
-# B batch, C channels in, O channels out, H x W places
+# B batch, C channels in, O channels out, H x W positions
 
 from __future__ import annotations
 
@@ -38,38 +38,38 @@ ATTRIBUTES: dict[str, tuple[str | None, list[float]]] = {  # oneDNN's names of a
     "relu": ("relu", []),
     "relu6": ("hardtanh", [0.0, 6.0]),
 }
-WORTH_SHARING = 50e6  # multiply-adds from which a second thread is faster
-PIECE = 100e6  # multiply-adds of the pictures that a thread takes at a time
-TOLERANCE = 1e-4  # relative to the largest value: what fusing may change
+WORTH_SHARING = 50e6  # multiply-adds above which a second thread is faster
+PIECE = 100e6  # multiply-adds of the pictures that a thread computes at a time
+TOLERANCE = 1e-4  # of fused to plain results, relative to the largest value
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """One convolution with all that is done to its result."""
+    """One convolution and the operations on its result."""
 
     weight: Tensor  # (O, C / groups, K, K), BatchNorm folded in
-    packed: Tensor | None  # the same in the order that oneDNN wants; None: plain operations
+    packed: Tensor | None  # the same in oneDNN's layout; None: plain operations
     bias: Tensor  # (O,)
     stride: list[int]
     padding: list[int]
-    same: Conv2dSame | None  # pads by the size of its input instead
+    same: Conv2dSame | None  # then padding depends on the size of the input instead
     groups: int
     activation: str
-    adds: bool  # the block's input, before the activation
-    threads: int = 1  # for which it is packed
+    adds: bool  # whether the block's input is added before the activation
+    threads: int = 1  # that it is packed for
 
     def __call__(self, x: Tensor, skip: Tensor) -> Tensor:
-        """x (B, C, H, W), skip (B, O, H', W'), which counts only where `adds`; returns (B, O, H', W').
+        """x (B, C, H, W), skip (B, O, H', W'), used only if `adds`; returns (B, O, H', W').
 
-        Leaves torch with the threads that it computed with.
+        Leaves torch's number of threads changed.
         """
         if self.same is not None:
             x = F.pad(x, self.same.padding_of(x.shape[-2], x.shape[-1]))
-        if self.packed is None or x.shape[-2:].numel() == 1:  # of a single place oneDNN in torch 2.8 makes no memory
+        if self.packed is None or x.shape[-2:].numel() == 1:  # oneDNN in torch 2.8 fails on a single position
             y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
             return ACTIVATIONS[self.activation](y + skip if self.adds else y)
-        torch.set_num_threads(self.threads)  # a matter of nanoseconds
-        alone = self.adds and self.activation not in ("none", "relu")  # not at once with an addition
+        torch.set_num_threads(self.threads)  # takes nanoseconds
+        alone = self.adds and self.activation not in ("none", "relu")  # cannot be fused with an addition
         name, numbers = ATTRIBUTES["none" if alone else self.activation]
         shape = (self.padding, self.stride, [1, 1], self.groups)
         ops = torch.ops.mkldnn._convolution_pointwise
@@ -84,10 +84,10 @@ Blocks = list[list[Convolution] | SpatialAttention]
 
 
 class Fused:
-    """The convolutional part of a network in evaluation: pictures in, features out. Threads may share it."""
+    """The convolutional part of a network in evaluation mode: pictures in, features out. Thread-safe."""
 
     def __init__(self, steps: Iterable[Unit | Block | SpatialAttention], size: int) -> None:
-        """`steps` as a network computes them one after another, `size` the usual pixels of a side."""
+        """`steps` in the order in which the network computes them; `size` is the usual number of pixels of a side."""
         self.steps = list(steps)
         self.plain = [_convolutions(step) for step in self.steps]
         self.works = _on_cpu(self.steps)
@@ -98,7 +98,7 @@ class Fused:
         self._lock = threading.Lock()
 
     def __call__(self, x: Tensor, threads: int | None = None) -> Tensor:
-        """(B, C, H, W) to features (B, O, H', W'); `threads` is by default what the machine has and the work needs."""
+        """(B, C, H, W) to features (B, O, H', W'); default `threads`: as many as the machine has and the work needs."""
         if not self.works:
             return _run(self.plain, x)
         work = self.work * x[0].numel() / math.prod(self.shape)  # of one picture
@@ -112,7 +112,7 @@ class Fused:
             return torch.cat(list(pool.map(partial(_run, self.blocks(1)), pieces)))
 
     def pack(self) -> None:
-        """Do now what the first pictures would wait for."""
+        """Pack the weights now, so that the first pictures need not wait."""
         self.blocks(1)
         self.blocks(self._threads_for(self.work))
 
@@ -120,7 +120,7 @@ class Fused:
         return machine.threads() if work > WORTH_SHARING else 1
 
     def blocks(self, threads: int) -> Blocks:
-        """The convolutions, packed for a number of threads at its first use, or plain ones."""
+        """The convolutions, packed for that many threads on first use, or the plain ones."""
         if not self.works:
             return self.plain
         with self._lock:
@@ -130,17 +130,17 @@ class Fused:
 
     @torch.inference_mode()
     def _pack(self, threads: int) -> Blocks:
-        """Packed convolutions, if their result is that of plain ones."""
+        """Packed convolutions if their result equals that of the plain ones, else those."""
         x = torch.randn(self.shape, generator=torch.Generator().manual_seed(0))
         try:
             with _threads(threads):
                 packed, y = _pack_along(self.plain, x, threads)
             expected = _run(self.plain, x)
-            apart = float((y - expected).abs().max() / expected.abs().max().clamp(min=1e-6))
-            if apart <= TOLERANCE:
+            difference = float((y - expected).abs().max() / expected.abs().max().clamp(min=1e-6))
+            if difference <= TOLERANCE:
                 return packed
-            log.warning("fused convolutions differ by %.1e from plain ones, which are used", apart)
-        except (RuntimeError, AttributeError) as error:  # private operations may change; NotImplementedError is one too
+            log.warning("fused convolutions differ by %.1e from plain ones, which are used", difference)
+        except (RuntimeError, AttributeError) as error:  # private operations may change; includes NotImplementedError
             log.warning("fused convolutions cannot be used, plain ones are: %s", str(error).split("\n")[0])
         self.works = False
         return self.plain
@@ -148,7 +148,7 @@ class Fused:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """torch computes with that many threads, in the calling thread."""
+    """torch uses that many threads in this context, in the calling thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -159,11 +159,11 @@ def _threads(count: int) -> Iterator[None]:
 
 @torch.inference_mode()
 def _multiply_adds(plain: Blocks, x: Tensor) -> int:
-    """Of one run on x."""
+    """Multiply-adds of one run on x."""
     total, meta = 0, x.to("meta")
     for block in plain:
         if isinstance(block, SpatialAttention):
-            continue  # keeps the shape; small beside convolutions
+            continue  # keeps the shape; little work beside the convolutions
         for conv in block:
             meta = replace(conv, weight=conv.weight.to("meta"), bias=conv.bias.to("meta"), adds=False)(meta, meta)
             total += meta.numel() * conv.weight[0].numel()
@@ -172,10 +172,10 @@ def _multiply_adds(plain: Blocks, x: Tensor) -> int:
 
 @torch.inference_mode()
 def _run(blocks: Blocks, x: Tensor) -> Tensor:
-    x = _last(x)
+    x = _channels_last(x)
     for block in blocks:
         if isinstance(block, SpatialAttention):
-            x = _last(block(x)[0])
+            x = _channels_last(block(x)[0])
         else:
             skip = x
             for conv in block:
@@ -184,13 +184,13 @@ def _run(blocks: Blocks, x: Tensor) -> Tensor:
 
 
 def _pack_along(plain: Blocks, x: Tensor, threads: int) -> tuple[Blocks, Tensor]:
-    """Run an example, and pack each convolution for the input that it gets; returns what the last one gave, too."""
-    x = _last(x)
+    """Run an example and pack each convolution for its input; returns the packed ones and the result."""
+    x = _channels_last(x)
     packed: Blocks = []
     for block in plain:
         if isinstance(block, SpatialAttention):
             packed.append(block)
-            x = _last(block(x)[0])
+            x = _channels_last(block(x)[0])
         else:
             skip, convs = x, []
             for conv in block:
@@ -200,8 +200,8 @@ def _pack_along(plain: Blocks, x: Tensor, threads: int) -> tuple[Blocks, Tensor]
     return packed, x
 
 
-def _last(x: Tensor) -> Tensor:
-    """In channels-last layout on a CPU, where these convolutions want it."""
+def _channels_last(x: Tensor) -> Tensor:
+    """In channels-last layout on a CPU, where these convolutions need it."""
     return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 
@@ -241,14 +241,14 @@ def _convolution(unit: Unit, activation: str, *, adds: bool) -> Convolution:
 
 
 def _packed(conv: Convolution, x: Tensor, threads: int) -> Convolution:
-    """For an input of that shape, and that many threads at most."""
+    """Packed for an input of that shape and at most that many threads."""
     height, width = x.shape[-2:]
     if conv.same is not None:
         left, right, top, bottom = conv.same.padding_of(height, width)
         height, width = height + top + bottom, width + left + right
     shape = [*x.shape[:2], height, width]
     work = conv.weight[0].numel() * conv.weight.shape[0] * height * width // (conv.stride[0] * conv.stride[1])
-    if work < worth_a_barrier():
+    if work < min_parallel_work():
         threads = 1
     torch.set_num_threads(threads)
     pack = torch.ops.mkldnn._reorder_convolution_weight
@@ -256,9 +256,9 @@ def _packed(conv: Convolution, x: Tensor, threads: int) -> Convolution:
     return replace(conv, packed=packed, threads=threads)
 
 
-def worth_a_barrier() -> float:
-    """Multiply-adds of one convolution from which several threads are faster.
+def min_parallel_work() -> float:
+    """Multiply-adds of one convolution above which several threads are faster.
 
-    Threads that wait passively, as beside a web server they should, have to be woken for each convolution.
+    Threads that wait passively, as they should in a web server, must be woken for each convolution.
     """
     return 4e6 if os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE" else 0.6e6

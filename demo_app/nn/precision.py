@@ -1,12 +1,12 @@
-"""Large linear layers in bfloat16 where this processor is faster with it: found by trying, never assumed.
+"""Large linear layers in bfloat16 if this processor computes them faster: measured, never assumed.
 
 With AMX tiles a product takes a third of the time of single precision, without them up to five times as long. 8-bit
 integers are faster on most processors, but dynamic quantisation moved a real encoder's probabilities by up to 0.26
-(0.09 with a scale for each token; all-MiniLM-L6-v2 with a linear probe, 500 sentences) where bfloat16 moves them by
-0.005. So nobody gets int8 here who did not ask for it; `int8` says where it pays for decoding.
+(0.09 with a scale for each token; all-MiniLM-L6-v2 with a linear probe, 500 sentences), while bfloat16 moves them by
+0.005. So int8 is used only on request; see `int8` for when it pays off in decoding.
 
-torch's way to oneDNN's packed weights is private and may go: it is used here alone, and what fails is not chosen.
-Gradients need the original: these layers only infer.
+torch's access to oneDNN's packed weights is private and may be removed: only this module uses it, and falls back where
+it fails. These layers are for inference; gradients need the original ones.
 """
 
 # T tokens, I features in, O features out
@@ -31,15 +31,15 @@ from demo_app.nn import int8, weights
 
 log = logging.getLogger(__name__)
 
-LARGE = 2**17  # weights of a layer below which nothing is gained
-CLEARLY = 0.8  # of the time in single precision that bfloat16 must stay below to be chosen
-TOKENS = 128  # in the batch that is tried
+LARGE = 2**17  # weights of a layer; smaller ones gain nothing
+FASTER_BELOW = 0.8  # share of the single-precision time below which bfloat16 is chosen
+TOKENS = 128  # in the measured batch
 M = TypeVar("M", bound=nn.Module)
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
 class BFloat16Linear(nn.Module):
-    """Weights and products in bfloat16 (8 bits of mantissa), in and out in single precision."""
+    """Weights and products in bfloat16 (8 bits of mantissa); input and output in single precision."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class BFloat16Linear(nn.Module):
             self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, TOKENS)
             self.weight = self.weight.new_empty(0)
         except (RuntimeError, AttributeError, NotImplementedError) as error:
-            log.debug("bfloat16 weights stay as they are: %s", error)
+            log.debug("bfloat16 weights are not packed: %s", error)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) to (..., O)."""
@@ -61,8 +61,8 @@ class BFloat16Linear(nn.Module):
         return out.float()
 
 
-def in_bfloat16(network: M) -> M:
-    """A network whose large linear layers compute in bfloat16 and which shares all else with `network`."""
+def to_bfloat16(network: M) -> M:
+    """A copy whose large linear layers compute in bfloat16; it shares all other tensors with `network`."""
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     other = copy.deepcopy(network, shared)  # the modules are copied, the tensors are not
     for module in list(other.modules()):
@@ -73,27 +73,27 @@ def in_bfloat16(network: M) -> M:
     return other.eval()
 
 
-def wanted(variable: str, offered: Sequence[str] = PRECISIONS) -> str:
-    """What an environment variable says, `auto` where it is not set. Raises `DemoError` where it is none of these."""
+def from_environment(variable: str, offered: Sequence[str] = PRECISIONS) -> str:
+    """The precision in an environment variable; `auto` if unset. Raises `DemoError` if it is not `offered`."""
     value = os.environ.get(variable, "auto")
     if value not in offered:
-        raise DemoError(f"{variable} is none of {', '.join(offered)}; set one of them.")
+        raise DemoError("{variable} is none of {known}; set one of them.", variable=variable, known=", ".join(offered))
     return value
 
 
-def converted(network: M, precision: str) -> tuple[M, str]:
-    """The network in a precision of `PRECISIONS` other than auto, and the name of what it got.
+def convert(network: M, precision: str) -> tuple[M, str]:
+    """The network in one of `PRECISIONS` other than auto, and the precision that it really has.
 
-    That is fp32, and the network itself, on an accelerator and where there are no such products.
+    That is fp32, with the network itself, on an accelerator and if the products are not available.
     """
     if precision == "fp32" or next(network.parameters()).device.type != "cpu":
         return network, "fp32"
-    quick = int8.to_int8(network) if precision == "int8" else in_bfloat16(network)
-    return quick, "fp32" if quick is network else precision
+    converted = int8.to_int8(network) if precision == "int8" else to_bfloat16(network)
+    return converted, "fp32" if converted is network else precision
 
 
 def fastest(network: nn.Module) -> str:
-    """fp32 or bf16 for this network on this processor, with the threads that torch has now; tried once, 0.1 s."""
+    """fp32 or bf16 for this network on this processor, with torch's current threads; measured once, in 0.1 s."""
     parameter = next(network.parameters())
     large = [m for m in network.modules() if isinstance(m, nn.Linear) and m.weight.numel() >= LARGE]
     if parameter.device.type != "cpu" or not large or not _has_bfloat16():
@@ -112,12 +112,12 @@ def _faster(features: int, outputs: int, threads: int) -> str:
         error = float((other(x) - linear(x)).abs().max() / linear(x).abs().max())
         one, two = _milliseconds(linear, x), _milliseconds(other, x)
     except (RuntimeError, AttributeError, NotImplementedError) as problem:
-        log.info("bfloat16 is not to be had here: %s", problem)
+        log.info("bfloat16 is not available: %s", problem)
         return "fp32"
     log.info(
         "%d x %d on %d threads: fp32 %.2f ms, bf16 %.2f ms, error %.1e", features, outputs, threads, one, two, error
     )
-    return "bf16" if two < CLEARLY * one and error < 0.02 else "fp32"
+    return "bf16" if two < FASTER_BELOW * one and error < 0.02 else "fp32"
 
 
 def _milliseconds(layer: nn.Module, x: Tensor) -> float:
@@ -131,6 +131,6 @@ def _milliseconds(layer: nn.Module, x: Tensor) -> float:
 
 
 def _has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 itself: elsewhere a single try takes long. Private, so its loss means no."""
+    """Whether the CPU multiplies bfloat16: on others measuring takes long. Private; False if torch removes it."""
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)

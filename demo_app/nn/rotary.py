@@ -1,7 +1,7 @@
-"""Rotary positions (Su et al. 2021, https://arxiv.org/abs/2104.09864): queries and keys turn with their place.
+"""Rotary positions (Su et al. 2021, https://arxiv.org/abs/2104.09864): queries and keys are rotated by their position.
 
-Pairs of features are turned by an angle that grows with the token's place, so that the product of a query and a key
-depends on their distance alone. The pairs are (i, i + K / 2), as in Llama's published weights; the paper pairs
+Pairs of features are rotated by an angle that grows with the token's position, so that the product of a query and a key
+depends only on their distance. The pairs are (i, i + K / 2), as in Llama's published weights; the paper pairs
 neighbours, which is the same up to a fixed order of the features.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class RotaryPositions(nn.Module):
-    """The table of angles; it has no parameters and is not written into a checkpoint."""
+    """The table of angles; it has no parameters and is not saved in a checkpoint."""
 
     cos: Tensor
     sin: Tensor
@@ -31,7 +31,7 @@ class RotaryPositions(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def tables(self) -> dict[str, Tensor]:
-        """The buffers' values: on the CPU, also for a network that was made on the meta device."""
+        """The buffers' values, on the CPU, even for a network that was made on the meta device."""
         with torch.device("cpu"):
             feature = torch.arange(0, self.head_width, 2, dtype=torch.float32)  # (K / 2,)
             frequency = self.base ** -(feature / self.head_width)  # (K / 2,)
@@ -40,15 +40,15 @@ class RotaryPositions(nn.Module):
             return {"cos": torch.cat((angle, angle), dim=-1).cos(), "sin": signed}
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Places (B, T) int64 to what `rotate` takes: cosine and signed sine, each (B, 1, T, K).
+        """Positions (B, T) int64 to the rotation for `rotate`: cosine and signed sine, each (B, 1, T, K).
 
         Raises `IndexError` past the table's end.
         """
         return self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
 
 
-def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    """(B, H, T, K), each token turned to its place; (B, H, T, K)."""
-    cos, sin = turn
+def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate each token of (B, H, T, K) by its position; returns the same shape."""
+    cos, sin = rotation
     half = x.shape[-1] // 2
     return x * cos + torch.cat((x[..., half:], x[..., :half]), dim=-1) * sin

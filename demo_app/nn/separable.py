@@ -1,13 +1,13 @@
 """Convolution blocks: dense, depthwise-separable, inverted residual.
 
-A dense convolution looks at a K x K neighbourhood of all channels at once. The depthwise-separable one splits this: one
-K x K filter a channel looks at space (depthwise), then a 1 x 1 convolution mixes the channels (pointwise); Sifre 2014
+A dense convolution filters a K x K neighbourhood of all channels at once. The depthwise-separable one splits this: one
+K x K filter per channel filters space (depthwise), then a 1 x 1 convolution mixes the channels (pointwise); Sifre 2014
 (https://arxiv.org/abs/1403.1687), MobileNet (Howard et al. 2017, https://arxiv.org/abs/1704.04861). The inverted
 residual widens before it filters and narrows after (MobileNetV2, Sandler et al. 2018, https://arxiv.org/abs/1801.04381).
 Module names are those of PyTorch Image Models (timm), so that its published weights need no renaming.
 """
 
-# B batch, C channels in, O channels out, M channels in the middle, H x W places, K kernel
+# B batch, C channels in, O channels out, M channels in the middle, H x W positions, K kernel
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PADDINGS = ("symmetric", "same")
 
 
 class Conv2dSame(nn.Conv2d):
-    """TensorFlow's SAME padding: as much as the size asks for; where that is odd, more at the right and the bottom."""
+    """TensorFlow's SAME padding: as the input's size needs; if that is odd, more on the right and the bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, O, ceil(H / stride), ceil(W / stride))."""
         return super().forward(F.pad(x, self.padding_of(x.shape[-2], x.shape[-1])))
 
     def padding_of(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Left, right, top, bottom."""
+        """Pixels of padding: left, right, top, bottom."""
         left, right = _same(width, self.kernel_size[1], self.stride[1])
         top, bottom = _same(height, self.kernel_size[0], self.stride[0])
         return left, right, top, bottom
@@ -44,7 +44,7 @@ def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
 def convolution(
     channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1, padding: str = "symmetric"
 ) -> nn.Conv2d:
-    """A convolution without bias, since a BatchNorm follows. Raises `ValueError` for a padding that is unknown."""
+    """A convolution without bias, since a BatchNorm follows. Raises `ValueError` for an unknown padding."""
     if padding not in PADDINGS:
         raise ValueError(f"padding {padding!r} is unknown; choose one of: {', '.join(PADDINGS)}.")
     if padding == "same" and stride > 1:  # with stride 1 and an odd kernel both paddings are the same
@@ -53,7 +53,7 @@ def convolution(
 
 
 class Unit(NamedTuple):
-    """One step of a block: convolution, BatchNorm, activation. Runtimes that fuse the three read blocks this way."""
+    """One step of a block: convolution, BatchNorm, activation. `fused` reads blocks this way."""
 
     conv: nn.Conv2d
     bn: nn.BatchNorm2d
@@ -65,9 +65,9 @@ class Unit(NamedTuple):
 
 
 class Block(nn.Module):
-    """Units one after another; with `skip` the input is added, and `last` is the activation after that.
+    """Units in sequence; with `skip` the input is added, and `last` is the activation after that.
 
-    Subclasses say which units and what each is called.
+    Subclasses define the units and name their modules.
     """
 
     skip: bool
@@ -77,7 +77,9 @@ class Block(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor, *, trace: list[Tensor] | None = None) -> Tensor:
-        """(B, C, H, W) to (B, O, H / stride, W / stride); a `trace` gets what each unit's convolution gave."""
+        """(B, C, H, W) to (B, O, H / stride, W / stride); each unit's convolution
+        output is appended to `trace`.
+        """
         y = x
         for conv, bn, activation in self.units():
             y = conv(y)
@@ -115,8 +117,8 @@ class DepthwiseSeparable(Block):
     """Depthwise, then pointwise.
 
     `middle` is the activation between the two: MobileNet has one; Xception (Chollet 2017,
-    https://arxiv.org/abs/1610.02357, section 4.7) found training faster and better without. Without, the block is
-    linear up to `last`, and equal to a `Dense` block with the kernel that `composed_kernel` gives.
+    https://arxiv.org/abs/1610.02357, section 4.7) trained faster and better without it. Without it, the block is linear
+    up to `last`, and equal to a `Dense` block with the kernel of `composed_kernel`.
     """
 
     def __init__(
@@ -178,18 +180,18 @@ class InvertedResidual(Block):
 
 
 def composed_kernel(depthwise: Tensor, pointwise: Tensor) -> Tensor:
-    """The dense kernel that does both steps at once, where no activation is between them.
+    """The dense kernel that does both steps at once, if there is no activation between them.
 
     depthwise (C, 1, K, K), pointwise (O, C, 1, 1); returns (O, C, K, K): K^2 C O numbers, of which only C (K^2 + O) are
-    free, which is what the split saves.
+    free: that is the saving.
     """
     return pointwise * depthwise.transpose(0, 1)
 
 
 def fold(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight (O, C / groups, K, K) and bias (O,) of the one convolution that does both in evaluation.
+    """Weight (O, C / groups, K, K) and bias (O,) of the one convolution that equals both in evaluation.
 
-    BatchNorm is y = (x - mean) / sqrt(variance + eps) * gain + shift, with fixed numbers once training is over: a scale
+    BatchNorm is y = (x - mean) / sqrt(variance + eps) * gain + shift, with fixed numbers after training: a scale
     and a shift for each output channel (Jacob et al. 2017, https://arxiv.org/abs/1712.05877, section 3.2).
     """
     assert bn.running_var is not None

@@ -1,10 +1,10 @@
 """One layer of the decoder of an encoder-decoder Transformer (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
-Three parts, each residual: the text so far looks at itself, then at what the encoder made of the other text
-(cross-attention), then each token thinks alone.
+Three parts, each residual: the text so far attends to itself, then to the encoder's output for the other text
+(cross-attention), then each token is transformed separately.
 """
 
-# N rows of memory, B = N R rows of text (R beams go on from one memory), T new tokens, S tokens of memory, D width
+# N rows of memory, B = N R rows of text (R beams share one memory), T new tokens, S tokens of memory, D width
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class CrossDecoderLayer(nn.Module):
         *,
         need_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """x (B, T, D), memory from `cross_attention.keys_values`, its mask broadcastable to (N, H, T, S), True = look.
+        """x (B, T, D), memory from `cross_attention.keys_values`, its mask broadcastable to (N, H, T, S).
 
-        With `cache`, x goes on from what it holds. Returns (B, T, D) and, with `need_weights`, the self-attention
+        With `cache`, x continues its tokens. Returns (B, T, D) and, with `need_weights`, the self-attention
         (B, H, T, all tokens so far) and the cross-attention (B, H, T, S), else `None` twice.
         """
         attended, own = self.self_attention(
@@ -66,15 +66,17 @@ class CrossDecoderLayer(nn.Module):
         )
         x = x + self.dropout(attended)  # (B, T, D)
         x = x if self.pre_norm else self.ln_1(x)
-        attended, cross = self._look(self.ln_2(x) if self.pre_norm else x, memory, memory_mask, need_weights)
+        attended, cross = self._attend_memory(self.ln_2(x) if self.pre_norm else x, memory, memory_mask, need_weights)
         x = x + self.dropout(attended)  # (B, T, D)
         if self.pre_norm:
             return x + self.dropout(self.feed_forward(self.ln_3(x))), own, cross
         x = self.ln_2(x)
         return self.ln_3(x + self.dropout(self.feed_forward(x))), own, cross
 
-    def _look(self, x: Tensor, memory: Memory, mask: Tensor | None, need_weights: bool) -> tuple[Tensor, Tensor | None]:
-        """Cross-attention; the R beams of a memory look at it like R T tokens of one row, so it is never copied."""
+    def _attend_memory(
+        self, x: Tensor, memory: Memory, mask: Tensor | None, need_weights: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Cross-attention; the R beams of a memory attend to it like R T tokens of one row, so it is never copied."""
         B, T, D = x.shape
         N = memory[0].shape[0]
         attended, weights = self.cross_attention(x.reshape(N, -1, D), memory, mask=mask, need_weights=need_weights)

@@ -1,7 +1,7 @@
-"""A network as stages that follow one another, so that the frozen first ones need to be computed only once.
+"""A network as a sequence of stages, so that frozen first stages need to be computed only once.
 
-A stage takes and gives a tuple of tensors whose first axis is the batch. `nn.Sequential` is a list of stages; another
-network says its own in a method `stages()`. One that cannot is a single stage, and is simply computed every time.
+A stage takes and returns a tuple of tensors whose first axis is the batch. `nn.Sequential` is a list of stages; other
+networks define theirs in a method `stages()`. A network without that method is one stage, computed every time.
 """
 
 # B batch, N examples
@@ -15,19 +15,19 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-State = tuple[Tensor, ...]  # of a batch, each (B, ...)
-Row = tuple[Tensor, ...]  # of one example, without the first axis
+Tensors = tuple[Tensor, ...]  # a batch between two stages, each (B, ...)
+Row = tuple[Tensor, ...]  # the same of one example, without the first axis
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a network: what is computed, and by which modules."""
+    """A part of a network: a function, and the modules that it uses."""
 
     call: Callable[..., Any]  # tensors to a tensor, or to a tuple of them
-    modules: tuple[nn.Module, ...]  # all those whose parameters it reads
+    modules: tuple[nn.Module, ...]  # all modules whose parameters it reads
 
-    def __call__(self, state: State) -> State:
-        out = self.call(*state)
+    def __call__(self, tensors: Tensors) -> Tensors:
+        out = self.call(*tensors)
         return out if isinstance(out, tuple) else (out,)
 
     @property
@@ -41,13 +41,13 @@ class Stage:
 
 @runtime_checkable
 class Staged(Protocol):
-    """A network that says how it can be cut."""
+    """A network that defines its stages."""
 
     def stages(self) -> Sequence[Stage]: ...
 
 
 def stages_of(network: nn.Module) -> Sequence[Stage]:
-    """Stages that one after another compute the network."""
+    """The stages which in sequence compute the network."""
     if isinstance(network, Staged):
         return network.stages()
     if type(network) is nn.Sequential:
@@ -55,29 +55,29 @@ def stages_of(network: nn.Module) -> Sequence[Stage]:
     return [Stage(network, (network,))]
 
 
-def frozen(stages: Sequence[Stage]) -> int:
-    """How many stages come before the first that trains; none, where these have nothing to be frozen."""
+def count_frozen(stages: Sequence[Stage]) -> int:
+    """How many stages come before the first trained one; 0 if those have no parameters."""
     first = next((place for place, stage in enumerate(stages) if stage.trained), len(stages))
     return first if any(stage.parameters for stage in stages[:first]) else 0
 
 
-class Rest(nn.Module):
-    """What of a network is left after its first stages; `forward` takes the state that these gave."""
+class RemainingStages(nn.Module):
+    """A network without its first stages; `forward` takes their output."""
 
     def __init__(self, network: nn.Module, stages: Sequence[Stage], first: int) -> None:
         super().__init__()
         self.network = network  # so that its parameters are found
-        self.rest = tuple(stages[first:])
+        self.remaining = tuple(stages[first:])
 
-    def forward(self, *state: Tensor) -> Tensor:
-        """What the last stage gives first: the logits, (B, C)."""
-        for stage in self.rest:
-            state = stage(state)
-        return state[0]
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """The first output of the last stage: the logits, (B, C)."""
+        for stage in self.remaining:
+            tensors = stage(tensors)
+        return tensors[0]
 
 
-def collate(rows: Sequence[Row], device: torch.device | str = "cpu") -> State:
-    """Rows as one batch; tensors of unlike length are filled up with zeros, a mask with False."""
+def collate(rows: Sequence[Row], device: torch.device | str = "cpu") -> Tensors:
+    """Rows as one batch; tensors of different lengths are padded with zeros, masks with False."""
     return tuple(
         (
             torch.stack(column)
@@ -88,8 +88,8 @@ def collate(rows: Sequence[Row], device: torch.device | str = "cpu") -> State:
     )
 
 
-def by_length(rows: Sequence[Row], size: int) -> Iterator[list[int]]:
-    """Numbers of the rows of each batch: rows of like length together, so that little is filled up."""
+def batches_by_length(rows: Sequence[Row], size: int) -> Iterator[list[int]]:
+    """Row numbers of each batch: rows of similar length together, so that there is little padding."""
     order = sorted(range(len(rows)), key=lambda number: _length(rows[number]))
     for at in range(0, len(order), size):
         yield order[at : at + size]
@@ -100,23 +100,26 @@ def _length(row: Row) -> int:
 
 
 @torch.no_grad()
-def computed(
-    network: nn.Module, stages: Iterable[Stage], rows: Sequence[Row], batch_size: int = 64, half: bool = False
+def run_stages(
+    network: nn.Module, stages: Iterable[Stage], rows: Sequence[Row], batch_size: int = 64, bfloat16: bool = False
 ) -> list[Row]:
-    """What these stages make of each row, as in use: no dropout, no statistics move, no gradient is kept."""
+    """The output of these stages for each row, in evaluation mode and without gradients.
+
+    Afterwards every module is in the mode that it was in.
+    """
     done: list[Row] = [()] * len(rows)
     training = [module for module in network.modules() if module.training]
     network.eval()
     first = list(stages)
     device = next(network.parameters()).device
     try:
-        for numbers in by_length(rows, batch_size):
-            state = collate([rows[number] for number in numbers], device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        for numbers in batches_by_length(rows, batch_size):
+            tensors = collate([rows[number] for number in numbers], device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 for stage in first:
-                    state = stage(state)
+                    tensors = stage(tensors)
             for place, number in enumerate(numbers):
-                done[number] = tuple(tensor[place].clone() for tensor in state)
+                done[number] = tuple(tensor[place].clone() for tensor in tensors)
     finally:
         for module in training:
             module.training = True

@@ -1,4 +1,4 @@
-"""Weights from files into networks: mapped from disk, without a second copy, every slot filled exactly once."""
+"""Weights from files into networks: mapped from disk, without a second copy, every parameter filled exactly once."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from demo_app.errors import DemoError
 V = TypeVar("V")
 PAGE_OUT = 21  # MADV_PAGEOUT
 
-# What published files hold beside weights: masks and counters that a network computes itself
+# Masks and counters in published files, which a network computes itself
 COMPUTED = re.compile(r"(^|\.)(attn\.bias|attn\.masked_bias|position_ids|num_batches_tracked)$")
 
 
 @runtime_checkable
-class Tabled(Protocol):
-    """A module with tables that are computed and never stored, such as sinusoids."""
+class HasTables(Protocol):
+    """A module with tables that are computed and never saved, such as sinusoids."""
 
     def tables(self) -> dict[str, Tensor]:
-        """Name of each non-persistent buffer -> its value."""
+        """The value of each non-persistent buffer, by name."""
 
 
 class _NoInit(TorchFunctionMode):
-    """Leaves tensors as they are that a function of `torch.nn.init` would fill."""
+    """Turns the functions of `torch.nn.init` off."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -49,44 +49,48 @@ class _NoInit(TorchFunctionMode):
 
 @contextlib.contextmanager
 def empty_weights() -> Iterator[None]:
-    """Networks that are made meanwhile are shapes alone, on the meta device, for `fill`: no memory, no random numbers.
+    """Networks made in this context are on the meta device, for `fill`: shapes without memory or random numbers.
 
-    On that device a random number makes torch import its compiler: 2 s and 160 MB that nothing here needs.
+    On that device, drawing a random number makes torch import its compiler: 2 s and 160 MB for nothing.
     """
     with torch.device("meta"), _NoInit():
         yield
 
 
 def part(path: Path, reader: Callable[[Path], V]) -> V:
-    """What `reader` makes of a checkpoint's file or folder; whatever it raises becomes a `DemoError` that names it."""
+    """Read a checkpoint's file or folder with `reader`; any exception becomes a `DemoError` that names the file."""
     if not path.exists():
-        raise DemoError(f"{path.name} is missing in {path.parent}; fetch or train the checkpoint again.")
+        raise DemoError(
+            "{name} is missing in {folder}; fetch or train the checkpoint again.", name=path.name, folder=path.parent
+        )
     try:
         return reader(path)
     except DemoError:
         raise
     except Exception as error:  # json, safetensors and tokenizers each raise their own, tokenizers a bare Exception
         raise DemoError(
-            f"{path.name} in {path.parent.name} cannot be read; fetch or train the checkpoint again."
+            "{name} in {folder} cannot be read; fetch or train the checkpoint again.",
+            name=path.name,
+            folder=path.parent.name,
         ) from error
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Name -> tensor of a safetensors file, or of a pickled state dict (`weights_only`, so that no code runs).
+    """The tensors of a safetensors file, or of a pickled state dict (`weights_only`, so that no code runs), by name.
 
-    The tensors are windows on the file: pages are read when they are first used, and may be shared by processes.
+    They are mapped from the file: pages are read on first use, and processes can share them.
     """
     if path.suffix == ".safetensors":
         return load_file(path)
-    mapped = zipfile.is_zipfile(path)  # torch wrote no archives before version 1.6
+    mapped = zipfile.is_zipfile(path)  # torch before 1.6 wrote no archives
     tensors: dict[str, Tensor] = torch.load(path, weights_only=True, mmap=mapped, map_location="cpu")
     return tensors
 
 
 def renamed(tensors: Mapping[str, Tensor], rules: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
-    """The tensors under other names: of each, what the (regular expression, replacement) of all rules make in turn.
+    """The tensors under new names: each name goes through all rules, (regular expression, replacement), in turn.
 
-    Raises `DemoError` where two names become one.
+    Raises `DemoError` if two tensors get the same name.
 
     >>> list(renamed({"h.0.mlp.weight": torch.ones(2)}, [(r"^h\\.", "layers."), ("mlp", "feed_forward")]))
     ['layers.0.feed_forward.weight']
@@ -97,44 +101,43 @@ def renamed(tensors: Mapping[str, Tensor], rules: Sequence[tuple[str, str]]) -> 
         for pattern, replacement in rules:
             name = re.sub(pattern, replacement, name)
         if name in ours:
-            raise DemoError(f"This checkpoint cannot be read here: it has {name} twice; choose another.")
+            raise DemoError("This checkpoint cannot be read here: it has {name} twice; choose another.", name=name)
         ours[name] = tensor
     return ours
 
 
 def save(folder: Path, network: nn.Module, config: Any) -> None:
-    """Write model.safetensors, in half precision, and config.json, from a dataclass; makes the folder where it is none.
+    """Write model.safetensors in half precision, and config.json from a dataclass; create the folder if needed.
 
-    What is no floating-point number stays as it is.
+    Tensors of other types than floating-point numbers are saved as they are.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
     halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     save_file(halves, folder / "model.safetensors")
-    (folder / "model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
+    (folder / "model.safetensors").chmod(0o644)  # safetensors makes it readable by its owner only
     fields = json.dumps(asdict(config), indent=2, ensure_ascii=False)
     (folder / "config.json").write_text(fields + "\n", "utf-8")
 
 
 def offload(tensor: Tensor) -> None:
-    """Give back the memory of a tensor that is mapped from a file and not needed for now; it is read again when it is.
+    """Free the memory of a tensor that is mapped from a file and not needed for now; on use it is read again.
 
-    Advice that only Linux takes (`madvise(2)`, MADV_PAGEOUT, since 5.4): where it does not, nothing happens, and no
-    value is lost anywhere.
+    Works on Linux only (`madvise(2)`, MADV_PAGEOUT, since 5.4); elsewhere nothing happens. No value is ever lost.
     """
     if not sys.platform.startswith("linux") or tensor.device.type != "cpu":
         return
-    first = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE  # whole pages: neighbours may be needed
+    first = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE  # whole pages only: neighbours may be in use
     length = (tensor.data_ptr() + tensor.nbytes - first) // mmap.PAGESIZE * mmap.PAGESIZE
     if length > 0:
         ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), PAGE_OUT)
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Give a network that was made in `empty_weights` its weights and tables.
+    """Fill a network that was made in `empty_weights` with its weights and tables.
 
-    Tensors in single precision are taken as they are, without a copy; halves are widened. Afterwards no slot is empty.
-    Raises `DemoError` naming what is missing, left over, or of another shape; `source` says where the tensors are from.
+    Tensors in single precision are used without a copy; others are widened to it. Afterwards nothing is empty. Raises
+    `DemoError` that names what is missing, left over, or of another shape; `source` is the origin of the tensors.
     """
     slots = network.state_dict()
     given = {name: tensor for name, tensor in tensors.items() if name in slots or not COMPUTED.search(name)}
@@ -147,10 +150,14 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None
     ]
     if problems:
         more = f" and {len(problems) - 3} more such" if len(problems) > 3 else ""
-        raise DemoError(f"{source} {', '.join(problems[:3])}{more}; it does not fit its config.json: fetch it again.")
+        raise DemoError(
+            "{source} {problems}; it does not fit its config.json: fetch it again.",
+            source=source,
+            problems=", ".join(problems[:3]) + more,
+        )
     widened = {name: t.float() if t.is_floating_point() else t for name, t in given.items()}
     network.load_state_dict(widened, assign=True)
     for module in network.modules():
-        if isinstance(module, Tabled):
+        if isinstance(module, HasTables):
             for name, table in module.tables().items():
                 module.register_buffer(name, table, persistent=False)

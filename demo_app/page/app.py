@@ -1,12 +1,7 @@
-"""The page: one tab a demo, failed ones greyed with the reason, and the status tab.
-
-Each demo is built in its own `gr.Blocks` before the page is opened: what raises is dropped whole, and the page never
-holds half a tab.
-"""
+"""The whole app, before it is served: the plugins are found, their tabs built and the page composed."""
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 import threading
@@ -20,18 +15,17 @@ from demo_app.finetune.jobs import Trainings
 from demo_app.gradio_internals import no_web_servers
 from demo_app.models.cache import Models
 from demo_app.page.guard import Handlers
+from demo_app.page.services import Services
 from demo_app.page.shell import Page, compose
 from demo_app.page.tabs import Tab, build_tabs
 from demo_app.registry.loading import load_plugins
 from demo_app.registry.plugin import Plugin
 from demo_app.settings import Settings
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, kw_only=True)
 class App:
-    """All of it, before it is served: see `demo_app.serving.server.launch`."""
+    """The page and everything behind it. `demo_app.serving.server.launch` serves it."""
 
     blocks: Page
     plugins: tuple[Plugin, ...]
@@ -46,36 +40,36 @@ class App:
 
 
 def create_app(settings: Settings | None = None, **defaults: Any) -> App:
-    """Find the plugins, build their tabs and compose the page. No model is loaded.
+    """Find the plugins, build their tabs and compose the page. Loads no model.
 
     `defaults` are fields of `Settings`, as in `create_app(plugins_dir=Path("plugins"))`; a variable wins over them.
-    Raises for a plugin that fails only with `strict`.
+    A plugin that fails gets a greyed tab; with the setting `strict` its error is raised.
     """
     settings = settings or Settings.from_env(defaults=defaults)
     zerogpu.prepare()
-    # Gradio files cached examples under a running number of the component: kept from one start to the next, the
-    # answers of one plugin would be shown for another as soon as a plugin comes or goes
+    # Gradio files cached examples under the running number of a component. In a folder that outlives the process, the
+    # examples of one plugin would be shown for another as soon as a plugin is added or removed
     examples = tempfile.TemporaryDirectory(prefix="demo-app-examples-", ignore_cleanup_errors=True)
     os.environ["GRADIO_EXAMPLES_CACHE"] = examples.name
     registry = CollectorRegistry()
-    handlers = Handlers(settings, registry)
-    models, trainings = Models(settings), Trainings(settings)
+    services = Services(models=Models(settings), trainings=Trainings(settings), handlers=Handlers(settings, registry))
     plugins = load_plugins(settings)
     tabs: list[Tab] = []
     page_seen = threading.Event()
     with no_web_servers(), i18n.recording() as formatted:
         for i, plugin in enumerate(plugins):
-            plugins[i] = build_tabs(plugin, models, trainings, handlers, settings, tabs)
+            plugins[i], built = build_tabs(plugin, services, tabs)
+            tabs += built
         tabs.sort(key=lambda tab: (tab.blocks is None, tab.order, tab.name))
-        blocks = compose(tabs, tuple(plugins), models, trainings, handlers, page_seen, formatted)
+        blocks = compose(tabs, plugins, services, formatted, on_open=page_seen.set)
         blocks.queue(max_size=settings.queue_size, default_concurrency_limit=settings.concurrency)
     return App(
         blocks=blocks,
         plugins=tuple(plugins),
         tabs=tuple(tabs),
-        models=models,
-        trainings=trainings,
-        handlers=handlers,
+        models=services.models,
+        trainings=services.trainings,
+        handlers=services.handlers,
         registry=registry,
         settings=settings,
         page_seen=page_seen,

@@ -1,4 +1,4 @@
-"""Around every event handler of every demo: limits, one sentence for the visitor, the rest for log and metrics."""
+"""The guard around every event handler: it checks limits, translates, counts, and turns exceptions into sentences."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ RESTARTING = "The server is restarting; please try again in a minute."
 
 
 class Handlers:
-    """Wraps handlers, counts what runs, and refuses new work once the server is closing."""
+    """Wraps the handlers of a page, counts the running ones, and refuses new events while the server closes."""
 
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self.settings = settings
-        self.catalog = Catalog({})  # what the page's demos say in other languages; the page sets it
+        self.catalog = Catalog({})  # translations of the host and its demos; `shell.compose` sets it
         self.closing = False
         self._running = 0
         self._idle = threading.Condition()
@@ -43,26 +43,32 @@ class Handlers:
 
     @property
     def running(self) -> int:
+        """How many handlers are running."""
         return self._running
 
     def wait_until_idle(self, seconds: float) -> bool:
-        """Whether all running handlers ended within that time."""
+        """Wait for the running handlers; returns whether all of them ended in time."""
         with self._idle:
             return self._idle.wait_for(lambda: self._running == 0, timeout=seconds)
 
     def wrap(
         self, fn: Callable[..., Any], demo: str, title: str, action: str, *, gpu: bool = False
     ) -> Callable[..., Any]:
-        """`fn` guarded; of the same kind (function, generator, coroutine), with the same signature and docstring.
+        """Guard a handler. The result is of the same kind (function, generator, coroutine), signature and docstring.
 
-        With `gpu`, on ZeroGPU, it runs in a copy of the process; of its errors only the sentence comes back.
+        Args:
+            fn: the handler.
+            demo: the name of its demo, for log and metrics.
+            title: the demo's title, shown above an error.
+            action: the name of the event, for log and metrics.
+            gpu: run it in one of ZeroGPU's copies of the process. Of its errors only the sentence comes back.
         """
         if gpu:
             fn = self._in_a_copy(fn, demo, title, action)
         return _within(fn, lambda args: self._guarded(args, demo, title, action), self._speaking)
 
     def _in_a_copy(self, fn: Callable[..., Any], demo: str, title: str, action: str) -> Callable[..., Any]:
-        """`fn`, run in a copy of the process, which learns the visitor's language from here: it has no request."""
+        """`fn`, run in a copy of the process. A copy has no request, so the visitor's language is sent along."""
         return zerogpu.in_a_copy(
             _within(fn, lambda _: self._translated(demo, title, action)),
             sent=self._language,
@@ -72,7 +78,7 @@ class Handlers:
     def _language(self) -> str | None:
         """The language of the visitor whose event is being handled; `None` for English."""
         request = current_request()
-        headers = getattr(request, "headers", None)  # none at start, and none from a queue that lost its visitor
+        headers = getattr(request, "headers", None)  # there are none at start, and none once the visitor has left
         return self.catalog.language_of(headers.get("accept-language", "")) if headers is not None else None
 
     def _speaking(self) -> AbstractContextManager[None]:
@@ -80,7 +86,7 @@ class Handlers:
 
     @contextmanager
     def _guarded(self, args: tuple[Any, ...], demo: str, title: str, action: str) -> Iterator[None]:
-        """Refuse what is too long or too late, and count."""
+        """Check limits, refuse events while the server closes, and count."""
         if self.closing:
             with self._speaking():
                 raise gr.Error(say(RESTARTING), title=say(title), print_exception=False)
@@ -91,7 +97,7 @@ class Handlers:
             with self._translated(demo, title, action):
                 self._check_lengths(args)
                 yield
-        except GeneratorExit:  # the visitor cancelled, or closed the page
+        except GeneratorExit:  # the visitor cancelled or closed the page
             outcome = "cancelled"
             raise
         except gr.Error as error:
@@ -106,7 +112,7 @@ class Handlers:
 
     @contextmanager
     def _translated(self, demo: str, title: str, action: str) -> Iterator[None]:
-        """Turn an exception into what the visitor reads: a `gr.Error` whose `outcome` is counted."""
+        """Turn an exception into a `gr.Error`, in the visitor's language; its `outcome` is counted."""
         try:
             yield
         except gr.Error:
@@ -131,7 +137,7 @@ class Handlers:
                     limit=f"{limit:,}",
                 )
 
-    def _error(self, text: str, title: str, outcome: str, **values: Any) -> gr.Error:
+    def _error(self, text: str, title: str, outcome: str, /, **values: Any) -> gr.Error:
         with nullcontext() if zerogpu.on_gpu() else self._speaking():
             error = gr.Error(say(text, **values), title=say(title), print_exception=False)
         error.outcome = outcome
@@ -143,9 +149,13 @@ def _within(
     context: Callable[[tuple[Any, ...]], AbstractContextManager[None]],
     step: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Callable[..., Any]:
-    """`fn`, of the same kind, run within the context that is made of its arguments.
+    """A handler of the same kind that runs `fn` inside a context, and translates the updates that it returns.
 
-    Gradio runs each step of a generator in a thread and a context of its own, so `step` is entered anew for each.
+    Args:
+        fn: a function, generator function or coroutine function, asynchronous ones included.
+        context: makes the context manager around the whole call from the arguments.
+        step: makes the context manager around each step of a generator: Gradio runs every step in a thread and a
+            context of its own, so a ContextVar that was set in one is not seen in the next.
     """
     if inspect.isasyncgenfunction(fn):
 
@@ -169,7 +179,7 @@ def _within(
 
         @functools.wraps(fn)
         def call_generator(*args: Any, **kwargs: Any) -> Any:
-            with context(args), closing(fn(*args, **kwargs)) as values:  # whoever cancels, cancels the handler
+            with context(args), closing(fn(*args, **kwargs)) as values:  # closed with the visitor's event
                 while True:
                     with step():
                         try:

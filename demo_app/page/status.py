@@ -1,4 +1,4 @@
-"""The Status tab: every plugin, every checkpoint, and memory against the budget."""
+"""The Status tab: every plugin, every checkpoint, and the memory that models use."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ NAME = "status"
 
 
 def build(plugins: Sequence[Plugin], models: Models, handlers: Handlers) -> tuple[gr.HTML, Callable[[], str]]:
-    """The tab, inside the host's `gr.Tabs`; returns the report's component and the function that renews it."""
+    """Build the tab inside the host's `gr.Tabs`. Returns the report's component and the function that renders it."""
 
     def report() -> str:
         """What runs here: plugins, checkpoints, memory. Returns HTML."""
         return render(plugins, models)
 
     shown = handlers.wrap(report, "host", "Status", NAME)
-    shown.__name__ = NAME  # MCP names its tools so
+    shown.__name__ = NAME  # the name of the MCP tool
 
     with gr.Tab("Status", id=NAME, elem_id=f"tab-{NAME}") as tab:
         view = gr.HTML(padding=False, container=False)
@@ -42,13 +42,13 @@ def build(plugins: Sequence[Plugin], models: Models, handlers: Handlers) -> tupl
 
 
 def _build_unload(models: Models, handlers: Handlers, report: Callable[[], str], view: gr.HTML) -> None:
-    """Unloading is for whoever runs this alone: among strangers, one visitor would take another's model away."""
+    """The part of the tab that unloads a model. Not for public pages: one visitor could unload another's model."""
 
     def unload(name: str) -> str:
         """Unload a model and give its memory back. Args: name: as in the list, "demo/checkpoint". Returns HTML."""
         demo, checkpoint = known[name]
         done = models.unload(demo, checkpoint.name if checkpoint else None)
-        gr.Info(say(f"{name} was unloaded." if done else f"{name} is in use or not loaded."))
+        gr.Info(say("{name} was unloaded." if done else "{name} is in use or not loaded.", name=name))
         return report()
 
     known = {_name(demo.name, checkpoint): (demo, checkpoint) for demo, checkpoint, _ in models.states()}
@@ -63,14 +63,20 @@ def _build_unload(models: Models, handlers: Handlers, report: Callable[[], str],
 def render(plugins: Sequence[Plugin], models: Models) -> str:
     """The report as HTML; all text from plugins is escaped."""
     used, budget = models.bytes, models.budget
-    in_use = (
-        f"{size_text(used)} of {size_text(budget)} for models in use ({used / budget:.1%}), "
-        f"{models.loads} loaded so far, {models.evictions} evicted. "
-        f"This process may use {size_text(machine.memory())} and {machine.cpus()} CPUs."
+    in_use = say(
+        "{used} of {budget} for models in use ({share}), {loads} loaded so far, {evictions} evicted. This process may "
+        "use {memory} and {cpus} CPUs.",
+        used=size_text(used),
+        budget=size_text(budget),
+        share=f"{used / budget:.1%}",
+        loads=models.loads,
+        evictions=models.evictions,
+        memory=size_text(machine.memory()),
+        cpus=machine.cpus(),
     )
     return (
         '<div class="demo-status">'
-        f"<h3>{say('Memory')}</h3><p>{say(in_use)}</p>"
+        f"<h3>{say('Memory')}</h3><p>{in_use}</p>"
         f'<div class="meter" role="meter" aria-label="{say("memory of models against the budget")}" aria-valuemin="0" '
         f'aria-valuemax="{budget}" aria-valuenow="{used}"><i style="width: {min(1, used / budget):.2%}"></i></div>'
         f"<h3>{say('Checkpoints')}</h3>"
@@ -105,13 +111,13 @@ def _checkpoint_row(title: str, checkpoint: Checkpoint | None, state: State) -> 
         if folder is not None:
             files = size_text(hub_files.size_on_disk(folder, checkpoint.files))
         elif checkpoint.size:
-            files = f"{size_text(checkpoint.size)} to fetch"
+            files = say("{size} to fetch", size=size_text(checkpoint.size))
     return [
         _cell(say(title)),
         _cell(checkpoint.name if checkpoint else ""),
         _cell(say(place)),
-        _cell(say(files)),
-        _state("missing" if place == "missing" else state.status, state.reason, str(state)),
+        _cell(files),
+        _state("missing" if place == "missing" else state.status, state.reason, _status_text(state)),
         _cell(size_text(state.bytes) if state.bytes else ""),
         _cell(f"{state.seconds:.2f} s" if state.bytes else ""),
         _cell(time.strftime("%H:%M:%S", time.localtime(state.last_used)) if state.last_used else ""),
@@ -119,11 +125,11 @@ def _checkpoint_row(title: str, checkpoint: Checkpoint | None, state: State) -> 
 
 
 def _own_row(title: str, states: Sequence[State]) -> list[str]:
-    """Visitors' own checkpoints of one demo; whoever knows the name of one can use it, so none is told."""
+    """Visitors' own checkpoints of one demo. Their names are not shown: whoever knows one can use the checkpoint."""
     taken, used = sum(state.bytes for state in states), max(state.last_used for state in states)
     return [
         _cell(say(title)),
-        _cell(say(f"{len(states)} of visitors' own")),
+        _cell(say("{count} of visitors' own", count=len(states))),
         _cell(""),
         _cell(""),
         _state("ready" if any(state.status == "ready" for state in states) else "absent", ""),
@@ -133,13 +139,17 @@ def _own_row(title: str, states: Sequence[State]) -> list[str]:
     ]
 
 
+def _status_text(state: State) -> str:
+    return say("fetching {share}", share=f"{state.fraction:.0%}") if state.status == "fetching" else say(state.status)
+
+
 def _cell(text: str) -> str:
     return f"<td>{html.escape(text)}</td>"
 
 
 def _state(status: str, reason: str, text: str = "") -> str:
     why = f" {html.escape(reason)}" if reason else ""
-    shown = f'<span class="state {status}">{html.escape(say(text or status))}</span>{why}'
+    shown = f'<span class="state {status}">{html.escape(text or say(status))}</span>{why}'
     return f'<td class="wide">{shown}</td>' if why else f"<td>{shown}</td>"
 
 

@@ -1,10 +1,10 @@
-"""Tabs: each demo is built in a `gr.Blocks` of its own, its events guarded, named and numbered by the host."""
+"""Tabs: each demo is built in a `gr.Blocks` of its own, and its events are then guarded, named and numbered."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,11 @@ import gradio as gr
 
 from demo_app import zerogpu
 from demo_app.api import Demo, ModelHandle
-from demo_app.finetune.jobs import Trainings
 from demo_app.gradio_internals import Draft, Listener, leave_all_blocks, listeners, number_renders, open_blocks
-from demo_app.models.cache import Models
 from demo_app.page.guard import Handlers
 from demo_app.page.handle import Handle
+from demo_app.page.services import Services
 from demo_app.registry.plugin import Plugin, PluginError
-from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 _render_ids = itertools.count()
@@ -26,7 +24,7 @@ _render_ids = itertools.count()
 
 @dataclass(frozen=True, kw_only=True)
 class Tab:
-    """A demo's tab, or the greyed one of what failed."""
+    """A demo's tab; without `blocks` the greyed tab of a plugin or a demo that failed."""
 
     name: str
     title: str
@@ -38,26 +36,39 @@ class Tab:
 
     @property
     def elem_id(self) -> str:
+        """The id of the tab's element in the page."""
         return f"tab-{self.name}"
 
 
-def build_tabs(
-    plugin: Plugin, models: Models, trainings: Trainings, handlers: Handlers, settings: Settings, tabs: list[Tab]
-) -> Plugin:
-    """Append the plugin's tabs, greyed ones for what failed; return the plugin with what became of it."""
+def build_tabs(plugin: Plugin, services: Services, others: Sequence[Tab]) -> tuple[Plugin, list[Tab]]:
+    """Build the tabs of a plugin: one for each of its demos, and a greyed one for what failed.
+
+    Args:
+        plugin: loaded, or failed.
+        services: what all tabs share.
+        others: the tabs of other plugins, whose names are taken.
+
+    Returns:
+        The plugin, marked as failed if one of its tabs could not be built; its tabs.
+
+    Raises:
+        PluginError: if a tab cannot be built and the setting `strict` is on.
+    """
+    tabs: list[Tab] = []
     if plugin.state == "failed":
-        tabs.append(Tab(name=_slug(plugin.name, tabs), title=plugin.name, plugin=plugin))
+        tabs.append(Tab(name=_free_name(plugin.name, others), title=plugin.name, plugin=plugin))
     for demo in plugin.demos:
         try:
-            models.add(demo)
-            blocks = build_demo(demo, Handle(demo=demo, models=models, trainings=trainings))
-            adopt(blocks, demo, handlers, {name for tab in tabs for name in _api_names(tab.blocks)})
+            services.models.add(demo)
+            handle = Handle(demo=demo, models=services.models, trainings=services.trainings)
+            blocks = build_demo(demo, handle)
+            taken = {name for tab in (*others, *tabs) for name in _api_names(tab.blocks)}
+            prepare_events(blocks, demo, services.handlers, taken)
         except PluginError as error:
-            if settings.strict:
+            if services.settings.strict:
                 raise
-            failed = plugin.failed("build", f"{demo.name}: {error}")
-            tabs.append(Tab(name=demo.name, title=demo.title, order=demo.order, plugin=failed))
-            plugin = failed
+            plugin = plugin.failed("build", f"{demo.name}: {error}")
+            tabs.append(Tab(name=demo.name, title=demo.title, order=demo.order, plugin=plugin))
         else:
             tabs.append(
                 Tab(
@@ -70,29 +81,38 @@ def build_tabs(
                     plugin=plugin,
                 )
             )
-    return plugin
+    return plugin, tabs
 
 
 def build_demo(demo: Demo[Any], handle: ModelHandle[Any]) -> gr.Blocks:
-    """The demo's tab in a `gr.Blocks` of its own. Raises `PluginError`, leaving Gradio's context clean."""
+    """The demo's tab in a `gr.Blocks` of its own. Raises `PluginError`; Gradio's context is clean in any case."""
     try:
         with Draft(analytics_enabled=False) as blocks:
             demo.build(handle)
-            if open_blocks() is not blocks:  # a nested Blocks failed inside and the plugin swallowed it
+            if open_blocks() is not blocks:  # a nested Blocks failed inside and the plugin caught the exception
                 raise RuntimeError("a gr.Blocks inside the tab failed")
     except (Exception, SystemExit) as error:
         leave_all_blocks()
         log.error("demo %s: building the tab failed", demo.name, exc_info=True)
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise PluginError("build", f"building the tab failed with {said}; see the log.") from error
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise PluginError("build", f"building the tab failed with {reason}; see the log.") from error
     return blocks
 
 
-def adopt(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str]) -> None:
-    """Make a demo's events the host's: prefixed API names, guarded handlers, ids that no other demo has.
+def prepare_events(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str]) -> None:
+    """Prefix the API names of a demo's events, guard their handlers, and number what `@gr.render` makes.
 
-    After `.render()` equal API names would get suffixes that depend on the order of plugins, and two demos that use
-    `@gr.render` would share an id.
+    On one page, equal API names would get suffixes by the order of plugins, and two demos that use `@gr.render` would
+    share an id.
+
+    Args:
+        blocks: the demo's tab.
+        demo: whose tab it is.
+        handlers: the page's guard.
+        taken: API names of other demos; the names of this one are added.
+
+    Raises:
+        PluginError: if two events have one name.
     """
     for listener in listeners(blocks):
         action = listener.name
@@ -105,18 +125,18 @@ def adopt(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str
         if listener.handler is not None:
             gpu = _wants_gpu(listener)
             handler = handlers.wrap(listener.handler, demo.name, demo.title, action, gpu=gpu)
-            handler.__name__ = f"{demo.name}_{action}"  # MCP names its tools so
+            handler.__name__ = f"{demo.name}_{action}"  # the name of the MCP tool
             listener.replace_handler(handler)
     number_renders(blocks, _render_ids)
 
 
 def _wants_gpu(listener: Listener) -> bool:
-    """On ZeroGPU: what waits in the queue computes, unless it is the host's own, such as fetching from the Hub."""
+    """Whether the handler runs on ZeroGPU's GPU: queued handlers of plugins do, not the host's, such as a download."""
     return zerogpu.active() and listener.queued and not of_the_host(listener.handler)
 
 
 def of_the_host(fn: Any) -> bool:
-    """Whether it is the host's own, as in a picker, and not the plugin's."""
+    """Whether a handler is the host's own, as in a picker, and not a plugin's."""
     return (getattr(fn, "__module__", None) or "").partition(".")[0] == "demo_app"
 
 
@@ -125,7 +145,8 @@ def _api_names(blocks: gr.Blocks | None) -> Iterator[str]:
         yield from (listener.api_name for listener in listeners(blocks) if listener.api_name is not None)
 
 
-def _slug(name: str, tabs: list[Tab]) -> str:
-    slug = "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower()) or "plugin"
+def _free_name(title: str, tabs: Sequence[Tab]) -> str:
+    """A name for the tab of a plugin that has no demo: its own as a slug, with a number if a tab has it already."""
+    slug = "".join(c if c.isascii() and c.isalnum() else "_" for c in title.lower()) or "plugin"
     taken = {tab.name for tab in tabs}
     return next(s for s in itertools.chain([slug], (f"{slug}_{n}" for n in itertools.count(2))) if s not in taken)

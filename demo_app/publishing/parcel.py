@@ -8,7 +8,9 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from demo_app.hub.upload import Refused, Taken, Uploaded, endpoint, upload
+from demo_app.hub.access import endpoint
+from demo_app.hub.errors import Refused, Taken
+from demo_app.hub.upload import Uploaded, upload
 from demo_app.publishing.plain_files import plain_files
 
 

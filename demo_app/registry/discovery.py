@@ -1,4 +1,4 @@
-"""Find plugins: installed distributions, and folders with a pyproject.toml. Nothing is imported."""
+"""Find plugins, in installed distributions and in folders with a pyproject.toml, without importing anything."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from demo_app.errors import DemoError
 from demo_app.registry.plugin import GROUP, Plugin
 from demo_app.settings import Settings
 
@@ -21,24 +22,27 @@ log = logging.getLogger(__name__)
 
 
 def plugins_folder(settings: Settings) -> Path | None:
-    """The plugins folder that the settings name, else the `plugins/` beside app.py, else the current directory."""
+    """The folder in the settings, else the `plugins/` beside app.py, else the current directory if it has plugins."""
     return settings.plugins_dir or _plugins_beside_app() or _plugins_here()
 
 
 def _plugins_beside_app() -> Path | None:
-    """`plugins/` of the checkout that this package was imported from, if it was."""
+    """`plugins/` of the checkout, if this package was imported from one."""
     root = Path(__file__).resolve().parent.parent.parent
     return root / "plugins" if (root / "app.py").is_file() and (root / "plugins").is_dir() else None
 
 
 def _plugins_here() -> Path | None:
-    """The current directory, where it is a plugin or holds some: `demo-app new echo && demo-app run` shows it."""
+    """The current directory if it is a plugin or holds some: `demo-app new echo && demo-app run` shows the new one."""
     here = Path.cwd()
     return here if is_plugin(here) or any(is_plugin(path.parent) for path in here.glob("*/pyproject.toml")) else None
 
 
 def find_plugins(settings: Settings) -> list[Plugin]:
-    """All plugins, installed ones first, then those of the plugins folder; nothing is imported."""
+    """All plugins, installed ones first, then those of the plugins folder. Imports nothing.
+
+    Of a plugin that is both, the installed one is used. Those that the settings exclude are marked as disabled.
+    """
     found = [_installed(entry_point) for entry_point in importlib.metadata.entry_points(group=GROUP)]
     folder = plugins_folder(settings)
     if folder is not None:
@@ -49,7 +53,8 @@ def find_plugins(settings: Settings) -> list[Plugin]:
                 found.append(plugin)
             elif winner.path != plugin.path:
                 log.warning("%s is installed (%s); the copy in %s is not used", plugin.name, winner.origin, plugin.path)
-                found[found.index(winner)] = replace(winner, reason=f"wins over the copy in {plugin.origin}")
+                note = DemoError("wins over the copy in {origin}", origin=plugin.origin)
+                found[found.index(winner)] = replace(winner, note=note)
     found.sort(key=lambda plugin: (plugin.source == "folder", plugin.name))
     names = {plugin.name for plugin in found} | {plugin.distribution for plugin in found}
     for unknown in {*settings.only, *settings.disable} - names:
@@ -79,7 +84,7 @@ def _installed(entry_point: EntryPoint) -> Plugin:
 
 
 def _editable_folder(distribution: Distribution) -> Path | None:
-    """The folder an editable install points at (PEP 610), else `None`."""
+    """The folder that an editable install points to (PEP 610); `None` for another install."""
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     url = origin.get("url", "")
     if not origin.get("dir_info", {}).get("editable") or not url.startswith("file://"):
@@ -90,7 +95,7 @@ def _editable_folder(distribution: Distribution) -> Path | None:
 
 
 def is_plugin(folder: Path) -> bool:
-    """Whether the folder has a pyproject.toml with an entry point of ours."""
+    """Whether the folder has a pyproject.toml with a `demo_app` entry point."""
     try:
         return bool(_entry_points(folder / "pyproject.toml")[1])
     except (OSError, ValueError, AttributeError):
@@ -98,10 +103,7 @@ def is_plugin(folder: Path) -> bool:
 
 
 def plugins_in(folder: Path) -> Iterator[Plugin]:
-    """Plugins of a folder's `*/pyproject.toml`: what an install would make entry points of, with nothing installed.
-
-    A folder that is a plugin itself holds that one.
-    """
+    """The plugins of a folder's `*/pyproject.toml`, as if installed; if the folder is a plugin itself, that one."""
     if is_plugin(folder):
         yield from _plugins_of(folder / "pyproject.toml")
     else:
@@ -110,7 +112,7 @@ def plugins_in(folder: Path) -> Iterator[Plugin]:
 
 
 def _entry_points(pyproject: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The project table of a pyproject.toml, and its entry points of our group."""
+    """The project table of a pyproject.toml, and its `demo_app` entry points."""
     project: dict[str, Any] = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
     return project, project.get("entry-points", {}).get(GROUP, {})
 
@@ -134,4 +136,5 @@ def _plugins_of(pyproject: Path) -> Iterator[Plugin]:
                 requires_python=project.get("requires-python", ""),
             )
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        yield broken.failed("discovery", f"{path.name}/pyproject.toml cannot be read ({error}); mend the file.")
+        text = "{folder}/pyproject.toml cannot be read ({reason}); fix the file."
+        yield broken.failed("discovery", DemoError(text, folder=path.name, reason=str(error)))

@@ -1,7 +1,7 @@
-"""Discovery, import and registration of plugins, one at a time: what fails is recorded and the others go on.
+"""Import and register plugins one at a time: a failure is recorded, and the others are loaded.
 
-pluggy alone does not isolate: `load_setuptools_entrypoints` stops at the first import that raises, and one raising
-hook implementation loses the results of all. So the loop, and each call, is ours.
+pluggy alone does not isolate plugins: `load_setuptools_entrypoints` stops at the first import that raises, and one
+raising hook implementation loses the results of all. So this module has its own loop, with a `try` around each call.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import pluggy
 from demo_app import hookspecs
 from demo_app.api import Checkpoint, Demo
 from demo_app.errors import DemoError, SettingsError
+from demo_app.hub.card import split_header
 from demo_app.registry.discovery import find_plugins
 from demo_app.registry.plugin import GROUP, Plugin, PluginError
 from demo_app.registry.requirements import check_requirements
@@ -32,7 +33,11 @@ log = logging.getLogger(__name__)
 
 
 def load_plugins(settings: Settings) -> list[Plugin]:
-    """Find, import and register every plugin. Only `strict` lets a failure out, as the exception it was."""
+    """Find, import and register every plugin.
+
+    A failure is recorded in its plugin; with the setting `strict`, the first one raises `PluginError`. Raises
+    `SettingsError` for a checkpoint in the settings that cannot be added.
+    """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     plugins: list[Plugin] = []
@@ -44,7 +49,7 @@ def load_plugins(settings: Settings) -> list[Plugin]:
             except PluginError as error:
                 if settings.strict:
                     raise PluginError(error.stage, f"{plugin.name}: {error}") from error
-                plugin = plugin.failed(error.stage, str(error))
+                plugin = plugin.failed(error.stage, error)
         elif plugin.state == "failed" and settings.strict:
             raise PluginError(plugin.stage or "discovery", f"{plugin.name}: {plugin.reason}")
         plugins.append(plugin)
@@ -54,7 +59,7 @@ def load_plugins(settings: Settings) -> list[Plugin]:
 
 
 def find_demo(plugins: Iterable[Plugin], name: str) -> tuple[Plugin, Demo[Any]]:
-    """The demo of that name, and its plugin. Raises `SettingsError` that names those there are."""
+    """The demo of that name, and its plugin. Raises `SettingsError` that lists the names of all demos."""
     demos = {demo.name: (plugin, demo) for plugin in plugins for demo in plugin.demos}
     if name not in demos:
         raise SettingsError(f"there is no demo {name!r}; there are: {', '.join(sorted(demos)) or 'none'}.")
@@ -62,10 +67,10 @@ def find_demo(plugins: Iterable[Plugin], name: str) -> tuple[Plugin, Demo[Any]]:
 
 
 def add_checkpoint(plugins: Sequence[Plugin], name: str, folder: Path) -> list[Plugin]:
-    """The plugins, with a checkpoint in a folder offered by the demo of that name; it is called as the folder.
+    """Add a checkpoint in a folder to the demo of that name; returns the plugins with it. Its name is the folder's.
 
-    Without a name, the demo is the one that the folder's card names. Raises `SettingsError` when there is no such demo
-    or folder, or the demo has a checkpoint of that name.
+    Without a name, the folder's card says which demo. Raises `SettingsError` if there is no such demo or folder, or if
+    the demo has a checkpoint of that name already.
     """
     named = find_demo(plugins, name) if name else None
     if not folder.is_dir():
@@ -83,9 +88,7 @@ def add_checkpoint(plugins: Sequence[Plugin], name: str, folder: Path) -> list[P
 
 
 def _demo_on_card(folder: Path) -> str:
-    """The demo that `demo-app finetune` trained the checkpoint for. Raises `SettingsError` where no card says so."""
-    from demo_app.hub.card import split_header
-
+    """The demo that `demo-app finetune` trained the checkpoint for. Raises `SettingsError` if no card says so."""
     try:
         fields, _ = split_header((folder / "README.md").read_text("utf-8"))
     except (OSError, UnicodeError, DemoError):
@@ -96,7 +99,7 @@ def _demo_on_card(folder: Path) -> str:
 
 
 def _register(plugin: Plugin, manager: pluggy.PluginManager, earlier: list[Plugin]) -> Plugin:
-    """The plugin, imported, its hook called, its demos' names checked. Raises `PluginError`."""
+    """Import the plugin, call its hook and check the names of its demos. Raises `PluginError`."""
     check_requirements(plugin)
     started = time.perf_counter()
     module = import_plugin(plugin)
@@ -107,14 +110,19 @@ def _register(plugin: Plugin, manager: pluggy.PluginManager, earlier: list[Plugi
             if demo.name in {taken.name for taken in other.demos}:
                 raise PluginError(
                     "names",
-                    f"demo {demo.name!r} is provided by {other.provider} ({other.origin}) and again by "
-                    f"{plugin.provider} ({plugin.origin}); rename one, or disable a plugin with DEMO_APP_DISABLE.",
+                    "demo {demo} is provided by {first} ({first_origin}) and again by {second} ({second_origin}); "
+                    "rename one, or disable a plugin with DEMO_APP_DISABLE.",
+                    demo=repr(demo.name),
+                    first=other.provider,
+                    first_origin=other.origin,
+                    second=plugin.provider,
+                    second_origin=plugin.origin,
                 )
     return replace(plugin, state="ok", import_ms=import_ms, demos=demos)
 
 
 def import_plugin(plugin: Plugin) -> ModuleType:
-    """The module that the entry point names. A plugin in a folder gets it on `sys.path`, last."""
+    """The module that the entry point names. The folder of a plugin that is not installed is appended to `sys.path`."""
     if plugin.source == "folder" and plugin.path is not None:
         root = plugin.path / "src" if (plugin.path / "src").is_dir() else plugin.path
         if str(root) not in sys.path:
@@ -123,27 +131,34 @@ def import_plugin(plugin: Plugin) -> ModuleType:
         module = EntryPoint(plugin.name, plugin.value, GROUP).load()
     except (Exception, SystemExit) as error:
         log.error("plugin %s: importing %s failed", plugin.name, plugin.value, exc_info=True)
-        remedy = f"see the log, or run: demo-app check {plugin.name}"
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise PluginError("import", f"importing {plugin.value} failed with {said}; {remedy}") from error
+        raise PluginError(
+            "import",
+            "importing {module} failed with {reason}; see the log, or run: demo-app check {name}",
+            module=plugin.value,
+            reason=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
+            name=plugin.name,
+        ) from error
     return module  # type: ignore[no-any-return]  # EntryPoint.load is typed Any
 
 
 def call_hook(plugin: Plugin, module: Any, manager: pluggy.PluginManager) -> tuple[Demo[Any], ...]:
-    """What the plugin's own `register_demos` returns. Raises `PluginError`, leaving nothing registered."""
+    """What the plugin's `register_demos` returns. Raises `PluginError`, and then leaves nothing registered."""
     try:
         manager.register(module, plugin.name)
     except (ValueError, pluggy.PluginValidationError) as error:
-        said = re.sub(r"\s+", " ", str(error)).rstrip(".")
-        raise PluginError("hook", f"the hook does not fit: {said}; write `def register_demos():`.") from error
+        reason = re.sub(r"\s+", " ", str(error)).rstrip(".")
+        text = "the hook does not fit: {reason}; write `def register_demos():`."
+        raise PluginError("hook", text, reason=reason) from error
     try:
         callers = manager.get_hookcallers(module) or []
         for caller in callers:
             if not caller.has_spec():
                 nearest = difflib.get_close_matches(caller.name, ["register_demos"], n=1, cutoff=0.0)[0]
-                raise PluginError("hook", f"there is no hook {caller.name!r}; did you mean {nearest!r}?")
+                text = "there is no hook {name}; did you mean {nearest}?"
+                raise PluginError("hook", text, name=repr(caller.name), nearest=repr(nearest))
         if not callers:
-            raise PluginError("hook", f"{plugin.value} has no @demo_app.hookimpl function; write `register_demos`.")
+            text = "{module} has no @demo_app.hookimpl function; write `register_demos`."
+            raise PluginError("hook", text, module=plugin.value)
         own = [impl for impl in manager.hook.register_demos.get_hookimpls() if impl.plugin is module]
         return _as_demos(own[0].function)
     except PluginError:
@@ -152,18 +167,18 @@ def call_hook(plugin: Plugin, module: Any, manager: pluggy.PluginManager) -> tup
     except (Exception, SystemExit) as error:
         manager.unregister(module)
         log.error("plugin %s: register_demos failed", plugin.name, exc_info=True)
-        raise PluginError(
-            "hook", f"register_demos failed with {type(error).__name__}: {error}; see the log."
-        ) from error
+        text = "register_demos failed with {reason}; see the log."
+        raise PluginError("hook", text, reason=f"{type(error).__name__}: {error}") from error
 
 
 def _as_demos(hook: Any) -> tuple[Demo[Any], ...]:
     returned = hook()
     if isinstance(returned, Demo) or not hasattr(returned, "__iter__"):
-        kind = type(returned).__name__
-        raise PluginError("hook", f"register_demos returned {kind}; return a list of Demo.")
+        text = "register_demos returned {kind}; return a list of Demo."
+        raise PluginError("hook", text, kind=type(returned).__name__)
     demos = tuple(returned)
     for demo in demos:
         if not isinstance(demo, Demo):
-            raise PluginError("hook", f"register_demos returned a {type(demo).__name__} in its list; return only Demo.")
+            text = "register_demos returned a {kind} in its list; return only Demo."
+            raise PluginError("hook", text, kind=type(demo).__name__)
     return demos

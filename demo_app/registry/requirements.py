@@ -1,4 +1,4 @@
-"""A plugin's requirements, held against what is installed."""
+"""A plugin's requirements, compared with what is installed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from demo_app.version import __version__
 
 
 def check_requirements(plugin: Plugin) -> None:
-    """Raise `PluginError` for the first requirement that this environment does not meet, with the command that does."""
-    for what, mend in unmet_requirements(plugin):
-        raise PluginError("discovery", f"{what} ({mend}).")
+    """Raise `PluginError` for the first requirement that is not met, with the command that installs it."""
+    for what, fix in unmet_requirements(plugin):
+        raise PluginError("discovery", "{what} ({fix}).", what=what, fix=fix)
 
 
 def unmet_requirements(plugin: Plugin) -> Iterator[tuple[str, str]]:
-    """Each requirement that this environment does not meet, and what mends it."""
+    """(what, fix) of each requirement that this environment does not meet."""
     if plugin.requires_python:
         python = ".".join(map(str, sys.version_info[:3]))
         try:
@@ -35,16 +35,16 @@ def unmet_requirements(plugin: Plugin) -> Iterator[tuple[str, str]]:
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
-            yield f"requirement {text!r} cannot be read: {str(error).splitlines()[0]}", "mend it"
+            yield f"requirement {text!r} cannot be read: {str(error).splitlines()[0]}", "fix it"
             continue
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         version = _version(requirement.name)
-        remedy = f"pip install '{requirement}'"
+        fix = f"pip install '{requirement}'"
         if version is None:
-            yield f"missing requirement {requirement.name!r}", remedy
+            yield f"missing requirement {requirement.name!r}", fix
         elif not requirement.specifier.contains(version, prereleases=True):
-            yield f"needs {requirement}, and {version} is installed", remedy
+            yield f"needs {requirement}, and {version} is installed", fix
 
 
 def _version(distribution: str) -> str | None:

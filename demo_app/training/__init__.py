@@ -1,1 +1,1 @@
-"""Training a network: the loop, optimisers, processes and evaluation. Importing its modules imports torch."""
+"""Training a network: schedule, trainer, optimisers, processes and evaluation. These modules import torch."""

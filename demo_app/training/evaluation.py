@@ -1,4 +1,4 @@
-"""What trainings need beside the loop: a part held out, groups of parameters, scores, dropout that takes no time."""
+"""Measuring a classifier: a held-out part of the data, and scores."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 def split(classes: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Rows to train on, and those of `share` of each class to measure on, in order.
+    """Row numbers to train on and row numbers to hold out, each ascending: a `share` of every class is held out.
 
-    classes (N,) int64. Of each class there must be two examples at least; both parts then have some of each.
+    classes (N,) int64, at least two examples of each; then both parts have some of each class.
     """
     generator = torch.Generator().manual_seed(seed)
     held_out = torch.zeros(len(classes), dtype=torch.bool)
@@ -23,26 +23,27 @@ def split(classes: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
     return (~held_out).nonzero().squeeze(1), held_out.nonzero().squeeze(1)
 
 
-def scores(said: Tensor, wanted: Tensor, labels: Sequence[str]) -> dict[str, Any]:
-    """How good answers are, of classes (N,) that were said and wanted, both numbers of `labels`.
+def scores(predicted: Tensor, targets: Tensor, labels: Sequence[str]) -> dict[str, Any]:
+    """Compare predicted and true classes, both (N,) int64 indices into `labels`.
 
-    accuracy; most_frequent, that of who always says the most frequent class; by_class: precision, recall, f1 and number
-    of examples of each label; confusion, with a row for what each is and a column for what was said.
+    Returns accuracy; most_frequent, the accuracy of always predicting the most frequent class; by_class: precision,
+    recall, f1 and number of examples of each label; confusion, one row for each true and one column for each predicted
+    class.
     """
     C = len(labels)
     confusion = torch.zeros(C, C, dtype=torch.long)
-    confusion.index_put_((wanted, said), torch.ones(len(said), dtype=torch.long), accumulate=True)
-    right, there, named = confusion.diagonal(), confusion.sum(1), confusion.sum(0)  # (C,)
+    confusion.index_put_((targets, predicted), torch.ones(len(predicted), dtype=torch.long), accumulate=True)
+    correct, actual, found = confusion.diagonal(), confusion.sum(1), confusion.sum(0)  # (C,)
     by_class = {}
     for place, label in enumerate(labels):
-        precision = right[place].item() / max(1, named[place].item())
-        recall = right[place].item() / max(1, there[place].item())
+        precision = correct[place].item() / max(1, found[place].item())
+        recall = correct[place].item() / max(1, actual[place].item())
         f1 = 2 * precision * recall / max(1e-9, precision + recall)
-        scores = {"precision": precision, "recall": recall, "f1": f1, "examples": there[place].item()}
-        by_class[label] = {name: round(value, 4) for name, value in scores.items()}
+        measures = {"precision": precision, "recall": recall, "f1": f1, "examples": actual[place].item()}
+        by_class[label] = {name: round(value, 4) for name, value in measures.items()}
     return {
-        "accuracy": round(right.sum().item() / len(said), 5),
-        "most_frequent": round(there.max().item() / len(said), 5),
+        "accuracy": round(correct.sum().item() / len(predicted), 5),
+        "most_frequent": round(actual.max().item() / len(predicted), 5),
         "by_class": by_class,
         "confusion": confusion.tolist(),
     }

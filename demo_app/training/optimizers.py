@@ -1,8 +1,4 @@
-"""Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/): momentum whose directions all weigh the same.
-
-torch.optim.Muon computes in bfloat16, which takes ten times longer than single precision on a CPU without AMX, and it
-takes no filters of convolutions.
-"""
+"""Optimisers: Muon, and parameter groups with and without weight decay."""
 
 from __future__ import annotations
 
@@ -12,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the polynomial that drives singular values towards 1 fastest
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the polynomial that drives singular values towards 1 the fastest
 
 
 def orthogonalise(x: Tensor, iterations: int = 5) -> Tensor:
-    """(M, N) to about U V^T of its singular value decomposition U S V^T, by Newton-Schulz iterations."""
+    """(M, N) to approximately U V^T of its singular value decomposition U S V^T, by Newton-Schulz iterations."""
     a, b, c = COEFFICIENTS
     tall = x.shape[0] > x.shape[1]
     x = x.bfloat16() if x.is_cuda else x
@@ -29,11 +25,15 @@ def orthogonalise(x: Tensor, iterations: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices inside a network, and for filters (O, C, K, K), which are read as matrices (O, C K K).
+    """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/): momentum with orthogonalised updates.
 
-    Embeddings, norms, biases and depthwise filters want AdamW. With `fixed_norm` every matrix keeps the Frobenius norm
-    sqrt(min(M, N)) that its update has at a learning rate of 1, so that the rate is the share of a matrix that changes:
-    for layers before a BatchNorm, which does not feel the norm.
+    For the matrices inside a network, and for filters (O, C, K, K), which are read as matrices (O, C K K). Embeddings,
+    norms, biases and depthwise filters need AdamW. With `fixed_norm` every matrix keeps the Frobenius norm
+    sqrt(min(M, N)), which is that of its update at a learning rate of 1, so the learning rate is the share of a matrix
+    that changes: for layers before a BatchNorm, which ignores the norm.
+
+    torch.optim.Muon computes in bfloat16, which takes ten times longer than single precision on a CPU without AMX, and
+    does not take filters.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class Muon(torch.optim.Optimizer):
                     parameter.mul_(min(rows, columns) ** 0.5 / (parameter.norm() + 1e-7))
 
 
-def decayed(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups for an optimiser: matrices and filters decay, biases and the scales of norms do not."""
-    all_of_them = list(parameters)
+def weight_decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Two parameter groups for an optimiser: matrices and filters decay, biases and the scales of norms do not."""
+    everything = list(parameters)
     return [
-        {"params": [p for p in all_of_them if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in all_of_them if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in everything if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in everything if p.ndim < 2], "weight_decay": 0.0},
     ]

@@ -1,4 +1,4 @@
-"""How far a training is, and a bar that shows it."""
+"""The progress of a training, and a bar that shows it."""
 
 from __future__ import annotations
 
@@ -13,38 +13,43 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a training is. Said after every step, and once more when an epoch has been measured."""
+class TrainingProgress:
+    """How far a training is. Reported after every step, and once more after every evaluation."""
 
-    epoch: int  # whole epochs so far
+    epoch: int  # finished epochs
     epochs: int
     step: int
     steps: int  # of all epochs
     loss: float  # of the last step
-    seconds: float  # since it began, or went on
-    seconds_left: float  # if it goes on as it began and does not end early
-    measured: Mapping[str, float] | None = None  # at the end of an epoch that was measured
-    best: float | None = None  # of what is watched
+    seconds: float  # since it started or resumed
+    seconds_left: float  # at the speed so far, if it does not end early
+    measured: Mapping[str, float] | None = None  # the metrics, after an evaluation
+    best: float | None = None  # of the monitored metric
 
 
 @contextlib.contextmanager
-def bar(what: str = "", *, every: float = 2.0, shown: bool = True) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar on standard error, for the time of a training: what to give `train` as `progress`."""
-    facts: dict[str, str] = {}
-    drawn: tqdm[Any] | None = None
-    with contextlib.ExitStack() as opened:
-        opened.enter_context(logging_redirect_tqdm())  # what is logged meanwhile has lines of its own
+def progress_bar(
+    title: str = "", *, every: float = 2.0, shown: bool = True
+) -> Iterator[Callable[[TrainingProgress], None]]:
+    """A progress bar on standard error during a training. Yields the callback for `Trainer(progress=...)`.
 
-        def tell(progress: Progress) -> None:
-            nonlocal drawn
-            if drawn is None:
+    It is drawn at most once in `every` seconds.
+    """
+    facts: dict[str, str] = {}
+    bar: tqdm[Any] | None = None
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(logging_redirect_tqdm())  # log records get lines of their own
+
+        def update(progress: TrainingProgress) -> None:
+            nonlocal bar
+            if bar is None:
                 steps: dict[str, Any] = {"total": progress.steps, "initial": progress.step - 1, "unit": "step"}
-                drawn = opened.enter_context(
-                    tqdm(desc=what or None, file=sys.stderr, mininterval=every, disable=not shown, **steps)
+                bar = stack.enter_context(
+                    tqdm(desc=title or None, file=sys.stderr, mininterval=every, disable=not shown, **steps)
                 )
             facts["loss"] = f"{progress.loss:.3f}"
             facts.update({f"held out {name}": f"{value:.4g}" for name, value in (progress.measured or {}).items()})
-            drawn.set_postfix(facts, refresh=False)
-            drawn.update(progress.step - drawn.n)
+            bar.set_postfix(facts, refresh=False)
+            bar.update(progress.step - bar.n)
 
-        yield tell
+        yield update

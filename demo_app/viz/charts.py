@@ -54,13 +54,13 @@ def bars(
 
 
 def progress(done: int, total: int, *, label: str, unit: str = "rows") -> str:
-    """A bar of how far something is: "128 of 500 rows".
+    """A progress bar: "128 of 500 rows".
 
     Args:
-        done: so far.
-        total: in all.
+        done: how many are done.
+        total: how many there are.
         label: what is under way; caption and name of the bar.
-        unit: what is counted, in the plural.
+        unit: what is counted, in the plural. Translations have the template, such as "{done} of {total} rows".
     """
     share = done / total if total else 1.0
     name = say(f"{{done}} of {{total}} {unit}", done=f"{done:,}", total=f"{total:,}")
@@ -154,20 +154,22 @@ def confusion(counts: ArrayLike, names: Sequence[str], *, label: str, row_axis: 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str, data: bool = False) -> str:
     """A table whose first column names the rows; the others are numbers or short texts, set to the right.
 
+    Cells are translated where the visitor's language knows them as texts.
+
     Args:
-        head: what each column is.
+        head: the names of the columns.
         rows: a text for each column.
         label: what the table shows; its caption.
-        data: the first column is a visitor's or a model's own words, which stay as they are.
+        data: the cells are a visitor's or a model's own words, which are never translated.
     """
     for row in rows:
         if len(row) != len(head):
             raise ValueError(f"a row has {len(row)} cells, but the head has {len(head)}.")
     top = "".join(f'<th scope="col">{escape(say(cell))}</th>' for cell in head)
+    shown = rows if data else [[say(cell) for cell in row] for row in rows]
     body = "".join(
-        f'<tr><th scope="row">{escape(row[0] if data else say(row[0]))}</th>'
-        f"{''.join(f'<td>{escape(cell)}</td>' for cell in row[1:])}</tr>"
-        for row in rows
+        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
+        for row in shown
     )
     return (
         f'<figure class="viz"><figcaption>{escape(say(label))}</figcaption><div class="viz-scroll">'

@@ -76,7 +76,7 @@ def heads_grid(attention: ArrayLike, *, label: str, selected: tuple[int, int] | 
         cells.append(f'<span class="viz-layer">{layer + 1}</span>')
         for head in range(H):
             x, y = 100 * head / max(H - 1, 1), 100 * layer / max(L - 1, 1)
-            name = escape(say(f"Layer {layer + 1}, head {head + 1}"))
+            name = escape(say("Layer {layer}, head {head}", layer=layer + 1, head=head + 1))
             cells.append(
                 f'<button type="button" data-layer="{layer}" data-head="{head}" title="{name}" aria-label="{name}" '
                 f'aria-pressed="{"true" if selected == (layer, head) else "false"}">'

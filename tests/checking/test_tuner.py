@@ -47,7 +47,7 @@ class LetterTuner(Tuner):
     def network(self, model):
         return model.network
 
-    def renewed(self, model, labels):
+    def new_network(self, model, labels):
         return net(labels)
 
     def outline(self, folder, labels):
@@ -88,7 +88,7 @@ class LetterTuner(Tuner):
         (
             "return net(labels)\n\n    def out",
             "return nn.Linear(26, 2)\n\n    def out",
-            "renewed gives another network",
+            "new_network gives another network",
         ),
         (
             "    with weights.empty_weights():\n            return net",

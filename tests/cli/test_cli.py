@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -11,12 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins_on_disk import ROOT
-
-
-def demo_app(*args: str | Path, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
-    environ = os.environ | {"PYTHONPATH": str(ROOT)} | variables
-    command = [sys.executable, "-m", "demo_app", *map(str, args)]
-    return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=120, check=False)
+from shell import demo_app
 
 
 def test_plugins_json_has_status_source_version_import_time_demos(plugins: Any) -> None:

@@ -1,6 +1,6 @@
-"""Decoder: a Transformer that writes token by token, and lets a visitor stand inside the loop.
+"""Text generator: a decoder-only Transformer writes token by token, and a visitor can step through its loop.
 
-Registration only: gradio and torch are imported when the tab is built and when a model is loaded.
+Registration only: gradio is imported when the tab is built, torch when a model is loaded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from demo_app_decoder_generator.selfcheck import selfcheck
 from demo_app_decoder_generator.zh_cn import ZH_CN
 
 if TYPE_CHECKING:
-    from demo_app.page.handle import ModelHandle
+    from demo_app import ModelHandle
     from demo_app_decoder_generator.writer import Writer
 
 

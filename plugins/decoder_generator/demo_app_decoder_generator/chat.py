@@ -1,13 +1,13 @@
-"""Conversations as a model that was tuned to them expects: its own published template, rendered as `transformers` does.
+"""Conversations in the format that a chat model was tuned on: its published template, rendered as `transformers` does.
 
-A template is Jinja from the checkpoint's repository, so it runs in a sandbox that can neither reach Python's objects
-nor change what it is given.
+A template is Jinja code from the checkpoint's repository, so it runs in a sandbox that can neither reach Python's
+objects nor change its arguments.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +25,7 @@ ROLES = ("system", "user", "assistant")
 def template_of(folder: Path) -> str | None:
     """The checkpoint's chat template: chat_template.jinja, else the one in tokenizer_config.json; `None` without one.
 
-    Where tokenizer_config.json has several, it is the one named "default". Raises `DemoError` for an unreadable file.
+    Of several in tokenizer_config.json it is the one named "default". Raises `DemoError` for an unreadable file.
     """
     alone, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
     try:
@@ -38,32 +38,49 @@ def template_of(folder: Path) -> str | None:
             found = {entry["name"]: entry["template"] for entry in found}.get("default")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DemoError(
-            f"tokenizer_config.json in {folder.name} cannot be read; fetch the checkpoint again."
+            "tokenizer_config.json in {folder} cannot be read; fetch the checkpoint again.", folder=folder.name
         ) from error
     return found if isinstance(found, str) else None
 
 
-def conversation(template: str, messages: Sequence[tuple[str, str]]) -> str:
-    """The text that the model goes on from as the assistant: all messages, (role, content) each, as the template says.
+def turns(history: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, str]]:
+    """(role, text) of each message of a `gr.Chatbot`, whose content is a text or a list of parts."""
+    found = []
+    for message in history or ():
+        content = message["content"]
+        if not isinstance(content, str):
+            content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
+        found.append((str(message["role"]), content))
+    return found
 
-    A role is one of `ROLES`; a template adds its default system message where there is none. The names of special
-    tokens, tools and documents are not given to the template: none of this plugin's published ones needs them here.
-    Raises `InputError` where the template refuses the messages, `DemoError` where it is no template.
+
+def conversation(template: str, messages: Sequence[tuple[str, str]]) -> str:
+    """Render messages, (role, content) each, as the text after which the model writes the assistant's answer.
+
+    A role is one of `ROLES`; a template adds its default system message if there is none. The template gets no names of
+    special tokens, no tools and no documents: the published ones here do not need them. Raises `InputError` if the
+    template refuses the messages, `DemoError` if it cannot be compiled.
     """
     if not messages:
         raise InputError("The conversation is empty; write a message first.")
     for role, _ in messages:
         if role not in ROLES:
-            raise InputError(f"The role {role!r} is unknown; choose one of: {', '.join(ROLES)}.")
+            raise InputError(
+                "The role {role} is unknown; choose one of: {known}.", role=repr(role), known=", ".join(ROLES)
+            )
     try:
         compiled = _compiled(template)
     except TemplateError as error:
-        raise DemoError(f"The model's chat template cannot be read ({error}); fetch the checkpoint again.") from error
+        raise DemoError(
+            "The model's chat template cannot be read ({error}); fetch the checkpoint again.", error=str(error)
+        ) from error
     given = [{"role": role, "content": content} for role, content in messages]
     try:
         return compiled.render(messages=given, tools=None, documents=None, add_generation_prompt=True)
     except TemplateError as error:
-        raise InputError(f"The model cannot read this conversation ({error}); begin a new one.") from error
+        raise InputError(
+            "The model cannot read this conversation ({error}); begin a new one.", error=str(error)
+        ) from error
 
 
 @lru_cache(maxsize=8)
@@ -76,7 +93,7 @@ def _compiled(template: str) -> Template:
 
 
 def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
-    """Jinja's own escapes for HTML, and a model reads no HTML."""
+    """Without the HTML escapes of Jinja's own filter: the reader is a model."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
 

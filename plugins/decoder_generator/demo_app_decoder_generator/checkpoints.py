@@ -11,7 +11,7 @@ from demo_app import Checkpoint
 
 WEIGHTS = Path(__file__).parent / "weights"
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
-CHAT = (*FILES, "tokenizer_config.json")  # where the template of a conversation is
+CHAT = (*FILES, "tokenizer_config.json")  # has the chat template
 
 
 def _embedded(name: str, title: str) -> Checkpoint:

@@ -1,7 +1,7 @@
 """One decode loop for all visitors of a checkpoint: texts join and leave a running batch between its steps.
 
-A step reads all weights once, however many texts it goes on with, and reading weights is what a step costs: eight
-visitors get nearly eight times the tokens of one (continuous batching: Yu et al. 2022, Orca, OSDI).
+A step reads all weights once, however many texts are in the batch, and reading them is most of its cost: eight visitors
+together get nearly eight times the tokens of one (continuous batching: Yu et al. 2022, Orca, OSDI).
 """
 
 # B rows in the batch, V vocabulary
@@ -31,10 +31,10 @@ from demo_app_decoder_generator.sampling import Sampling, draw
 log = logging.getLogger(__name__)
 
 PLACES = 256  # tokens a row has room for at first; doubled when a text needs more
-CHUNK = 128  # tokens of a prompt that are read between two steps of the batch, so that a long one holds up nobody
-TRIES = 5  # passes by which a number of threads is judged
-AGAIN = 40  # every so many-th pass is one with the other number of threads
-IDLE = 5.0  # seconds without work after which the loop ends and gives its cache back
+CHUNK = 128  # tokens of a prompt that are read between two steps of the batch, so that a long one delays no other
+TRIES = 5  # latest passes by which a number of threads is judged
+RETRY = 40  # every 40th pass uses the slower number of threads, in case it is the faster one by now
+IDLE = 5.0  # seconds without work after which the loop ends and frees its cache
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -42,25 +42,25 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """A thread that computes while the interpreter goes away takes the process down with it."""
+    """A thread that still computes while the interpreter shuts down crashes the process."""
     for engine in list(_engines):
         engine.close()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """What one step gave one text."""
+    """The result of one step for one text."""
 
     id: int
-    waited: float  # seconds since it was asked for, of the first; since the one before, of others
+    waited: float  # seconds since the token before; for the first token, since the text was requested
 
 
 @dataclass(eq=False)
 class Text:
-    """A text that is being written. Iterate over it for its tokens; `stop` from any thread."""
+    """A text that is being written. Iterate over it for its tokens; `stop` may be called from any thread."""
 
     prompt: tuple[int, ...]
-    most: int  # tokens to write
+    most: int  # tokens to write, at most
     sampling: Sampling
     stop_ids: tuple[int, ...]
     written: list[int] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Text:
         self.stopped = True
 
     def __iter__(self) -> Iterator[Token]:
-        """Tokens as they come. Who leaves this loop early, in whatever way, leaves the batch too."""
+        """Tokens as they come. The text leaves the batch when the iteration ends, for whatever reason."""
         try:
             while (token := self._tokens.get()) is not None:
                 if isinstance(token, BaseException):
@@ -90,9 +90,9 @@ class Text:
             self.stop()
 
     def take(self, logits: Tensor) -> bool:
-        """Draw the next token from logits (V,); whether the text goes on. Called by the engine.
+        """Draw the next token from logits (V,). Returns whether the text goes on. Called by the engine.
 
-        What cannot be drawn from ends this text and no other.
+        Logits that cannot be drawn from end this text and no other.
         """
         try:
             token = draw(logits, self.sampling, self._generator, (*self.prompt, *self.written))
@@ -106,15 +106,15 @@ class Text:
         return token not in self.stop_ids and len(self.written) < self.most and not self.stopped
 
     def end(self, error: BaseException | None = None) -> None:
-        """No more tokens, or none because of an error. Called by the engine."""
+        """End the iteration, or raise `error` in it. Called by the engine."""
         self._tokens.put(error)
 
 
 class Engine:
-    """Writes the texts of all who ask: at most `rows` at once, at most `waiting` others in line."""
+    """Writes the texts of all visitors: at most `rows` at a time, with at most `waiting` others in line."""
 
     def __init__(self, network: Decoder, *, rows: int = 8, waiting: int = 64, never: Sequence[int] = ()) -> None:
-        """`never` are tokens that are not written, such as the one for what is unknown."""
+        """`never` are ids that are not written, such as that of the token for unknown characters."""
         self.network = network
         self.never = list(never)
         self.rows = rows
@@ -128,19 +128,21 @@ class Engine:
         _engines.add(self)
 
     def write(self, prompt: Sequence[int], most: int, sampling: Sampling, stop_ids: Sequence[int] = ()) -> Text:
-        """Ask for a text of at most `most` tokens after `prompt`, which is cut from the left to fit the context.
+        """Queue a text of at most `most` tokens after `prompt`, which is cut from the left to fit the context.
 
         A text that fills the context goes on from its last half, which is read again. Raises `InputError` for an empty
-        prompt or no tokens to write, `DemoError` where too many wait.
+        prompt or no tokens to write, `DemoError` if the line is full.
         """
         if not prompt:
             raise InputError("The prompt is empty; write at least one character.")
         if most < 1:
-            raise InputError(f"{most} tokens cannot be written; ask for at least one.")
+            raise InputError("{count} tokens cannot be written; ask for at least one.", count=most)
         text = Text(tuple(prompt[-self.room(most) :]), most, sampling, tuple(stop_ids))
         with self._changed:
             if len(self._line) >= self.waiting:
-                raise DemoError(f"{self.waiting} others are waiting to write; please try again in a minute.")
+                raise DemoError(
+                    "{count} others are waiting to write; please try again in a minute.", count=self.waiting
+                )
             self._line.append(text)
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -151,7 +153,7 @@ class Engine:
         return text
 
     def close(self) -> None:
-        """End all texts and the loop, after the step that is under way; for the end of the process."""
+        """End all texts and the loop after the current step; for the end of the process."""
         with self._changed:
             self._closed = True
             thread = self._thread
@@ -160,7 +162,7 @@ class Engine:
             thread.join()
 
     def room(self, most: int) -> int:
-        """Tokens of a prompt that are read where so many are to be written: at least half of the context."""
+        """Tokens of a prompt that are read if `most` are to be written: at least half of the context."""
         return self.network.config.context - min(most, self.network.config.context // 2)
 
     @property
@@ -171,7 +173,7 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """Whether anybody's text is being written or waits."""
+        """Whether any text is being written or waits."""
         with self._changed:
             return bool(self._line) or self.writing > 0
 
@@ -183,23 +185,23 @@ class Engine:
     def waiting_for(self, text: Text) -> Iterator[int]:
         """This text's place in the line, from 1, whenever that changes, until it is being written.
 
-        Who is let in at once never had a place: the first is told after a quarter of a second.
+        Yields nothing for a text that joins the batch within a quarter of a second.
         """
-        place, told = self._wait_until(lambda place: place == 0, text, 0.25), 0
+        place, last = self._wait_until(lambda place: place == 0, text, 0.25), 0
         while place and not text.stopped:
-            if place != told:
-                told = place
+            if place != last:
+                last = place
                 yield place
-            place = self._wait_until(lambda place, told=told: place != told, text, 1.0)
+            place = self._wait_until(lambda place, last=last: place != last, text, 1.0)
 
     def _wait_until(self, good: Callable[[int], bool], text: Text, seconds: float) -> int:
-        """The text's place in the line, once it is good or after so long."""
+        """The text's place in the line, once `good` accepts it or after that many seconds."""
         with self._changed:
             self._changed.wait_for(lambda: good(self.place(text)), seconds)
             return self.place(text)
 
     def _run(self, threads: int) -> None:
-        torch.set_num_threads(threads)  # each thread has a number of its own; this is that of whoever asked first
+        torch.set_num_threads(threads)  # the number is per thread; this one takes over that of the requesting thread
         if self._pace.threads != threads:
             self._pace = Pace(threads)
         batch = self._batch = _Batch(self.network, self.rows, self.never, self._pace)
@@ -217,7 +219,7 @@ class Engine:
                 text.end(error)
 
     def _admit(self, batch: _Batch) -> bool:
-        """Let the next in line join where there is a row; `False` once nobody has asked for a while, or closed."""
+        """Move the next in line to a free row. Returns `False` after `IDLE` seconds without work, or once closed."""
         with self._changed:
             if not batch.texts:
                 self._changed.wait_for(lambda: self._line or self._closed, IDLE)
@@ -237,10 +239,10 @@ class Engine:
 
 
 class Pace:
-    """How many threads a pass takes the least time with, one or all: found by trying, now and then again.
+    """Whether a pass is faster with one thread or with all, found by trying, and tried again now and then.
 
-    A pass is hundreds of small products. Threads that wait passively, as they must beside a web server, have to be
-    woken for each, and in int8 that takes longer than the half of a product that another thread computes.
+    A pass is hundreds of small products. Threads that wait passively, as they must beside a web server, are woken for
+    each, and in int8 that takes longer than the share of a product that another thread would compute.
     """
 
     def __init__(self, threads: int) -> None:
@@ -249,19 +251,19 @@ class Pace:
         self._seconds: defaultdict[tuple[int, int, int], deque[float]] = defaultdict(lambda: deque(maxlen=TRIES))
 
     def choose(self, rows: int, tokens: int = 1) -> int:
-        """Threads for the next pass of so many rows and about so many tokens each."""
+        """Threads for the next pass of `rows` rows with about `tokens` tokens each."""
         if self.threads == 1:
             return 1
         self._passes += 1
-        one, all_of_them = (self._seconds[rows, tokens.bit_length(), threads] for threads in (1, self.threads))
-        if min(len(one), len(all_of_them)) < TRIES:
-            return 1 if len(one) < len(all_of_them) else self.threads
-        faster, slower = (1, self.threads) if median(one) < median(all_of_them) else (self.threads, 1)
-        return faster if self._passes % AGAIN else slower
+        single, parallel = (self._seconds[rows, tokens.bit_length(), threads] for threads in (1, self.threads))
+        if min(len(single), len(parallel)) < TRIES:
+            return 1 if len(single) < len(parallel) else self.threads
+        faster, slower = (1, self.threads) if median(single) < median(parallel) else (self.threads, 1)
+        return faster if self._passes % RETRY else slower
 
     @contextlib.contextmanager
     def step(self, rows: int, tokens: int = 1) -> Iterator[None]:
-        """Compute with the threads that are chosen; afterwards with all again."""
+        """Inside, compute with the chosen number of threads; afterwards with all again."""
         threads = self.choose(rows, tokens)
         torch.set_num_threads(threads)
         started = time.perf_counter()
@@ -273,7 +275,7 @@ class Pace:
 
 
 class _Batch:
-    """Texts that are written now; row i of the cache is that of text i, and the one that reads its prompt is last."""
+    """The texts in the batch. Row i of the cache belongs to text i; the text whose prompt is being read comes last."""
 
     def __init__(self, network: Decoder, rows: int, never: list[int], pace: Pace) -> None:
         self.network = network
@@ -282,9 +284,9 @@ class _Batch:
         self.pace = pace
         self.cache = network.new_cache(rows, PLACES)
         self.writing: list[Text] = []
-        self.full: deque[Text] = deque()  # filled the context, and go on from their last half once that was read again
-        self.reading: Text | None = None  # what it goes on from is read in pieces, in the row after those that write
-        self.unread: tuple[int, ...] = ()  # all of that
+        self.full: deque[Text] = deque()  # texts that filled the context: their last half has to be read again
+        self.reading: Text | None = None  # its prompt is read in pieces, in the row after those of `writing`
+        self.unread: tuple[int, ...] = ()  # that prompt
 
     @property
     def texts(self) -> list[Text]:
@@ -295,13 +297,13 @@ class _Batch:
         return self.reading is None and not self.full and len(self.writing) < self.rows
 
     def join(self, text: Text, last: int | None = None) -> None:
-        """Read the text, or its `last` tokens, and then write on."""
+        """Start to read the text, or its `last` tokens, to go on from there."""
         self.reading = text
         self.unread = (*text.prompt, *text.written)[-last if last else None :]
         self.cache.lengths[len(self.writing)] = 0
 
     def step(self) -> None:
-        """A piece of one prompt, then one token for everybody."""
+        """Read a piece of one prompt, then write one token of each text."""
         for row in reversed(range(len(self.writing))):
             if self.writing[row].stopped:
                 self._leave(row)
@@ -317,7 +319,7 @@ class _Batch:
             self._write()
 
     def _read(self, text: Text) -> None:
-        """The next piece of what it goes on from, and a token where that was the last piece."""
+        """Read the next piece of the prompt; after the last piece, draw the first token."""
         row = len(self.writing)
         begin = int(self.cache.lengths[row])
         piece = self.unread[begin : begin + CHUNK]
@@ -354,7 +356,7 @@ class _Batch:
         self._take_out(row).end()
 
     def _take_out(self, row: int) -> Text:
-        """Give the row to the last one that writes, and its row to the one that reads."""
+        """Remove the text of that row, close the gap with the last row, and return the text."""
         last = len(self.writing) - 1
         text = self.writing[row]
         if row != last:

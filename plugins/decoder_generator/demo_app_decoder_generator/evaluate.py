@@ -16,20 +16,21 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from demo_app.options import clear_errors, find_checkpoint
+from demo_app.options import find_checkpoint, readable_errors
 from demo_app_decoder_generator.checkpoints import WEIGHTS
 from demo_app_decoder_generator.sampling import Sampling
 from demo_app_decoder_generator.texts import Poem, form_of, is_poems, poem_ids, prompt, read_poems, read_text
 from demo_app_decoder_generator.writer import Writer
 
-POEMS = 200  # that are written to see whether the form is kept
+POEMS = 200  # poems that are written to see whether they keep the form
 SAMPLING = Sampling(temperature=0.8, top_p=0.95)
 
 
 def evaluate(writer: Writer, text: str, *, stride: int | None = None, seed: int = 0) -> dict[str, float]:
-    """Nats of every token after a row's first; of poems also how many of those written for their titles keep the form.
+    """Mean nats a token and perplexity; for poems also the share of newly written ones that keep the form.
 
-    A text is one row; each poem is one, whose head (form and title) is given and not scored.
+    A text is one row of tokens, of which all but the first are scored. Each poem is a row, whose head (form and title)
+    is given and not scored.
     """
     if not is_poems(text):
         return _scores([(writer.tokenizer.encode(text).ids, 0)], writer, stride)
@@ -48,7 +49,7 @@ def _scores(rows: Sequence[tuple[list[int], int]], writer: Writer, stride: int |
 
 
 def form_kept(writer: Writer, poems: Sequence[Poem], seed: int) -> float:
-    """Share of poems, written for titles of regular ones, that keep the form that was asked for."""
+    """Write poems for the titles of regular ones, and return the share that keeps the requested form."""
     regular = [poem for poem in poems if poem.form]
     titled = regular[:: max(1, len(regular) // POEMS)][:POEMS]
     engine = writer.new_engine(rows=16, waiting=POEMS)
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the poems that are written")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
-    with clear_errors():
+    with readable_errors():
         writer = Writer.load(find_checkpoint(options.checkpoint, WEIGHTS), "cpu")
         result = evaluate(writer, read_text(options.data), stride=options.stride, seed=options.seed)
     sys.stdout.write(json.dumps(result | {"seconds": round(time.perf_counter() - started, 1)}) + "\n")

@@ -1,8 +1,8 @@
 """The text that a freshly opened page shows, written beforehand by the real model and kept in example.json.
 
-    python -m demo_app_decoder_generator.example      writes it anew; needed after every change of the weights
+    python -m demo_app_decoder_generator.example      writes it again, as is needed after every change of the weights
 
-A test asks the model how likely it would write that.
+A test checks that the model still finds it likely.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FILE = Path(__file__).parent / "example.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A prompt and what a checkpoint made of it."""
+    """A prompt and a checkpoint's continuation of it."""
 
     checkpoint: str = "shakespeare"
     prompt: str = "ROMEO:"
@@ -30,12 +30,12 @@ class Example:
 
 @functools.cache
 def example() -> Example:
-    """What example.json holds."""
+    """The example in example.json."""
     return Example(**json.loads(FILE.read_text("utf-8")))
 
 
 def write(settings: Example) -> Example:
-    """The same with what the checkpoint writes now."""
+    """The example with what the checkpoint writes today."""
     from demo_app_decoder_generator.checkpoints import WEIGHTS
     from demo_app_decoder_generator.sampling import Sampling
     from demo_app_decoder_generator.writer import Writer

@@ -1,11 +1,11 @@
-"""What a look inside the loop shows: pure functions on a network and a text, and the records that a session keeps.
+"""A look inside the loop: pure functions on a network and a text, and the records that they return.
 
 Importing this module does not import torch: the page is built without it.
 """
 
 from __future__ import annotations
 
-# T tokens read, S <= T tokens that pictures show, P <= S positions of the lens, L layers, H heads, V vocabulary
+# T tokens read, S <= T tokens that are drawn, P <= S positions of the lens, L layers, H heads, V vocabulary
 import math
 import time
 from collections.abc import Generator, Sequence
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 Ids = NDArray[np.int64]
 
-SHOWN = 64  # tokens that pictures show: the last ones
-LENS = 24  # positions of the logit lens at most, and at least
+SHOWN = 64  # tokens that are drawn: the last ones
+LENS = 24  # positions of the logit lens, at most
 LENS_LEAST = 4
 LENS_PRODUCTS = 8e9  # multiply-adds that a lens may cost: a fifth of a second on two idle cores
 LIMIT = 2_000  # tokens of a text whose surprise is measured
-PIECE = 64  # tokens read at a time where all logits are wanted: (PIECE, V) is what they take
-MARKS = str.maketrans({" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍", "\u3000": "□"})  # what would not be seen
+PIECE = 64  # tokens read at a time if all logits are needed: they take (PIECE, V) floats
+MARKS = str.maketrans({" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍", "\u3000": "□"})  # for invisible characters
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Look:
-    """What one forward pass showed of a text's end, before the next token is drawn. Small: sessions keep one."""
+    """One forward pass over the end of a text, before the next token is drawn. Small: each session keeps one."""
 
-    logits: Array  # (V,) float32, of the token to come: temperature and top-p act on them without the network
+    logits: Array  # (V,) float32, of the next token: temperature and top-p act on them without the network
     ids: Ids  # (S,) the last tokens
-    tokens: tuple[str, ...]  # (S,) as pictures show them
-    attention: Array  # (L, H, S) float16: how the last token looks at those; all it looks at sums to 1
+    tokens: tuple[str, ...]  # (S,) their names
+    attention: Array  # (L, H, S) float16: weights of the last token on those; over all T tokens they sum to 1
     lens_ids: Ids  # (L + 1, P, K): the likeliest next tokens at the last P positions, by the embedding and each layer
-    lens_tokens: tuple[tuple[tuple[str, ...], ...], ...]  # the same as pictures show them
+    lens_tokens: tuple[tuple[tuple[str, ...], ...], ...]  # their names
     lens: Array  # (L + 1, P, K) float16: their probabilities
     length: int  # T, tokens the network read
     truncated: bool  # the text was longer than the context and lost its beginning
@@ -65,39 +65,39 @@ class Candidate:
     """A token that may come next."""
 
     id: int
-    text: str  # as pictures show it
-    before: float  # probability as the network gave it
-    after: float  # probability with which it is drawn, after penalty, temperature, top-k, top-p and min-p
+    text: str  # its name
+    before: float  # probability by the network
+    after: float  # probability of the draw, after penalty, temperature, top-k, top-p and min-p
     kept: bool  # whether it can be drawn at all
 
 
 class Scored(NamedTuple):
-    """What the network gave one token of a text."""
+    """What the network predicted for the place of one token."""
 
-    nats: float  # -log p
-    likeliest: int  # the token it would rather have seen, or this one
-    share: float  # p of that
+    nats: float  # -log p of the token
+    likeliest: int  # id of the likeliest token there
+    share: float  # p of that one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A piece of a text, one token or several that share a character, and how it surprised."""
+    """A piece of a text, one token or several that share a character, and its surprise."""
 
     text: str  # as it stands in the text
-    nats: float | None = None  # -log p; None where nothing was before it, or no token is for it
-    expected: str = ""  # the likeliest token there, as pictures show it
-    share: float = 0.0  # and its probability
+    nats: float | None = None  # -log p; None if nothing comes before it, or it has no token
+    expected: str = ""  # name of the likeliest token there
+    share: float = 0.0  # its probability
     known: bool = True  # whether the network has a token for it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surprise:
-    """How well a text was foreseen."""
+    """How well the network predicts a text."""
 
     pieces: tuple[Piece, ...]  # together they are the text, as far as it was read
     tokens: int  # that were scored
-    characters: int  # of the pieces that were scored
-    nats: float  # of all
+    characters: int  # of the scored pieces
+    nats: float  # sum over all tokens
     vocabulary: int  # V: a blind guess has a surprise of log V
     unknown: str  # distinct characters that the network has no token for
     truncated: bool  # the rest of the text was not read
@@ -105,32 +105,32 @@ class Surprise:
 
     @property
     def perplexity(self) -> float:
-        """Between how many equally likely tokens the network wavered, on average; nan where none was scored."""
-        return math.exp(min(700.0, self.nats / self.tokens)) if self.tokens else math.nan  # no float is larger
+        """The number of equally likely tokens with the same mean surprise; nan if none was scored."""
+        return math.exp(min(700.0, self.nats / self.tokens)) if self.tokens else math.nan  # exp(710) overflows
 
     @property
     def bits_per_character(self) -> float:
-        """Comparable between tokenizers, unlike perplexity; nan where none was scored."""
+        """Comparable between tokenizers, unlike perplexity; nan if none was scored."""
         return self.nats / math.log(2) / self.characters if self.characters else math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What one token cost at each length of the text, with the cache and without; N points."""
+    """The time of one token at each length of the text, with the cache and without."""
 
-    lengths: tuple[int, ...]  # tokens the network could look at
-    cached: tuple[float, ...]  # milliseconds: one token is read, the others are in the cache
-    uncached: tuple[float, ...]  # milliseconds: all tokens are read again
-    done: bool  # no more points will come
+    lengths: tuple[int, ...]  # tokens of the text
+    cached: tuple[float, ...]  # milliseconds to read one token, with the others in the cache
+    uncached: tuple[float, ...]  # milliseconds to read all tokens again
+    done: bool  # this is the last one
 
 
 def look(network: Decoder, tokenizer: Tokenizer, ids: Sequence[int], top: int = 3) -> Look:
-    """Read the ids, of which the last `context` count, and keep what the pictures need.
+    """Read the last `context` of the ids, and keep what the views need.
 
-    The trace is taken of the last positions only, the rest goes into a cache first: all attentions of a thousand tokens
-    would be half a gigabyte. The logit lens (nostalgebraist 2020, "interpreting GPT: the logit lens") asks each layer
-    what it would say if it were the last: its output goes through the last norm and the output matrix. It keeps the
-    `top` likeliest tokens of each. Raises `ValueError` for no ids.
+    Only the last positions are traced, the rest goes into a cache first: all attentions of a thousand tokens would take
+    half a gigabyte. The logit lens (nostalgebraist 2020, "interpreting GPT: the logit lens") sends each layer's output
+    through the last norm and the output matrix, as if it were the last layer's, and keeps the `top` likeliest tokens.
+    Raises `ValueError` for no ids.
     """
     import torch
 
@@ -148,17 +148,17 @@ def look(network: Decoder, tokenizer: Tokenizer, ids: Sequence[int], top: int = 
         output = network(row[:, -positions:], store, trace=True)
         milliseconds = (time.perf_counter() - start) * 1000
         attention = torch.stack([weights[0, :, -1, -SHOWN:] for weights in output.trace.attention])  # (L, H, S)
-        said, shares = [], []
-        for hidden in output.trace.hidden:  # one at a time: (P, V) of each is large
+        guesses, shares = [], []
+        for hidden in output.trace.hidden:  # one at a time, since (P, V) is large
             logits = network.logits(hidden[0]).float()  # (P, V)
             likeliest = logits.topk(min(top, logits.shape[-1]), dim=-1)  # (P, K)
-            said.append(likeliest.indices.cpu())
+            guesses.append(likeliest.indices.cpu())
             shares.append((likeliest.values - logits.logsumexp(-1, keepdim=True)).exp().cpu())
-    lens_ids = torch.stack(said).numpy()  # (L + 1, P, K)
+    lens_ids = torch.stack(guesses).numpy()  # (L + 1, P, K)
     shown = np.asarray(ids[-min(length, SHOWN) :], dtype=np.int64)
     names = {int(i): name(tokenizer, int(i)) for i in {*shown.tolist(), *np.unique(lens_ids).tolist()}}
     return Look(
-        logits=output.logits[0, -1].float().cpu().numpy().copy(),  # no view: the logits of the others may go
+        logits=output.logits[0, -1].float().cpu().numpy().copy(),  # a copy frees the other positions
         ids=shown,
         tokens=tuple(names[i] for i in shown.tolist()),
         attention=attention.half().cpu().numpy(),
@@ -172,7 +172,7 @@ def look(network: Decoder, tokenizer: Tokenizer, ids: Sequence[int], top: int = 
 
 
 def lens_positions(layers: int, vocabulary: int, width: int) -> int:
-    """How many positions the lens shows: each costs layers + 1 products with the output matrix.
+    """The number of positions of the lens: each costs layers + 1 products with the output matrix.
 
     >>> lens_positions(6, 65, 256), lens_positions(12, 50257, 768), lens_positions(24, 151936, 896)
     (24, 15, 4)
@@ -189,9 +189,9 @@ def candidates(
     seen: Sequence[int] = (),
     chosen: int | None = None,
 ) -> list[Candidate]:
-    """The `top` likeliest tokens by the network's own logits (V,), so that settings move bars and not their order.
+    """The `top` likeliest tokens by the network's own logits (V,), so that settings change bars and not their order.
 
-    `seen` are the tokens that a repetition penalty is for; `chosen` is added at the end where it is not among them.
+    The repetition penalty applies to the tokens in `seen`; `chosen` comes last if it is not among them.
     """
     import torch
 
@@ -211,10 +211,10 @@ def candidates(
 
 
 def surprise(writer: Writer, text: str, *, seconds: float = 10.0) -> Surprise:
-    """-log p of each token of the text, at most `LIMIT`, and as far as the time allows.
+    """-log p of each token of the text, of at most `LIMIT` tokens, and as far as the time allows.
 
-    Nothing is before the first token, so it has no surprise; a poem is asked for as in training (its form is given and
-    no title), so that all of it has. Characters without a token are left out and named.
+    The first token has no surprise, since nothing comes before it. A poem is scored after its form and an empty title,
+    as in training, so all of its tokens have one. Characters without a token are skipped and listed.
     """
     start = time.perf_counter()
     encoding = writer.tokenizer.encode(text, add_special_tokens=False)
@@ -223,7 +223,7 @@ def surprise(writer: Writer, text: str, *, seconds: float = 10.0) -> Surprise:
     scored = scores(writer.network, [*head, *known], seconds=seconds)[max(0, len(head) - 1) :]
     of_known = scored if head else [None, *scored]
     pieces: list[Piece] = []
-    end, number = 0, 0  # of the text that is in pieces; of the known tokens that are
+    end, number = 0, 0  # characters of the text, and known tokens, that are in pieces
     for i, (_, stop) in zip(encoding.ids[:LIMIT], encoding.offsets[:LIMIT], strict=True):
         if i == missing:
             pieces.append(Piece(text=text[end:stop], known=False))
@@ -253,10 +253,10 @@ def surprise(writer: Writer, text: str, *, seconds: float = 10.0) -> Surprise:
 
 
 def scores(network: Decoder, ids: Sequence[int], *, seconds: float = math.inf) -> list[Scored]:
-    """Of each token after the first, T - 1 of them, or of fewer where the time is over after one piece or more.
+    """Of each token after the first, T - 1 of them, or fewer if the time is over after one piece or more.
 
-    Where the text is longer than the context, a window slides over it by half a context. It is read in pieces, through
-    a cache: the logits of all tokens at once would be a gigabyte for a large vocabulary.
+    Over a text that is longer than the context slides a window, by half a context. It is read in pieces, through a
+    cache: the logits of all tokens at once would take a gigabyte for a large vocabulary.
     """
     import torch
 
@@ -264,22 +264,22 @@ def scores(network: Decoder, ids: Sequence[int], *, seconds: float = math.inf) -
     context, last = network.config.context, len(ids) - 1
     row = torch.tensor(list(ids), device=_device(network))
     found: list[Scored] = []
-    begin, done = 0, 0  # of the window; targets that are scored
+    begin, done = 0, 0  # start of the window; scored targets
     with torch.inference_mode():
         while done < last and not (found and time.perf_counter() > deadline):
             end = min(begin + context, last)
             store = network.new_cache(1, end - begin)
             for left in range(begin, end, PIECE):
                 right = min(left + PIECE, end)
-                if right <= done:  # scored by the window before, where it had as much before it or more
+                if right <= done:  # scored in the window before, with at least as many tokens before it
                     network(row[None, left:right], store, last_only=True)
                     continue
                 logits = network(row[None, left:right], store).logits[0, max(0, done - left) :].float()  # (t, V)
                 targets = row[max(left, done) + 1 : right + 1]  # (t,)
                 total = logits.logsumexp(-1)  # (t,)
-                said = logits.gather(-1, targets[:, None])[:, 0]
+                chosen = logits.gather(-1, targets[:, None])[:, 0]
                 best = logits.max(-1)
-                columns = (total - said, best.indices, (best.values - total).exp())
+                columns = (total - chosen, best.indices, (best.values - total).exp())
                 found += map(Scored, *(column.tolist() for column in columns))
                 done = right
                 if time.perf_counter() > deadline:
@@ -291,10 +291,10 @@ def scores(network: Decoder, ids: Sequence[int], *, seconds: float = math.inf) -
 def cache_timing(
     network: Decoder, ids: Sequence[int], most: int = 64, *, seconds: float = 6.0, every: float = 0.15
 ) -> Generator[Timing, None, None]:
-    """Write up to `most` tokens after the ids, the likeliest each time, once with a cache and once without.
+    """Write up to `most` tokens greedily after the ids, each once with a cache and once without.
 
-    Yields what was measured so far, about once in `every` seconds, and at the end with `done`. The end comes with the
-    last token, with a full context, or when the time is over. Raises `ValueError` for no ids.
+    Yields the measurements so far about every `every` seconds, and once more with `done`, after the last token, with a
+    full context, or when the time is over. Raises `ValueError` for no ids.
     """
     import torch
 
@@ -309,9 +309,9 @@ def cache_timing(
     begin = shown = time.perf_counter()
     with torch.inference_mode():
         store = network.new_cache(1, row.shape[1] + most)
-        logits = network(row, store, last_only=True).logits  # reads the prompt, and warms the kernels up
+        logits = network(row, store, last_only=True).logits  # reads the prompt and warms up the kernels
     for number in range(most):
-        with torch.inference_mode():  # not around the yield: the mode belongs to a thread
+        with torch.inference_mode():  # not around the yield: the mode is per thread
             last = logits.argmax(-1, keepdim=True)  # (1, 1)
             row = torch.cat([row, last], dim=1)
             start = time.perf_counter()
@@ -331,7 +331,7 @@ def cache_timing(
 
 
 def name(tokenizer: Tokenizer, token: int) -> str:
-    """A token as pictures show it: spaces and ends of line as marks, parts of a character as their bytes.
+    """A token's name on the page: its text with marks for white space, or the bytes of a part of a character.
 
     Byte-level tokenizers cut a Chinese character or an emoji into tokens that are no text on their own: `‹E4 BD›`.
     """
@@ -344,7 +344,7 @@ def name(tokenizer: Tokenizer, token: int) -> str:
 
 @cache
 def byte_of() -> dict[str, int]:
-    """The byte that each letter of a byte-level token stands for (Radford et al. 2019): what is not printable is moved.
+    """The byte of each letter of a byte-level token (Radford et al. 2019), where unprintable bytes have other letters.
 
     >>> byte_of()["A"], byte_of()["Ġ"]
     (65, 32)
@@ -355,12 +355,12 @@ def byte_of() -> dict[str, int]:
 
 
 def _further(piece: Piece, score: Scored | None) -> Piece:
-    """The piece with one more token in it: what surprises in both adds up."""
+    """The piece with one more token in it: their surprise adds up."""
     return piece if score is None else replace(piece, nats=(piece.nats or 0.0) + score.nats)
 
 
 def _head(writer: Writer, text: str) -> list[int]:
-    """What a poem begins with; nothing for other texts."""
+    """The ids before the first line of a poem; none for other texts."""
     from demo_app_decoder_generator.texts import form_of, prompt
 
     return prompt(writer.tokenizer, "", form_of(text.strip())) if writer.kind == "poems" else []

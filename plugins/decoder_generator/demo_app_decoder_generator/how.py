@@ -1,4 +1,4 @@
-"""What the tab says under "How it works"."""
+"""The text of the tab "How it works"."""
 
 HOW = """
 1. **Tokens.** The text is cut into pieces: characters for the two embedded models, byte pairs for the published ones.

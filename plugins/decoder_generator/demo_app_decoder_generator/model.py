@@ -1,7 +1,7 @@
 """The decoder: token embedding, positions, decoder layers, a last norm, and the embedding again as the output matrix.
 
-From one `Config` this is GPT-2 (Radford et al. 2019: learned positions, LayerNorm, GELU), Llama and Qwen2 (Touvron et
-al. 2023: rotary positions, RMSNorm, SwiGLU, grouped queries), and the small embedded models, which are Llamas too.
+Depending on `Config` this is GPT-2 (Radford et al. 2019: learned positions, LayerNorm, GELU), Llama or Qwen2 (Touvron
+et al. 2023: rotary positions, RMSNorm, SwiGLU, grouped queries), or one of the small embedded models, also Llamas.
 """
 
 # B batch, T new tokens, S tokens looked at, V vocabulary, D width, H heads, L layers
@@ -23,10 +23,10 @@ from demo_app.nn.rotary import RotaryPositions
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What config.json holds: all that is needed to build the network."""
+    """The contents of config.json: all that is needed to build the network."""
 
     vocab_size: int  # V
-    context: int = 256  # tokens the network can look back on, itself included
+    context: int = 256  # tokens that a position attends to at most, itself included
     width: int = 224  # D
     layers: int = 6  # L
     heads: int = 7  # H
@@ -54,20 +54,20 @@ class Config:
 
 @dataclass(frozen=True)
 class Trace:
-    """What the network computed on the way to the logits."""
+    """Intermediate results."""
 
-    hidden: tuple[Tensor, ...]  # L + 1 times (B, T, D): what enters the first layer, and what leaves each
-    attention: tuple[Tensor, ...]  # L times (B, H, T, S): who looked at whom, rows sum to 1
+    hidden: tuple[Tensor, ...]  # L + 1 times (B, T, D): the input of the first layer, and the output of each
+    attention: tuple[Tensor, ...]  # L times (B, H, T, S): attention weights, rows sum to 1
 
 
 @dataclass(frozen=True)
 class Output:
-    logits: Tensor  # (B, T, V), or (B, V) where only the last token's were asked for
+    logits: Tensor  # (B, T, V), or (B, V) with `last_only`
     trace: Trace | None = None
 
 
 class Decoder(nn.Module):
-    """ids to logits. `forward` returns all it computed and stores nothing, so threads may share one network."""
+    """Ids to logits. `forward` returns all results and stores nothing, so threads may share one network."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -93,12 +93,12 @@ class Decoder(nn.Module):
         )
         make_norm = RMSNorm if config.norm == "rms" else nn.LayerNorm
         self.final_norm = make_norm(config.width, config.norm_eps)
-        self.output: nn.Module | None = None  # (..., D) to (..., V); none: by the embedding's matrix
+        self.output: nn.Module | None = None  # (..., D) to (..., V); None: the embedding's matrix
         self.dropout = nn.Dropout(config.dropout)
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """GPT-2's: normal with deviation 0.02, less where a layer adds to the residual stream."""
+        """As GPT-2: normal with deviation 0.02, smaller for matrices whose output is added to the residual stream."""
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 parameter.zero_()
@@ -107,7 +107,7 @@ class Decoder(nn.Module):
                 parameter.normal_(std=0.02 / (2 * self.config.layers) ** 0.5 if outwards else 0.02)
 
     def new_cache(self, rows: int, max_tokens: int | None = None) -> KeyValueCache:
-        """An empty cache for `rows` texts of at most `max_tokens` tokens each (none: the whole context)."""
+        """An empty cache for `rows` texts of at most `max_tokens` tokens each (default: the whole context)."""
         config, weight = self.config, self.final_norm.weight
         return KeyValueCache.empty(
             config.layers,
@@ -128,11 +128,11 @@ class Decoder(nn.Module):
         last_only: bool = False,
         trace: bool = False,
     ) -> Output:
-        """ids (B, T) int64. With a cache they go on from what it holds, and it holds them too afterwards.
+        """ids (B, T) int64, which continue what is in the cache, if any, and are appended to it.
 
-        `lengths` (B,) int64 on the CPU says how many of the T tokens are meant where rows are padded on the right.
-        `last_only` gives the logits (B, V) of each row's last token alone. Prefill (T > 1) and decode (T = 1) are
-        this one path. Raises `ValueError` when the context is exceeded.
+        `lengths` (B,) int64 on the CPU are the numbers of real tokens in rows that are padded on the right. `last_only`
+        returns the logits (B, V) of each row's last token alone. Prefill (T > 1) and decode (T = 1) take the same path.
+        Raises `ValueError` if the context is exceeded.
         """
         B, T = ids.shape
         step = cache.step(T) if cache is not None else None
@@ -157,6 +157,6 @@ class Decoder(nn.Module):
         return Output(self.logits(x), Trace(tuple(hidden), tuple(attention)) if trace else None)
 
     def logits(self, x: Tensor) -> Tensor:
-        """(..., D) of the residual stream, after any layer, to (..., V): the last norm, then the output matrix."""
+        """The residual stream (..., D) after any layer to (..., V), by the last norm and the output matrix."""
         x = self.final_norm(x)
         return F.linear(x, self.token_embedding.weight) if self.output is None else self.output(x)

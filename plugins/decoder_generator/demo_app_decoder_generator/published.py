@@ -1,4 +1,4 @@
-"""Published decoders as this plugin's own: config.json to `Config`, key names and layouts to ours, tokenizer files.
+"""Reads published decoders: config.json into `Config`, their tensors' names and layouts into ours, tokenizer files.
 
 GPT-2 (Radford et al. 2019), Llama (Touvron et al. 2023; SmolLM2 is one) and Qwen2 (Yang et al. 2024).
 """
@@ -20,7 +20,7 @@ from demo_app import DemoError
 from demo_app.nn import weights
 from demo_app_decoder_generator.model import Config
 
-# Published name -> ours, in turn
+# Published name -> ours, applied in this order
 PREFIX = (r"^(transformer|model)\.", "")
 GPT2 = (
     (r"^wte\.", "token_embedding."),
@@ -40,7 +40,7 @@ LLAMA = (
     (r"\.post_attention_layernorm\.", ".ln_2."),
     (r"^norm\.", "final_norm."),
 )
-# What is one matrix here and several there; the order is that of the rows
+# One matrix here, several there; in the order of the rows
 JOINED = {
     ".attention.qkv_proj.": (".self_attn.q_proj.", ".self_attn.k_proj.", ".self_attn.v_proj."),
     ".feed_forward.fc_in.": (".mlp.gate_proj.", ".mlp.up_proj."),
@@ -50,15 +50,15 @@ TRANSPOSED = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")  # GPT-2's are (in, 
 
 
 def is_published(fields: Mapping[str, Any]) -> bool:
-    """Whether config.json is of the Hub's layout and not this plugin's own."""
+    """Whether config.json has the layout of `transformers`, and not this plugin's own."""
     return "model_type" in fields
 
 
 def config_of(fields: Mapping[str, Any]) -> Config:
-    """A published config.json as ours. Raises `DemoError` for a kind of network that this one is not."""
+    """A published config.json as a `Config`. Raises `DemoError` for a network that `Decoder` cannot be."""
     kind = fields["model_type"]
     if kind == "gpt2":
-        _demand(fields["activation_function"] == "gelu_new", "its activation is not gelu_new")
+        _require(fields["activation_function"] == "gelu_new", "its activation is not gelu_new")
         return Config(
             vocab_size=fields["vocab_size"],
             context=fields["n_positions"],
@@ -74,11 +74,14 @@ def config_of(fields: Mapping[str, Any]) -> Config:
             out_bias=True,
             stop_ids=(fields["eos_token_id"],),
         )
-    _demand(kind in ("llama", "qwen2"), f"its model_type is {kind}")
-    _demand(fields["hidden_act"] == "silu", "its activation is not silu")
-    _demand(fields.get("tie_word_embeddings", False), "its output matrix is not its embedding")
-    _demand(not fields.get("use_sliding_window"), "it attends in a sliding window")
-    _demand(not fields.get("rope_scaling"), "its rotary positions are scaled")
+    if kind not in ("llama", "qwen2"):
+        raise DemoError(
+            "This checkpoint cannot be read by the generator: its model_type is {kind}; choose another.", kind=kind
+        )
+    _require(fields["hidden_act"] == "silu", "its activation is not silu")
+    _require(fields.get("tie_word_embeddings", False), "its output matrix is not its embedding")
+    _require(not fields.get("use_sliding_window"), "it attends in a sliding window")
+    _require(not fields.get("rope_scaling"), "its rotary positions are scaled")
     base = fields.get("rope_theta") or fields.get("rope_parameters", {}).get("rope_theta", 10_000.0)
     return Config(
         vocab_size=fields["vocab_size"],
@@ -96,23 +99,27 @@ def config_of(fields: Mapping[str, Any]) -> Config:
 
 
 def renamed(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
-    """Published names and layouts to ours.
+    """Tensors with published names and layouts as ours.
 
-    GPT-2's matrices are windows on the file, turned; Llama's queries, keys and values are copied into one matrix.
-    Raises `DemoError` where two names would become one.
+    GPT-2's matrices are transposed views of the file; Llama's queries, keys and values are copied into one matrix.
+    Raises `DemoError` if two tensors would get the same name, or a matrix lacks a part.
     """
     ours = weights.renamed(
         {
             name: tensor.T if kind == "gpt2" and TRANSPOSED.search(name) else tensor
             for name, tensor in tensors.items()
-            if not MASKS.search(name) and name != "lm_head.weight"  # triangles; the embedding once more
+            if not MASKS.search(name) and name != "lm_head.weight"  # causal masks; the embedding again
         },
         (PREFIX, *(GPT2 if kind == "gpt2" else LLAMA)),
     )
     for joined, parts in JOINED.items() if kind != "gpt2" else ():
         for first in [name for name in ours if parts[0] in name]:
             pieces = [ours.pop(first.replace(parts[0], part), None) for part in parts]
-            _demand(all(piece is not None for piece in pieces), f"{first} lacks a neighbour")
+            if any(piece is None for piece in pieces):
+                raise DemoError(
+                    "This checkpoint cannot be read by the generator: {name} lacks a neighbour; choose another.",
+                    name=first,
+                )
             ours[first.replace(parts[0], joined)] = torch.cat([piece for piece in pieces if piece is not None])
     return ours
 
@@ -131,6 +138,6 @@ def tokenizer_of(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def _demand(condition: bool, otherwise: str) -> None:
+def _require(condition: bool, reason: str) -> None:
     if not condition:
-        raise DemoError(f"This checkpoint cannot be read by the generator: {otherwise}; choose another.")
+        raise DemoError("This checkpoint cannot be read by the generator: {reason}; choose another.", reason=reason)

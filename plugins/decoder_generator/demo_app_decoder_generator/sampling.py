@@ -16,14 +16,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from demo_app import InputError
+from demo_app.inputs.numbers import number_between, whole_number
 
-FEW = 256  # of the likeliest that are put in order; more often than not top-p needs no others
+FEW = 256  # likeliest tokens that are sorted; top-p rarely needs more
+LIMITS = {  # least and greatest value
+    "temperature": (0.0, 100.0),
+    "top_p": (0.0, 1.0),
+    "min_p": (0.0, 1.0),
+    "repetition_penalty": (0.01, 100.0),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen. Temperature 0 is greedy: the likeliest, whatever the rest says."""
+    """How the next token is chosen. Temperature 0 is greedy: the likeliest token, whatever the other settings are.
+
+    Raises `InputError` for a value out of its range.
+    """
 
     temperature: float = 0.8
     top_k: int = 0  # 0: all
@@ -33,38 +42,29 @@ class Sampling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        limits = (
-            ("temperature", 0.0, 100.0),
-            ("top_p", 0.0, 1.0),
-            ("min_p", 0.0, 1.0),
-            ("repetition_penalty", 0.01, 100.0),
-        )
-        for name, low, high in limits:
-            value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise InputError(f"{name} is {value}; it must be a number from {low:g} to {high:g}.")
-        if self.top_k < 0:
-            raise InputError(f"top_k is {self.top_k}; it must be 0 (all tokens) or more.")
-        if self.seed is not None and not 0 <= self.seed < 2**63:
-            raise InputError(f"seed is {self.seed}; it must be a whole number from 0 up.")
+        for name, (least, most) in LIMITS.items():
+            number_between(getattr(self, name), name, least, most)
+        whole_number(self.top_k, "top_k", least=0)
+        if self.seed is not None:
+            whole_number(self.seed, "seed", least=0, most=2**63 - 1)
 
 
 def penalise(logits: Tensor, seen: Sequence[int], penalty: float) -> Tensor:
-    """(V,): tokens that were seen become less likely: a positive logit is divided by the penalty, others times it."""
+    """(V,): makes tokens in `seen` less likely: divides a positive logit by the penalty, multiplies others by it."""
     if penalty == 1.0 or not seen:
         return logits
     ids = torch.tensor(sorted(set(seen)), device=logits.device)
-    said = logits[ids]
-    return logits.index_copy(0, ids, torch.where(said > 0, said / penalty, said * penalty))
+    found = logits[ids]
+    return logits.index_copy(0, ids, torch.where(found > 0, found / penalty, found * penalty))
 
 
 def heat(logits: Tensor, temperature: float) -> Tensor:
-    """(..., V): below 1 the likely becomes likelier, above 1 all become alike. `temperature` > 0."""
+    """(..., V): `temperature` below 1 sharpens the distribution, above 1 it flattens it. `temperature` > 0."""
     return logits / temperature
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """(..., V): all but the k largest are -inf; ties with the k-th stay. k = 0 keeps all."""
+    """(..., V): all but the k largest become -inf; ties with the k-th stay. k = 0 keeps all."""
     if k <= 0 or k >= logits.shape[-1]:
         return logits
     least = logits.topk(k, dim=-1).values[..., -1:]
@@ -72,26 +72,26 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """(..., V): the fewest tokens whose probabilities reach p stay, the likeliest always; the rest are -inf."""
+    """(..., V): keeps the fewest tokens whose probabilities sum to p, at least the likeliest; others become -inf."""
     if p >= 1.0:
         return logits
     ordered, places = logits.sort(dim=-1, descending=True)
     shares = ordered.softmax(-1)
-    before = shares.cumsum(-1) - shares  # what the likelier ones have together
+    before = shares.cumsum(-1) - shares  # the sum of the likelier ones
     unwanted = before >= p
     unwanted[..., 0] = False
     return logits.masked_fill(unwanted.scatter(-1, places, unwanted), -math.inf)
 
 
 def keep_min_p(logits: Tensor, p: float) -> Tensor:
-    """(..., V): tokens with less than p times the probability of the likeliest are -inf."""
+    """(..., V): tokens with less than p times the probability of the likeliest become -inf."""
     if p <= 0.0:
         return logits
     return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + math.log(p), -math.inf)
 
 
 def shape(logits: Tensor, sampling: Sampling, seen: Sequence[int] = ()) -> Tensor:
-    """(V,) as the network gave them to (V,) from which a token is drawn by softmax; at least one is not -inf."""
+    """(V,) of the network to (V,) from whose softmax a token is drawn; at least one is not -inf."""
     logits = penalise(logits.float(), seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
         return torch.full_like(logits, -math.inf).index_fill(0, logits.argmax(-1, keepdim=True), 0.0)
@@ -99,13 +99,14 @@ def shape(logits: Tensor, sampling: Sampling, seen: Sequence[int] = ()) -> Tenso
 
 
 def cut(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Heated logits (V,) by top-k, top-p and min-p: what is left is as it was, the rest -inf."""
+    """Heated logits (V,) after top-k, top-p and min-p: unchanged, or -inf."""
     return keep_min_p(keep_top_p(keep_top_k(logits, sampling.top_k), sampling.top_p), sampling.min_p)
 
 
 def likeliest(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor] | None:
-    """What `shape` leaves of heated logits (V,), without putting all of them in order: (C,) logits, -inf or as they
-    were, and (C,) ids. `None` where the likeliest `FEW` do not tell, or where nothing asks for an order.
+    """What `cut` leaves of heated logits (V,), without sorting all: (C,) logits, unchanged or -inf, and (C,) ids.
+
+    `None` if the `FEW` likeliest do not decide it, or if neither top-k nor top-p is set.
     """
     V = logits.shape[-1]
     top_k = sampling.top_k if sampling.top_k < V else 0
@@ -114,8 +115,8 @@ def likeliest(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor] | Non
     values, ids = logits.topk((top_k or FEW) + 1)  # (C + 1,): one more, which may tie with the last
     tied, values, ids = bool(values[-1] == values[-2]), values[:-1], ids[:-1]
     shares = (values - (values if top_k else logits).logsumexp(-1)).exp()
-    before = shares.cumsum(-1) - shares  # what the likelier ones have together
-    unwanted = (before >= sampling.top_p) & (sampling.top_p < 1.0)  # rounded, even all may be more than 1
+    before = shares.cumsum(-1) - shares  # the sum of the likelier ones
+    unwanted = (before >= sampling.top_p) & (sampling.top_p < 1.0)  # a rounded sum may exceed 1
     unwanted[0] = False
     if tied if top_k else not unwanted[-1]:
         return None
@@ -123,7 +124,7 @@ def likeliest(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor] | Non
 
 
 def pick(logits: Tensor, generator: torch.Generator) -> int:
-    """The place of one of logits (C,), by softmax. As `torch.multinomial`, which takes 1.7 ms of GPT-2's 50,257."""
+    """An index into logits (C,), drawn by softmax. As `torch.multinomial`, which takes 1.7 ms for GPT-2's 50,257."""
     until = logits.softmax(-1).cumsum(-1, dtype=torch.float64)  # (C,)
     share = torch.rand((), generator=generator, device=logits.device)
     return int(torch.searchsorted(until, share * until[-1], right=True))

@@ -1,4 +1,4 @@
-"""What was published of the checkpoints, beside what the models here write: for `demo-app selfcheck`."""
+"""Published texts of the checkpoints beside what the models here write, for `demo-app selfcheck`."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ TEXTS = {
 
 
 def selfcheck(writer: Writer, checkpoint: Checkpoint) -> Iterator[Comparison]:
-    """One comparison a published text; none for a checkpoint of which nothing is published.
+    """One comparison for each published text of the checkpoint.
 
-    They were written in single precision: in another, which `what` then names, two that are nearly as likely may swap.
+    The published texts were written in single precision. In another one, which `what` then names, two tokens that are
+    nearly equally likely may swap.
     """
     from demo_app_decoder_generator.sampling import Sampling
 

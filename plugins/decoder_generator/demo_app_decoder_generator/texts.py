@@ -1,7 +1,7 @@
 """Texts as the embedded models read them: characters, and poems with their form; from files to ids.
 
-A poem is `[BOS] form title [SEP] lines [EOS]`. The form is a token for five or seven characters a line or neither, so
-that whoever asks for a poem chooses it.
+A poem is `[BOS] form title [SEP] lines [EOS]`. The form is a token for five or seven characters a line, or neither, so
+a prompt can choose it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ENDS = re.compile("[，。？！；、：\\s]+")  # of a line
 @dataclass(frozen=True)
 class Poem:
     title: str
-    lines: tuple[str, ...]  # as printed: one or more verses each, with their punctuation
+    lines: tuple[str, ...]  # as printed: one verse or more each, with their punctuation
 
     @property
     def body(self) -> str:
@@ -39,7 +39,7 @@ class Poem:
 
 
 def form_of(body: str) -> int:
-    """5 or 7 where every verse has so many characters and their number is even, else 0."""
+    """5 or 7 if that is the length of every verse and the number of verses is even, else 0."""
     verses = [verse for verse in ENDS.split(body) if verse]
     lengths = {len(verse) for verse in verses}
     regular = len(lengths) == 1 and len(verses) % 2 == 0
@@ -47,17 +47,19 @@ def form_of(body: str) -> int:
 
 
 def read_text(path: Path) -> str:
-    """A text file, UTF-8, `.gz` too. Raises `InputError` where it is missing, empty or not UTF-8."""
+    """Read a UTF-8 text, gzipped or not. Raises `InputError` if it is missing, empty or not UTF-8."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+        raise InputError(
+            "{path} cannot be read ({reason}); check the path.", path=str(path), reason=error.strerror
+        ) from error
     try:
         text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode("utf-8")
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name} is no UTF-8 text, nor one that is gzipped; convert it.") from error
+        raise InputError("{name} is no UTF-8 text, nor one that is gzipped; convert it.", name=path.name) from error
     if not text:
-        raise InputError(f"{path.name} is empty; give a file with text.")
+        raise InputError("{name} is empty; give a file with text.", name=path.name)
     return text
 
 
@@ -67,19 +69,23 @@ def is_poems(text: str) -> bool:
 
 
 def read_poems(text: str) -> list[Poem]:
-    """One JSON object a line with `title` and `lines`. Raises `InputError` naming the line that is none."""
+    """Read one JSON object a line, with `title` and `lines`. Raises `InputError`, which names the first bad line."""
     poems = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
             record = json.loads(line)
             poems.append(Poem(str(record["title"]), tuple(map(str, record["lines"]))))
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"line {number} is no poem with title and lines ({error}); mend or remove it.") from error
+            raise InputError(
+                "line {number} is no poem with title and lines ({error}); correct or remove it.",
+                number=number,
+                error=str(error),
+            ) from error
     return poems
 
 
 def character_tokenizer(texts: Iterable[str], *, at_least: int = 1, special: Sequence[str] = (UNKNOWN,)) -> Tokenizer:
-    """One token a character that occurs at least so often, in the order of its code; the rest is `[UNK]`."""
+    """A token for each character that occurs `at_least` times, in the order of code points; all others are `[UNK]`."""
     counts = Counter(character for text in texts for character in text)
     known = sorted(character for character, count in counts.items() if count >= at_least)
     vocabulary = {token: i for i, token in enumerate((*special, *known))}
@@ -91,13 +97,13 @@ def character_tokenizer(texts: Iterable[str], *, at_least: int = 1, special: Seq
 
 
 def prompt(tokenizer: Tokenizer, title: str, form: int, start: str = "") -> list[int]:
-    """Ids that a poem of that title and form begins with, up to and with the first verses in `start`."""
+    """The ids with which a poem of that title and form begins, including its first verses in `start`."""
     head = [tokenizer.token_to_id(BOS), tokenizer.token_to_id(FORMS[form])]
     ids = head + tokenizer.encode(title, add_special_tokens=False).ids + [tokenizer.token_to_id(SEP)]
     return ids + tokenizer.encode(start, add_special_tokens=False).ids
 
 
 def poem_ids(tokenizer: Tokenizer, poem: Poem, *, title: bool = True) -> list[int]:
-    """A whole poem, with or without its title."""
+    """The ids of a whole poem, with or without its title."""
     body = prompt(tokenizer, poem.title if title else "", poem.form, poem.body)
     return [*body, tokenizer.token_to_id(EOS)]

@@ -22,11 +22,14 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from demo_app import InputError
-from demo_app.options import add_options, chosen, option, report
-from demo_app.training import loop, processes
-from demo_app.training import optimizers as training_optimizers
-from demo_app.training import progress as training_progress
-from demo_app.training.optimizers import Muon
+from demo_app.options import add_options, from_options, option, report
+from demo_app.training.optimizers import Muon, weight_decay_groups
+from demo_app.training.precision import use_bfloat16
+from demo_app.training.processes import Process, process_group
+from demo_app.training.progress import progress_bar
+from demo_app.training.schedule import Schedule
+from demo_app.training.state import StateFile
+from demo_app.training.trainer import Trainer
 from demo_app_decoder_generator.model import Config, Decoder
 from demo_app_decoder_generator.texts import (
     EOS,
@@ -42,7 +45,7 @@ from demo_app_decoder_generator.writer import Writer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class TrainingSettings:
     """How to train. Each field is an option of the command line."""
 
     steps: int = option(4000, "optimiser steps")
@@ -66,22 +69,24 @@ class Recipe:
 
 
 class Windows:
-    """Random windows of one long row of ids, or of poems that are drawn at random and put end to end."""
+    """Random windows of one long row of ids, or of random poems, one after the other."""
 
-    def __init__(self, ids: Sequence[int] | None, poems: Sequence[Poem], tokenizer: Tokenizer, recipe: Recipe) -> None:
+    def __init__(
+        self, ids: Sequence[int] | None, poems: Sequence[Poem], tokenizer: Tokenizer, settings: TrainingSettings
+    ) -> None:
         self.row = torch.tensor(ids) if ids is not None else None
-        self.recipe = recipe
+        self.settings = settings
         self.poems = [torch.tensor(poem_ids(tokenizer, poem)) for poem in poems]
         self.untitled = [torch.tensor(poem_ids(tokenizer, poem, title=False)) for poem in poems]
 
-    def batches(self, part: int, length: int, process: processes.Process) -> Iterator[Tensor]:
-        """(B, T + 1) of the steps from one evaluation to the next; each process has its own, and its own dropout."""
-        recipe = self.recipe
-        torch.manual_seed((recipe.seed * 1_000_003 + part) * 64 + process.rank)
-        first = part * recipe.evaluate_every
-        for step in range(first, min(first + recipe.evaluate_every, recipe.steps)):
-            generator = torch.Generator().manual_seed((recipe.seed * 1_000_003 + step) * 64 + process.rank)
-            yield self.draw(recipe.batch_size, length, generator).to(process.device)
+    def batches(self, part: int, length: int, process: Process) -> Iterator[Tensor]:
+        """(B, T + 1) for the steps from one evaluation to the next; each process has its own, and its own dropout."""
+        settings = self.settings
+        torch.manual_seed((settings.seed * 1_000_003 + part) * 64 + process.rank)
+        first = part * settings.evaluate_every
+        for step in range(first, min(first + settings.evaluate_every, settings.steps)):
+            generator = torch.Generator().manual_seed((settings.seed * 1_000_003 + step) * 64 + process.rank)
+            yield self.draw(settings.batch_size, length, generator).to(process.device)
 
     def draw(self, count: int, length: int, generator: torch.Generator) -> Tensor:
         """(B, T + 1)."""
@@ -91,24 +96,24 @@ class Windows:
         return torch.stack([self._packed(length + 1, generator) for _ in range(count)])
 
     def _packed(self, length: int, generator: torch.Generator) -> Tensor:
-        """Poems end to end; the first begins the window, the last is cut."""
+        """Poems one after the other; the first begins the window, the last is cut."""
         row, taken = [], 0
         while taken < length:
             number = int(torch.randint(len(self.poems), (), generator=generator))
-            bare = torch.rand((), generator=generator).item() < self.recipe.untitled
+            bare = torch.rand((), generator=generator).item() < self.settings.untitled
             row.append((self.untitled if bare else self.poems)[number])
             taken += len(row[-1])
         return torch.cat(row)[:length]
 
 
-def optimizers(network: Decoder, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimizers(network: Decoder, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the matrices inside layers, AdamW for embeddings, norms and biases."""
     inside = [p for p in network.layers.parameters() if p.ndim == 2]
     chosen = {id(p) for p in inside}
     others = [p for p in network.parameters() if id(p) not in chosen]
-    groups = training_optimizers.decayed(others, recipe.weight_decay)
-    muon = Muon(inside, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    return [muon, torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.98))]
+    groups = weight_decay_groups(others, settings.weight_decay)
+    muon = Muon(inside, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return [muon, torch.optim.AdamW(groups, lr=settings.adam_rate, betas=(0.9, 0.98))]
 
 
 def loss_of(model: nn.Module, rows: Tensor) -> Tensor:
@@ -119,16 +124,16 @@ def loss_of(model: nn.Module, rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What is trained on, what is held out, and how it is read."""
+    """The training data, the held-out data, and their tokenizer."""
 
     tokenizer: Tokenizer
     ids: list[int] | None  # of a text
     poems: list[Poem]  # or poems
-    held_out: list[list[int]]  # rows that are scored
+    held_out: list[list[int]]  # rows of ids
 
 
 def read_corpus(path: Path, share: float, at_least: int) -> Corpus:
-    """The last `share` of a text, or every so many-th poem, is held out."""
+    """Read a file and hold out a `share` of it: the end of a text, or poems at regular distances."""
     text = read_text(path)
     if is_poems(text):
         poems = read_poems(text)
@@ -147,42 +152,42 @@ def nats_per_token(writer: Writer, rows: Sequence[Sequence[int]], stride: int | 
     return float(scores.double().mean())
 
 
-def fit(corpus: Corpus, config: Config, recipe: Recipe, out: Path, process: processes.Process) -> Writer:
-    """The mean weights that were best on the held-out part. Goes on with `training.pt`, and removes it at last."""
-    torch.manual_seed(recipe.seed)
+def fit(corpus: Corpus, config: Config, settings: TrainingSettings, out: Path, process: Process) -> Writer:
+    """Train, and return the averaged weights that were best on the held-out part.
+
+    Resumes from `training.pt` in `out` if that is there, and removes it at the end.
+    """
+    torch.manual_seed(settings.seed)
     network = Decoder(config)
     network.initialise()
     network.to(process.device)
-    windows = Windows(corpus.ids, corpus.poems, corpus.tokenizer, recipe)
-    held_out = corpus.held_out[:: max(1, len(corpus.held_out) // 500)]  # on the way; all of them at the end
-    course = loop.Course(
-        epochs=-(-recipe.steps // recipe.evaluate_every),
-        steps=recipe.steps,
-        warmup=recipe.warmup,
-        fall="linear",
-        average=recipe.average,
-        half=processes.in_half(recipe.precision, network, process),
-        watch="nats",
-        seed=recipe.seed,
+    windows = Windows(corpus.ids, corpus.poems, corpus.tokenizer, settings)
+    held_out = corpus.held_out[:: max(1, len(corpus.held_out) // 500)]  # during training; all of them at the end
+    schedule = Schedule(
+        epochs=-(-settings.steps // settings.evaluate_every),
+        steps=settings.steps,
+        warmup=settings.warmup,
+        decay="linear",
+        ema_decay=settings.average,
+        bfloat16=use_bfloat16(settings.precision, network, process),
+        monitor="nats",
+        seed=settings.seed,
     )
 
     def evaluate(mean: Decoder) -> dict[str, float]:
         return {"nats": nats_per_token(Writer(mean, corpus.tokenizer), held_out, config.context // 2)}
 
     out.mkdir(parents=True, exist_ok=True)
-    with training_progress.bar(every=5, shown=process.first) as progress:
-        loop.train(
+    with progress_bar(every=5, shown=process.first) as bar:
+        trainer = Trainer(
             network,
-            optimizers(network, recipe),
-            lambda part: windows.batches(part, config.context, process),
-            loss_of,
-            course,
-            evaluate=evaluate,
-            state=out / "training.pt",
-            settings=json.dumps([asdict(config), asdict(recipe)]),
-            progress=progress,
+            optimizers(network, settings),
+            schedule,
             process=process,
+            state_file=StateFile(path=out / "training.pt", settings=json.dumps([asdict(config), asdict(settings)])),
+            progress=bar,
         )
+        trainer.fit(lambda part: windows.batches(part, config.context, process), loss_of, evaluate=evaluate)
     return Writer(network.requires_grad_(False).cpu(), corpus.tokenizer)
 
 
@@ -194,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--at-least", type=int, default=1, help="times a character must occur to have a token")
     parser.add_argument("--device", help="cuda or cpu; default: the best there is")
     add_options(parser, Config, skip=("vocab_size", "stop_ids", "kv_heads"))
-    add_options(parser, Recipe)
+    add_options(parser, TrainingSettings)
     return parser
 
 
@@ -202,20 +207,22 @@ def run(options: argparse.Namespace) -> dict[str, float]:
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
     corpus = read_corpus(options.data, options.held_out, options.at_least)
-    config = chosen(Config, options, vocab_size=corpus.tokenizer.get_vocab_size())
+    config = from_options(Config, options, vocab_size=corpus.tokenizer.get_vocab_size())
     stop = corpus.tokenizer.token_to_id(EOS)
     config = replace(config, stop_ids=() if stop is None else (stop,))
     if corpus.ids is not None and len(corpus.ids) <= config.context:
         raise InputError(
-            f"{len(corpus.ids)} tokens are no window of the context, {config.context}; choose a smaller one."
+            "{count} tokens are no window of the context, {context}; choose a smaller one.",
+            count=len(corpus.ids),
+            context=config.context,
         )
-    recipe = chosen(Recipe, options)
-    with processes.processes(options.device) as process:
-        writer = fit(corpus, config, recipe, options.out, process)
+    settings = from_options(TrainingSettings, options)
+    with process_group(options.device) as process:
+        writer = fit(corpus, config, settings, options.out, process)
         if not process.first:
             return {}
     writer.save(options.out)
-    writer = Writer.load(options.out, "cpu")  # as it is on disk, in half precision
+    writer = Writer.load(options.out, "cpu")  # the weights as saved, in half precision
     nats = nats_per_token(writer, corpus.held_out)
     return {
         "nats_per_token": round(nats, 4),

@@ -1,4 +1,4 @@
-"""The network, its tokenizer and its decode loop, together: what the plugin's `load` returns, what `train.py` saves."""
+"""The network with its tokenizer and its decode loop: what the plugin's `load` returns and `train.py` saves."""
 
 # B rows, T tokens, V vocabulary
 
@@ -25,8 +25,8 @@ from demo_app_decoder_generator.texts import prompt as poem_prompt
 SENTENCES = re.compile("([。！？；]+)(?!\n)")
 Kind = Literal["text", "poems", "chat"]
 PRECISION = "DEMO_APP_DECODER_GENERATOR_PRECISION"
-ROWS = 8  # texts that are written at once
-WAITING = 24  # others that may wait for one of those rows
+ROWS = 8  # texts that are written at a time
+WAITING = 24  # others that may wait for a row
 
 
 class Writer:
@@ -41,24 +41,24 @@ class Writer:
         precision: str = "fp32",
         parameters: int | None = None,
     ) -> None:
-        """`template` renders a conversation for a model that was tuned to chat; the rest is said, not done."""
+        """`template` renders a conversation for a chat model; `precision` and `parameters` are only reported."""
         self.network = network.eval().requires_grad_(False)
         self.config = network.config
         self.tokenizer = tokenizer
-        self.missing: int | None = tokenizer.token_to_id(UNKNOWN)  # stands for what has no token, where anything does
+        self.missing: int | None = tokenizer.token_to_id(UNKNOWN)  # the token for unknown characters, if there is one
         self.template = template
         self.precision = precision
         self.parameters = parameters or sum(p.numel() for p in network.parameters())
         self.engine = self.new_engine()
 
     def new_engine(self, *, rows: int = ROWS, waiting: int = WAITING) -> Engine:
-        """A decode loop that never writes the tokens for padding and for what is unknown."""
+        """A decode loop that never writes the tokens for padding and for unknown characters."""
         never = (self.tokenizer.token_to_id(PAD), self.missing)
         return Engine(self.network, rows=rows, waiting=waiting, never=[i for i in never if i is not None])
 
     @property
     def kind(self) -> Kind:
-        """What is asked of it: to go on with a text, to write a poem of a form, or to answer in a conversation."""
+        """What it writes: the continuation of a text, a poem of a given form, or an answer in a conversation."""
         if self.template is not None:
             return "chat"
         return "poems" if self.tokenizer.token_to_id(FORMS[5]) is not None else "text"
@@ -67,8 +67,8 @@ class Writer:
     def load(cls, folder: Path, device: str) -> Writer:
         """From config.json, model.safetensors, tokenizer.json (or vocab.json and merges.txt), ours or published ones.
 
-        Weights are mapped from disk as they are; those in half precision are widened. Raises `DemoError` when a file
-        is missing, damaged, or belongs to another network.
+        Weights in single precision are mapped from disk without a copy; those in half precision are widened. Raises
+        `DemoError` if a file is missing, damaged, or belongs to another network.
         """
         fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
         tensors = weights.part(folder / "model.safetensors", weights.read)
@@ -89,17 +89,17 @@ class Writer:
         return cls(network, tokenizer, template=template, precision=chosen, parameters=parameters)
 
     def save(self, folder: Path) -> None:
-        """Write the three files that `load` reads; weights in half precision."""
+        """Write the three files that `load` reads, the weights in half precision."""
         weights.save(folder, self.network, self.config)
         self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text as it stands; characters that the network has no token for are left out, see `unknown`."""
+        """Ids of a text, without the characters that have no token, see `unknown`."""
         ids = self.tokenizer.encode(text, add_special_tokens=False).ids
         return [i for i in ids if i != self.missing]
 
     def prompt(self, text: str, form: int = 5) -> tuple[list[int], str]:
-        """Ids of what is to be gone on with, and how it is shown before what is written.
+        """Ids of a prompt, and how it is shown before its continuation.
 
         For poems the first line is the title and the rest begins the poem; a single line with a verse's punctuation
         in it begins a poem without a title. `form` is that of a poem: characters a line, 0 for neither 5 nor 7.
@@ -113,13 +113,13 @@ class Writer:
         return ids, "\n".join(part for part in (title, self.printed(start.strip())) if part) + ("" if start else "\n")
 
     def printed(self, written: str) -> str:
-        """What was written as it is shown: a poem with a line a sentence."""
+        """Written text as it is shown: a poem with one sentence a line."""
         return SENTENCES.sub(r"\1\n", written) if self.kind == "poems" else written
 
     def conversation(self, turns: Sequence[tuple[str, str]], room: int) -> list[int]:
         """Ids of (role, text) turns as the model's own template renders them, ready for its answer.
 
-        The oldest turns are dropped until `room` tokens suffice. Raises `DemoError` for a model without a template.
+        Drops the oldest turns until the rest fits `room` tokens. Raises `DemoError` for a model without a template.
         """
         if self.template is None:
             raise DemoError("This checkpoint was not tuned to chat; choose one that was.")
@@ -132,13 +132,13 @@ class Writer:
             plain = plain[1:]
 
     def _without_special(self, text: str) -> str:
-        """What a visitor wrote must not end the visitor's turn: names of special tokens are taken out."""
+        """Remove the names of special tokens, so that a visitor's text cannot end the visitor's turn."""
         for token in self.tokenizer.get_added_tokens_decoder().values():
             text = text.replace(token.content, "") if token.special else text
         return text
 
     def unknown(self, text: str) -> str:
-        """The characters of the text that the network has no token for, each once."""
+        """The characters of the text that have no token, each once."""
         if self.missing is None:
             return ""
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
@@ -147,10 +147,10 @@ class Writer:
 
     @torch.inference_mode()
     def surprise(self, ids: Sequence[int], *, stride: int | None = None, batch_size: int = 16) -> Tensor:
-        """Nats of each token after the first, (T - 1,): minus the logarithm of the probability the network gave it.
+        """-log p of each token after the first, (T - 1,), in nats.
 
-        Where the text is longer than the context a window slides over it, by `stride` tokens (none: a quarter of the
-        context), and each token is scored by the window in which it has most before it.
+        Over a text that is longer than the context slides a window, by `stride` tokens (default: a quarter of the
+        context); each token is scored in the window in which most tokens come before it.
         """
         context = self.config.context
         stride = stride or max(1, context // 4)
@@ -167,15 +167,15 @@ class Writer:
                 length = min(context, last - group[0])
                 windows = torch.stack([row[start : start + length + 1] for start in group])  # (B, T + 1)
                 logits = self.network(windows[:, :-1]).logits.float()  # (B, T, V)
-                said = torch.nn.functional.cross_entropy(logits.transpose(1, 2), windows[:, 1:], reduction="none")
-                for start, scores in zip(group, said.cpu(), strict=True):
+                losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), windows[:, 1:], reduction="none")
+                for start, scores in zip(group, losses.cpu(), strict=True):
                     new = 0 if start == 0 else context - stride
                     nats[start + new : start + length] = scores[new:]
         return nats
 
 
 def read_config(path: Path) -> Config:
-    """The `Config` in a config.json; raises `ValueError` or `TypeError` for a field that is wrong or unknown."""
+    """The `Config` in a config.json. Raises `ValueError` or `TypeError` for a wrong or unknown field."""
     fields = json.loads(path.read_text("utf-8"))
     return Config(**{**fields, "stop_ids": tuple(fields.get("stop_ids", ()))})
 
@@ -183,10 +183,10 @@ def read_config(path: Path) -> Config:
 def in_precision(network: Decoder) -> tuple[Decoder, str]:
     """The network in the precision that decodes fastest on this processor, and that precision's name.
 
-    Small networks stay in single precision, as do those on an accelerator. `DEMO_APP_DECODER_GENERATOR_PRECISION` set
-    to fp32, bf16 or int8 decides instead. Raises `DemoError` where it is set to anything else.
+    Small networks stay in single precision, as do those on an accelerator. The variable
+    `DEMO_APP_DECODER_GENERATOR_PRECISION` overrides this with fp32, bf16 or int8. Raises `DemoError` for another value.
     """
-    wanted = precision.wanted(PRECISION)
+    wanted = precision.from_environment(PRECISION)
     if wanted == "auto":
         wanted = "int8" if int8.int8_is_faster(network) else "fp32"
-    return precision.converted(network, wanted)
+    return precision.convert(network, wanted)

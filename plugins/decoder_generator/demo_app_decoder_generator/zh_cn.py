@@ -17,6 +17,7 @@ ZH_CN = {
     "Qwen2.5 0.5B Instruct: chat, Chinese too": "Qwen2.5 0.5B Instruct：对话，也会中文",
     # what is asked
     "Prompt": "提示",
+    "Title or first line": "题目或首句",
     "The text to go on with. Shift+Enter generates.": "要接着写的文本。按 Shift+回车生成。",
     "Form of the poem": "诗的体裁",
     "The first line is the title; what follows it, or a first line with its comma, begins the poem.": (
@@ -38,7 +39,6 @@ ZH_CN = {
     "Tokens at most": "最多 token 数",
     "Seed (none: random)": "种子（空：随机）",
     "Stop at (one text a line)": "遇到即停（每行一段）",
-    "Try one: each teaches something": "挑一个试试：每个都说明一点道理",
     "Romeo speaks": "罗密欧开口",
     "To be": "生存还是毁灭",
     "五言: 春夜": "五言：春夜",
@@ -70,6 +70,11 @@ ZH_CN = {
     "{count} tokens/s": "每秒 {count} 个 token",
     "waits for its turn": "等待轮到它",
     "place {number} in line": "排在第 {number} 位",
+    "left out, since the model does not know them: {characters}": "已略去模型不认识的字符：{characters}",
+    "the prompt was shortened from the left to its last {kept} of {count} tokens": (
+        "提示从左边截短，只留 {count} 个 token 中的最后 {kept} 个"
+    ),
+    "{note}.": "{note}。",
     "step {count} ms": "这一步 {count} ms",
     "Written beforehand. Press Generate for another; Stop ends it.": (
         "这是事先写好的。按“生成”另写一段；按“停止”结束。"
@@ -86,11 +91,24 @@ ZH_CN = {
     "Start, then choose each next token yourself.": "先开始，然后自己选每一个 token。",
     "Candidates": "候选",
     "No token yet.": "还没有 token。",
+    "What may come next: choose one, and the text goes on with it": "接下来可能是什么：选一个，文本就从它接着写",
+    "by the network": "网络给出的",
+    "as it is drawn": "实际抽取的",
+    "all others": "其余所有",
+    "{before} by the network, {after} drawn": "网络给出 {before}，抽取 {after}",
+    "{before} by the network, never drawn": "网络给出 {before}，不会被抽到",
     "take": "选用",
     "Look inside": "看看内部",
     "Layer": "层",
     "Head": "头",
     "Attention of the last token": "最后一个 token 的注意力",
+    "Where “{token}” looks before the next token: {layer}, {head}": (
+        "写下一个 token 之前，“{token}”看向哪里：{layer}，{head}"
+    ),
+    "all layers": "所有层",
+    "all heads": "所有头",
+    "layer {number}": "第 {number} 层",
+    "head {number}": "第 {number} 个头",
     "Start at the prompt in 'Step by step'; the pictures follow each token.": (
         "请先在“逐步”里从提示开始；图会跟着每个 token 更新。"
     ),
@@ -98,6 +116,12 @@ ZH_CN = {
         "所有的头，每行条纹从第一个 token 到最后一个：点选一个"
     ),
     "Logit lens": "Logit lens",
+    "What each layer would say next, at the last {count} tokens": "每一层会接着写什么，在最后 {count} 个 token 处",
+    "After the last token, from the embedding to the last layer:": "最后一个 token 之后，从嵌入到最后一层：",
+    "certain · underlined: what really came": "确定 · 下划线：真正出现的",
+    "embedding": "嵌入",
+    "after": "之前是",
+    "{layer}, after {token}:": "{layer}，在 {token} 之后：",
     "The logit lens (nostalgebraist 2020) reads each layer's output as if it were the last one's. The embedding mostly "
     "says its own token again; the answer comes together on the way up.": (
         "Logit lens（nostalgebraist，2020）把每一层的输出当作最后一层的来读。嵌入层大多只是重复自己的 token；"
@@ -118,6 +142,22 @@ ZH_CN = {
     "How surprising is it?": "有多意外？",
     "Paste a poem, a headline, nonsense; misspell a word.": "贴一首诗、一个标题、一段胡话；或者故意写错一个词。",
     "There is nothing that the network can read.": "这里没有网络能读的内容。",
+    "How much each piece surprised": "每一段有多意外",
+    "foreseen": "在意料之中",
+    "as if guessed blindly": "如同瞎猜",
+    "Most:": "最意外的：",
+    "The most surprising, in nats (-log p)": "最意外的，单位 nat（-log p）",
+    "likeliest:": "最可能的：",
+    "no token is for this; it was left out": "没有对应的 token，已略去",
+    "nothing is before it": "它之前什么也没有",
+    "One token alone has nothing before it; write more.": "单独一个 token 之前什么也没有；请多写一点。",
+    "{count} tokens scored": "{count} 个 token 计分",
+    "{count} nats": "{count} nat",
+    "{count} nats per token": "每个 token {count} nat",
+    "perplexity {value}": "困惑度 {value}",
+    "{count} bits per character": "每个字符 {count} 比特",
+    "the rest of the text was not read": "其余文本没有读",
+    "no token for:": "没有 token 的字符：",
     "Greedy or sampled": "贪心或采样",
     "The prompt above, twice in the same batch: the likeliest token always, and drawn with the settings.": (
         "上面的提示在同一批里写两遍：一遍总取最可能的 token，一遍按设置抽取。"
@@ -142,6 +182,10 @@ ZH_CN = {
     "Milliseconds a token": "每个 token 的毫秒数",
     "Takes about ten seconds; the plot grows.": "大约十秒；曲线会逐渐画出来。",
     "Nothing measured yet.": "还没有测量。",
+    "What one more token costs": "多写一个 token 的代价",
+    "with the cache: one token is read": "有缓存：只读一个 token",
+    "without: all tokens are read again": "无缓存：全部 token 重读",
+    "ms per token": "每个 token 的 ms",
     "At {count} tokens: {cached} ms with the cache, {uncached} ms without, {times} times as long.": (
         "{count} 个 token 时：有缓存 {cached} ms，无缓存 {uncached} ms，是前者的 {times} 倍。"
     ),
@@ -194,7 +238,37 @@ ZH_CN = {
     "{checkpoint} was not tuned to chat; choose SmolLM2 or Qwen2.5 in the picker.": (
         "{checkpoint} 没有为对话微调过；请在选择框里选 SmolLM2 或 Qwen2.5。"
     ),
-    "The model knows none of these characters: {text}; write others.": "这些字符模型一个也不认识：{text}；请换别的写。",
+    "The model knows none of these characters: {characters}; write others.": (
+        "这些字符模型一个也不认识：{characters}；请换别的写。"
+    ),
+    "Nothing is written yet; press Generate first.": "还没有写出内容；请先按“生成”。",
+    "There is no form {form}; choose one of: {known}.": "没有体裁 {form}；可选：{known}。",
+    "There is no token {token}; choose one from 0 to {last}.": "没有 token {token}；请选 0 到 {last} 之间的。",
+    "The seed": "种子",
+    "{count} others are waiting to write; please try again in a minute.": "另有 {count} 人在排队；请过一分钟再试。",
+    "A stop string is empty; leave it out or write what shall end the text.": "停止文本是空的；请删去，或写上要在哪里停。",
+    "The conversation is empty; write a message first.": "对话是空的；请先写一条消息。",
+    "The model cannot read this conversation ({error}); begin a new one.": "模型读不了这段对话（{error}）；请另开一段。",
+    "The model's chat template cannot be read ({error}); fetch the checkpoint again.": (
+        "模型的对话模板读不了（{error}）；请重新下载这个权重。"
+    ),
+    "tokenizer_config.json in {folder} cannot be read; fetch the checkpoint again.": (
+        "{folder} 中的 tokenizer_config.json 读不了；请重新下载这个权重。"
+    ),
+    "This checkpoint cannot be read by the generator: {reason}; choose another.": (
+        "文本生成读不了这个权重：{reason}；请另选一个。"
+    ),
+    "This checkpoint cannot be read by the generator: its model_type is {kind}; choose another.": (
+        "文本生成读不了这个权重：它的 model_type 是 {kind}；请另选一个。"
+    ),
+    "This checkpoint cannot be read by the generator: {name} lacks a neighbour; choose another.": (
+        "文本生成读不了这个权重：{name} 缺少相邻的部分；请另选一个。"
+    ),
+    "its activation is not gelu_new": "它的激活函数不是 gelu_new",
+    "its activation is not silu": "它的激活函数不是 silu",
+    "its output matrix is not its embedding": "它的输出矩阵不是嵌入矩阵",
+    "it attends in a sliding window": "它只在滑动窗口内做注意力",
+    "its rotary positions are scaled": "它的旋转位置经过缩放",
     HOW: """
 1. **Token。** 文本切成小块：两个内置模型按字符切，公开发布的模型按字节对（BPE）切。
 2. **层。** 每个 token 的向量穿过一摞层。在每一层里，*注意力*让 token 从它之前的内容里取东西，绝不从之后取；然后一个小网络单独处理每个 token。

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,27 @@ prepare_environment()
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
 
 LINES = "ROMEO:\nWhat light is this?\n\nJULIET:\nO night, be kind to us!\n<script>alert(1)</script>\n"
+PLUGIN = """
+import demo_app
+from pathlib import Path
+from demo_app_decoder_generator import build, load
+
+@demo_app.hookimpl
+def register_demos():
+    folders = {folders!r}
+    checkpoints = tuple(demo_app.Checkpoint(name=n, title=n, folder=Path(f)) for n, f in folders.items())
+    name = "decoder_generator"
+    return [demo_app.Demo(name=name, title="T", summary="S", load=load, build=build, checkpoints=checkpoints)]
+"""
+PYPROJECT = """
+[project]
+name = "tiny-generator"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["demo-app"]
+[project.entry-points.demo_app]
+decoder_generator = "tiny_generator_plugin"
+"""
 POEMS = ("床前明月光，疑是地上霜。举头望明月，低头思故乡。", "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。")
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -92,10 +115,34 @@ def chatty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wait_until_idle() -> Callable[[Writer], None]:
+    """Waits until a decode loop has nothing to do."""
+
+    def wait(writer: Writer) -> None:
+        deadline = time.monotonic() + 20
+        while writer.engine.busy and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not writer.engine.busy
+
+    return wait
+
+
+@pytest.fixture(scope="session")
 def writer(letters: Path) -> Writer:
     from demo_app_decoder_generator.writer import Writer
 
     return Writer.load(letters, "cpu")
+
+
+@pytest.fixture(scope="module")
+def plugin_dir(letters: Path, poems: Path, chatty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plugin with this one's tab, and tiny models under the names of its own."""
+    plugin = tmp_path_factory.mktemp("plugins") / "tiny"
+    plugin.mkdir()
+    folders = {"shakespeare": str(letters), "tang": str(poems), "smollm2": str(chatty)}
+    (plugin / "pyproject.toml").write_text(PYPROJECT)
+    (plugin / "tiny_generator_plugin.py").write_text(PLUGIN.replace("{folders!r}", repr(folders)))
+    return plugin
 
 
 def _save(folder: Path, tokenizer: object, *, context: int = 128, stop: str | None = None) -> Path:

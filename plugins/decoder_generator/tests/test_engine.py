@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from demo_app_decoder_generator.engine import AGAIN, TRIES, Engine, Pace, Text
+from demo_app_decoder_generator.engine import RETRY, TRIES, Engine, Pace, Text
 from demo_app_decoder_generator.model import Config, Decoder
 from demo_app_decoder_generator.sampling import Sampling, draw
 
@@ -197,7 +197,7 @@ def test_nothing_to_do_is_refused(network: Decoder, prompt: list[int], most: int
         Engine(network).write(prompt, most, GREEDY)
 
 
-def test_an_error_in_the_loop_reaches_everybody_and_the_next_starts_anew(network: Decoder) -> None:
+def test_an_error_in_the_loop_reaches_everybody_and_the_next_request_starts_it_again(network: Decoder) -> None:
     engine = Engine(network)
     started = threading.Event()
     real = network.forward
@@ -262,7 +262,7 @@ def test_steps_are_taken_with_the_threads_that_are_faster_now(monkeypatch: pytes
     before, pace = torch.get_num_threads(), Pace(2)
 
     def steps(count: int, seconds: dict[int, float]) -> int:
-        """How many of so many steps were taken with one thread."""
+        """The number of steps, of those given, that used one thread."""
         nonlocal now
         alone = 0
         for _ in range(count):
@@ -274,9 +274,9 @@ def test_steps_are_taken_with_the_threads_that_are_faster_now(monkeypatch: pytes
 
     try:
         assert steps(2 * TRIES, {1: 1.0, 2: 2.0}) == TRIES
-        assert steps(10 * AGAIN, {1: 1.0, 2: 2.0}) == 10 * AGAIN - 10
-        steps(2 * TRIES * AGAIN, {1: 9.0, 2: 2.0})  # another process has come, or gone
-        assert steps(10 * AGAIN, {1: 9.0, 2: 2.0}) == 10
+        assert steps(10 * RETRY, {1: 1.0, 2: 2.0}) == 10 * RETRY - 10
+        steps(2 * TRIES * RETRY, {1: 9.0, 2: 2.0})  # another process has come, or gone
+        assert steps(10 * RETRY, {1: 9.0, 2: 2.0}) == 10
         assert Pace(1).choose(3) == 1
     finally:
         torch.set_num_threads(before)

@@ -321,7 +321,7 @@ def test_a_token_is_shown_so_that_one_sees_it(tokenizer: Tokenizer, bytes_tokeni
 
 def test_the_module_is_imported_without_torch() -> None:
     code = (
-        "import sys, demo_app_decoder_generator.explain, demo_app_decoder_generator.pictures;"
+        "import sys, demo_app_decoder_generator.explain, demo_app_decoder_generator.views;"
         "print(sorted({'gradio', 'torch', 'tokenizers'} & set(sys.modules)))"
     )
     done = subprocess.run(

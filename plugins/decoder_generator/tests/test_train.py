@@ -85,7 +85,7 @@ def run(data: Path, out: Path, *more: str) -> None:
 
 @contextmanager
 def dying(monkeypatch: pytest.MonkeyPatch, after: int) -> Iterator[None]:
-    """Training meanwhile ends after so many steps."""
+    """Inside, training ends after the given number of steps."""
     loss_of, calls = train.loss_of, itertools.count()
 
     def dies(*arguments: Any) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Image and text in one Transformer: questions about pictures, answered by one encoder that reads both.
+"""Picture and question in one Transformer: questions about pictures, answered by one encoder that reads both.
 
 Registration only: gradio and torch are imported when the tab is built and when a model is loaded.
 """
@@ -14,8 +14,8 @@ from demo_app_image_text_fusion.selfcheck import selfcheck
 from demo_app_image_text_fusion.zh_cn import ZH_CN
 
 if TYPE_CHECKING:
+    from demo_app import ModelHandle
     from demo_app.finetune.tuner import Tuner
-    from demo_app.page.handle import ModelHandle
     from demo_app_image_text_fusion.answerer import Answerer
 
 

@@ -1,4 +1,4 @@
-"""The network, its tokenizer and its eyes together: what the plugin's `load` returns."""
+"""The network with its tokenizer and the preparation of pictures: what the plugin's `load` returns."""
 
 # B batch, N questions, C answers, T tokens
 
@@ -27,17 +27,17 @@ class Words:
     """A question as the network reads it."""
 
     tokens: tuple[str, ...]  # with [CLS] and [SEP]
-    truncated: bool  # it was longer
+    truncated: bool  # the question was longer
     unknown: tuple[str, ...]  # words that the network has no vector for
 
 
 class Answerer:
-    """Answers questions about pictures. Its parameters are frozen; threads may share it."""
+    """Answers questions about pictures. Its parameters are frozen, and threads may share it."""
 
     def __init__(
         self, network: Fusion, tokenizer: Tokenizer, *, precision: str = "fp32", parameters: int | None = None
     ) -> None:
-        """`parameters`: how many the network had before it was converted to another precision."""
+        """`parameters`: their number before the network was converted to another precision."""
         self.network = network.eval().requires_grad_(False)
         self.precision = precision
         self.parameters = sum(p.numel() for p in network.parameters()) if parameters is None else parameters
@@ -53,11 +53,11 @@ class Answerer:
 
     @classmethod
     def load(cls, folder: Path, device: str, *, exact: bool = False) -> Answerer:
-        """From config.json, weights and tokenizer.json, ours or ViLT's, in the precision that `PRECISION` says.
+        """From config.json, weights and tokenizer.json, ours or ViLT's.
 
-        `auto` is bfloat16 where this processor is faster with it, else single precision. `exact`: in single precision
-        whatever it says, with every parameter in its place, as training needs it. Raises `DemoError` when a file is
-        missing, damaged, or belongs to another network.
+        The environment variable `PRECISION` sets the precision; `auto` is bfloat16 where this processor is faster with
+        it, else single precision. With `exact` it is always single precision, with all parameters unfused, as training
+        needs it. Raises `DemoError` for a file that is missing, damaged, or of another network.
         """
         fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
         file = next(
@@ -73,12 +73,12 @@ class Answerer:
             network = Fusion(config)
         weights.fill(network, tensors, f"{file} in {folder.name}")
         network, parameters = network.to(device), sum(p.numel() for p in network.parameters())
-        wanted = "fp32" if exact else precision.wanted(PRECISION)
-        network, got = precision.converted(network, precision.fastest(network) if wanted == "auto" else wanted)
+        wanted = "fp32" if exact else precision.from_environment(PRECISION)
+        network, got = precision.convert(network, precision.fastest(network) if wanted == "auto" else wanted)
         return cls(network, tokenizer, precision=got, parameters=parameters)
 
     def save(self, folder: Path) -> None:
-        """Write the three files that `load` reads; weights in half precision."""
+        """Write the three files that `load` reads, the weights in half precision."""
         weights.save(folder, self.network, self.config)
         self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
 
@@ -88,27 +88,28 @@ class Answerer:
 
     @property
     def at_least(self) -> int:
-        """Pixels that the shorter side of a picture should have when it is decoded."""
+        """Pixels that the shorter side of a decoded picture should have."""
         return preparing.SHORTER if self.config.preparation == "vilt" else self.image.patch * self.image.places[0]
 
     def see(self, picture: Image.Image) -> Image.Image:
-        """An RGB picture at the size at which the network reads it."""
+        """An RGB picture, resized to what the network reads."""
         if self.config.preparation == "vilt":
             return preparing.vilt(picture)
         return preparing.squared(picture, self.image.patch * self.image.places[0])
 
     @torch.inference_mode()
     def look(self, picture: Image.Image) -> Pieces:
-        """The picture's pieces: what all questions about it share."""
+        """The picture's pieces, which all questions about it share."""
         return self.network.extract(self.image.name, preparing.normalised(self.see(picture)).to(self.device))
 
     @torch.inference_mode()
     def listen(self, questions: Sequence[str]) -> Pieces:
-        """The questions' pieces; longer ones are cut to the places that the network has."""
+        """The questions' pieces; questions longer than the network's positions are truncated."""
         ids, mask = encode(self.tokenizer, questions, self.text.places[0])
         return self.network.extract(self.text.name, ids.to(self.device), None if mask is None else mask.to(self.device))
 
     def words(self, question: str) -> Words:
+        """The question's tokens as the network reads them, and which words it does not know."""
         encoding, most = self.tokenizer.encode(question), self.text.places[0]
         tokens, spans = encoding.tokens, encoding.offsets
         unknown = [question[start:end] for token, (start, end) in zip(tokens, spans, strict=True) if token == "[UNK]"]
@@ -118,7 +119,7 @@ class Answerer:
 
     @torch.inference_mode()
     def fuse(self, seen: Pieces | None, heard: Pieces | None, *, trace: bool = False) -> Output:
-        """Both together; None where it is to be blind (no picture) or deaf (an empty question)."""
+        """The network's output for both together; `None` for no picture (blind) or an empty question (deaf)."""
         if heard is None:
             heard = self.network.extract(self.text.name, silence(1).to(self.device))
         parts = {self.text.name: heard}
@@ -127,12 +128,13 @@ class Answerer:
         return self.network(parts, trace=trace)
 
     def ask(self, picture: Image.Image | None, questions: Sequence[str], batch_size: int = 16) -> Tensor:
-        """Scores of all answers (N, C) on the CPU: probabilities, or for ViLT each answer's own from 0 to 1."""
+        """Scores of all answers (N, C) on the CPU: probabilities, or for ViLT independent scores from 0 to 1."""
         seen = None if picture is None else self.look(picture)
         batches = (questions[at : at + batch_size] for at in range(0, len(questions), batch_size))
         return torch.cat([self.scores(self.fuse(seen, self.listen(batch)).logits).cpu() for batch in batches])
 
     def scores(self, logits: Tensor) -> Tensor:
+        """Logits of any shape (..., C) to scores from 0 to 1."""
         return logits.sigmoid() if self.config.scores == "sigmoid" else logits.softmax(-1)
 
 

@@ -1,6 +1,6 @@
 """The checkpoints: the embedded one, trained from scratch on scenes, and published ones, pinned to a Hub commit.
 
-The embedded folder's README.md is its model card.
+The model card of the embedded one is the README.md in its folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measure a checkpoint: on scenes that are made from a seed, or on pairs of pictures and texts.
+"""Measure a checkpoint on scenes generated from a seed, or on pairs of pictures and texts.
 
 python -m demo_app_image_text_fusion.evaluate --checkpoint NAME_OR_FOLDER --seed N --examples M
 python -m demo_app_image_text_fusion.evaluate --checkpoint NAME_OR_FOLDER --data PAIRS.csv
@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from demo_app import InputError
-from demo_app.options import clear_errors, find_checkpoint
+from demo_app.options import find_checkpoint, readable_errors
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
 from demo_app_image_text_fusion.model import Fusion, Output, Pieces
@@ -32,7 +32,7 @@ SIZE = 100  # questions in a batch
 
 
 def answer(network: Fusion, batch: Batch, *, blind: bool = False, deaf: bool = False) -> Output:
-    """The network on a batch; `blind` gets no picture, `deaf` an empty question."""
+    """The network's output on a batch: `blind` without the pictures, `deaf` with empty questions."""
     device = network.final_norm.weight.device
     ids, mask = (silence(len(batch.ids)), None) if deaf else (batch.ids, batch.mask)
     parts = {"text": network.extract("text", ids.to(device), None if mask is None else mask.to(device))}
@@ -44,14 +44,14 @@ def answer(network: Fusion, batch: Batch, *, blind: bool = False, deaf: bool = F
 
 @torch.inference_mode()
 def on_scenes(network: Fusion, tokenizer: Tokenizer, seed: int, examples: int) -> dict[str, float]:
-    """Shares of right answers on scenes of a seed: to relational questions, to others, blind, deaf; their number."""
+    """Accuracy on scenes of a seed: on relational questions, on the others, blind, deaf; and how many were asked."""
     network.eval()
     side = network.config.modalities[1].places[0]
     source = itertools.islice(batches(tokenizer, seed, SIZE, side, MOST), -(-examples // SIZE))
     right: dict[str, list[bool]] = {"relational": [], "non_relational": [], "blind": [], "deaf": []}
     for batch in tqdm(source, total=-(-examples // SIZE), desc="evaluate", file=sys.stderr, mininterval=5):
         found = (answer(network, batch).logits.argmax(1).cpu() == batch.answers).tolist()
-        right["non_relational"] += found[::2]  # by turns
+        right["non_relational"] += found[::2]  # the kinds alternate
         right["relational"] += found[1::2]
         for name, options in (("blind", {"blind": True}), ("deaf", {"deaf": True})):
             right[name] += (answer(network, batch, **options).logits.argmax(1).cpu() == batch.answers).tolist()
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
-    with clear_errors():
+    with readable_errors():
         answerer = Answerer.load(find_checkpoint(options.checkpoint, WEIGHTS), options.device)
         if options.data is not None:
             from demo_app_image_text_fusion.pairs import on_pairs, read_pairs
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if answerer.labels != ANSWERS:
                 raise InputError("this checkpoint does not answer questions on scenes; give --data.")
             if options.examples < 1:
-                raise InputError(f"{options.examples} examples are none; give at least 1.")
+                raise InputError("{count} examples are too few; give at least 1.", count=options.examples)
             result = on_scenes(answerer.network, answerer.tokenizer, options.seed, options.examples)
     sys.stdout.write(json.dumps(result | {"seconds": round(time.perf_counter() - started, 1)}) + "\n")
 

@@ -1,8 +1,8 @@
-"""The scene, the question and the answer that a freshly opened page shows, computed beforehand by the real model.
+"""The scene, the question and the answer that a fresh page shows, precomputed by the real model.
 
-    python -m demo_app_image_text_fusion.example      writes example.npz anew; needed after every change of the weights
+    python -m demo_app_image_text_fusion.example      rewrites example.npz; run it after every change of the weights
 
-A test compares the file with what the model says today.
+A test compares the file with the model's answer today.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Made:
 
 
 def make(seed: int, kind: str | None = None, language: str | None = None) -> Made:
-    """A scene of that seed or the next one that has a question of the kind; the same for the same seed."""
+    """The first scene from that seed on that has a question of the kind; the same for the same seed."""
     scene, question = next(scenes.asked(seed, kind, language))
     return Made(scenes.draw(scene), question.text, question.answer)
 
@@ -42,7 +42,7 @@ EXAMPLE = make(3, "colour beside", "en")
 
 
 def compute() -> Seen:
-    """From the default checkpoint, now."""
+    """The example, computed with the default checkpoint."""
     from demo_app_image_text_fusion.answerer import Answerer
 
     checkpoint = CHECKPOINTS[0]
@@ -50,7 +50,7 @@ def compute() -> Seen:
     answerer = Answerer.load(checkpoint.folder, "cpu")
     picture = Image.fromarray(EXAMPLE.pixels)
     runs = [look(answerer, picture, EXAMPLE.question, checkpoint=checkpoint.name) for _ in range(10)]
-    seen = min(runs, key=lambda seen: seen.milliseconds)  # the first is slow, and the milliseconds are shown
+    seen = min(runs, key=lambda seen: seen.milliseconds)  # the page shows the milliseconds, and the first run is slow
     return replace(seen, milliseconds=round(seen.milliseconds, 1))
 
 
@@ -61,7 +61,7 @@ def write(seen: Seen, file: Path = FILE) -> None:
 
 @functools.cache
 def example() -> Seen:
-    """What example.npz holds."""
+    """The content of example.npz."""
     with np.load(FILE, allow_pickle=False) as stored:
         values = {name: array.item() if array.ndim == 0 else array for name, array in stored.items()}
     for name in ("labels", "tokens", "unknown", "grid"):

@@ -1,6 +1,6 @@
-"""The clip that the tab opens with: a red circle goes past a blue square, from its left to its right.
+"""The clip that the tab opens with: a red circle moves past a blue square, from its left to its right.
 
-python -m demo_app_image_text_fusion.example_clip      writes assets/clip.webm anew
+python -m demo_app_image_text_fusion.example_clip      rewrites assets/clip.webm
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from demo_app_image_text_fusion.scenes import SIZE, Scene, Thing, draw
 
 FILE = Path(__file__).parent / "assets" / "clip.webm"
 QUESTION = "is there a red circle to the left of the blue square?"
-SECONDS, RATE, SCALE = 6, 12, 6  # SCALE: pixels of the clip a side of one of the scene's
+SECONDS, RATE = 6, 12  # frames a second
+SCALE = 6  # a scene's pixel is SCALE x SCALE pixels of the clip
 
 
 def scene(share: float) -> Scene:
-    """What is to be seen after that share of the clip, 0 to 1."""
+    """The scene after that share of the clip, 0 to 1."""
     things = (
         Thing(shape="square", colour="blue", x=SIZE / 2, y=44.0, radius=7.5),
         Thing(shape="circle", colour="red", x=9 + share * (SIZE - 18), y=22 + 6 * math.sin(7 * share), radius=7.0),

@@ -1,7 +1,7 @@
 """What a fused network looked at: from words to patches, from patches to words, all layers together.
 
-Attention says where information was fetched from, not why an answer came out; the experiment is to take a modality
-away (`blind`, `deaf`).
+Attention says where information was fetched from, not why an answer came out; to find that out, remove a modality
+(`Answerer.fuse` without a picture, or without a question). Imports no torch, so that the tab can redraw without it.
 """
 
 # L layers, H heads, S pieces, T tokens, h x w patches
@@ -26,7 +26,7 @@ ROLLOUT = "rollout"
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A picture, a question and the answers to them: all that a session keeps."""
+    """A picture, a question and the scores of all answers: all that a session keeps."""
 
     checkpoint: str
     labels: tuple[str, ...]
@@ -37,7 +37,7 @@ class Seen:
     unknown: tuple[str, ...]  # words that the network has no vector for
     attention: NDArray[np.float16]  # (L, H, S, S), tokens first, then patches
     grid: tuple[int, int]  # h, w
-    extra: int  # pieces between tokens and patches that are no patch
+    extra: int  # pieces between tokens and patches, such as a vision Transformer's [CLS]
     parameters: int
     precision: str  # fp32, bf16 or int8
     milliseconds: float
@@ -51,13 +51,13 @@ class Seen:
 
 
 def likeliest(labels: Sequence[str], scores: Array, count: int = 5) -> list[tuple[str, float]]:
-    """The best answers and their scores."""
+    """The best answers and their scores, the best first."""
     order = np.argsort(-scores, kind="stable")[:count]
     return [(labels[i], float(scores[i])) for i in order.tolist()]
 
 
 def look(answerer: Answerer, picture: Image.Image, question: str, *, checkpoint: str = "") -> Seen:
-    """Answer one question, and keep what was looked at."""
+    """Answer one question, and keep the attention of all layers."""
     seen = answerer.look(picture)
     heard, words = answerer.listen([question]), answerer.words(question)
     started = time.perf_counter()
@@ -84,7 +84,7 @@ def look(answerer: Answerer, picture: Image.Image, question: str, *, checkpoint:
 
 
 def matrix(seen: Seen, layer: int | str | None, head: int | None) -> Array:
-    """(S, S): one layer's attention, the average of all, or their rollout; of one head or the average."""
+    """(S, S): the attention of a layer (from 0), the average of all (`None`) or `ROLLOUT`; of a head or the average."""
     heads = seen.attention.astype(np.float32)
     heads = heads.mean(axis=1) if head is None else heads[:, head]  # (L, S, S)
     if layer == ROLLOUT:
@@ -93,7 +93,7 @@ def matrix(seen: Seen, layer: int | str | None, head: int | None) -> Array:
 
 
 def rollout(layers: Array) -> Array:
-    """How much of each piece at the start is in each at the end, when a layer keeps half and fetches half.
+    """How much of each piece of the input is in each piece of the output, if a layer keeps half and fetches half.
 
     Abnar and Zuidema 2020, https://arxiv.org/abs/2005.00928, section 3. (L, S, S) to (S, S), rows sum to 1.
     """
@@ -116,3 +116,10 @@ def words_of(seen: Seen, weights: Array, row: int, column: int) -> Array:
     patch = len(seen.tokens) + seen.extra + row * seen.grid[1] + column
     found = weights[patch, : len(seen.tokens)]
     return found / max(float(found.max()), 1e-12)
+
+
+def most_visual_word(seen: Seen) -> int:
+    """The token, other than [CLS] and [SEP], that looks at patches most: the one that a drawing opens with."""
+    first = len(seen.tokens) + seen.extra
+    looks = seen.attention[:, :, 1 : len(seen.tokens) - 1, first:].astype(np.float32).sum(axis=-1).mean(axis=(0, 1))
+    return 1 + int(looks.argmax()) if len(looks) else 0

@@ -1,4 +1,4 @@
-"""What the tab says under "How it works"."""
+"""The text of the sub-tab "How it works"."""
 
 HOW = """
 1. **Two extractors.** The question is cut into words, and each word becomes a vector from a table. The picture is cut

@@ -1,4 +1,4 @@
-"""Write scenes and questions as pairs: pictures and a CSV, as `train` takes them. To try the way before one's own data.
+"""Write scenes and questions as pictures and a CSV, as `train` takes them: a data set to try the training with.
 
 python -m demo_app_image_text_fusion.make_pairs --out FOLDER --examples 300
 """
@@ -15,11 +15,11 @@ from PIL import Image
 
 from demo_app_image_text_fusion import scenes
 
-TASK = "is there"  # yes or no: neither the picture nor the question says it alone
+TASK = "is there"  # yes or no: neither the picture nor the question alone gives the answer
 
 
 def make_pairs(out: Path, examples: int, seed: int, kind: str = TASK, language: str = "en") -> Path:
-    """So many pictures and questions of one kind; returns the CSV."""
+    """Write `examples` pictures with a question of one kind each into `out`; returns the CSV."""
     (out / "pictures").mkdir(parents=True, exist_ok=True)
     file = out / "pairs.csv"
     with file.open("w", encoding="utf-8", newline="") as table:

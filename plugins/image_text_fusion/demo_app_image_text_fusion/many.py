@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from demo_app import InputError
+from demo_app.i18n import say
 from demo_app.inputs.archives import Entry
 from demo_app.inputs.pictures import open_picture
-from demo_app.inputs.tables import read_csv
+from demo_app.inputs.tables import read_csv, write_csv
 from demo_app_image_text_fusion.published import FITS
 
 if TYPE_CHECKING:
     from demo_app_image_text_fusion.answerer import Answerer
 
-# What a photograph is asked to get its tags: name of the tag, question
+# Tags and the questions that find them: of photographs, and of scenes
 PHOTOGRAPH = (
     ("main object", "What is the main object in the picture?"),
     ("other object", "What else is in the picture?"),
@@ -50,7 +51,7 @@ def tags(answerer: Answerer, picture: Image.Image) -> list[tuple[str, str, float
 
 
 def fits(answerer: Answerer, picture: Image.Image, captions: Sequence[str]) -> list[float]:
-    """How well each caption fits the picture: a probability from 0 to 1 of a checkpoint that was trained to rank."""
+    """How well each caption fits the picture, from 0 to 1, by a checkpoint that was trained to rank captions."""
     if answerer.labels != (FITS,):
         raise InputError("This checkpoint answers questions and does not rank captions; choose ViLT for captions.")
     return answerer.ask(picture, captions)[:, 0].tolist()  # type: ignore[no-any-return]
@@ -58,40 +59,52 @@ def fits(answerer: Answerer, picture: Image.Image, captions: Sequence[str]) -> l
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row of a table with its answer, or the reason why there is none."""
+    """A row of a table with its answer, or the reason why it has none."""
 
     number: int  # the first below the header is 1
     image: str
     text: str
     answer: str = ""
     score: float = 0.0
-    problem: str = ""
+    problem: InputError | None = None
+
+    def problem_text(self) -> str:
+        """The problem in the visitor's language; "" without one."""
+        return say(self.problem.text, **self.problem.values) if self.problem is not None else ""
 
 
 def read_rows(file: Path, most: int) -> list[Row]:
-    """A CSV with the columns image and text. Raises `InputError` for a file that is none, or has too many rows."""
+    """The rows of a CSV with the columns image and text. Raises `InputError` as `read_csv` does."""
     table = read_csv(file, ("image", "text"), max_rows=most)
     return [Row(number=i, image=row["image"].strip(), text=row["text"]) for i, row in enumerate(table.rows, start=1)]
 
 
 def answer_rows(answerer: Answerer, rows: Sequence[Row], pictures: Mapping[str, Entry]) -> Iterator[Row]:
-    """Each row with its answer; one that cannot be answered says why, and the others are done. A picture is read once
-    for all rows below each other that ask about it."""
-    name, seen, problem = "", None, ""
+    """Each row with its answer, or with its problem, which does not stop the others.
+
+    Consecutive rows about one picture share it: it is read once.
+    """
+    name, seen, problem = "", None, None
     for row in rows:
         if row.image != name:
-            name, seen, problem = row.image, None, ""
+            name, seen, problem = row.image, None, None
             try:
                 if row.image not in pictures:
-                    raise InputError(f"the picture {row.image[:80]!r} is not among the uploaded ones.")
+                    raise InputError("the picture {name} is not among the uploaded ones.", name=repr(row.image[:80]))
                 seen = answerer.look(open_picture(pictures[row.image].read(), at_least=answerer.at_least))
             except InputError as error:
-                problem = str(error)
+                problem = error
         if seen is None:
             yield replace(row, problem=problem)
         elif not row.text.strip():
-            yield replace(row, problem="the question is empty.")
+            yield replace(row, problem=InputError("the question is empty."))
         else:
             scores = answerer.scores(answerer.fuse(seen, answerer.listen([row.text])).logits)[0]
             place = int(scores.argmax())
             yield replace(row, answer=answerer.labels[place], score=float(scores[place]))
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """The table that was read, with the columns answer, score and problem. Problems are in English, as for programs."""
+    cells = ([r.image, r.text, r.answer, f"{r.score:.6f}" if r.answer else "", str(r.problem or "")] for r in rows)
+    write_csv(path, ["image", "text", "answer", "score", "problem"], cells)

@@ -1,10 +1,10 @@
 """Several modalities, one Transformer: extractors map each to vectors of one width, one shared encoder reads them all.
 
-Each modality is cut into pieces (words, patches, samples). Each piece becomes a vector of width D, by one linear map or
-by a small convolutional stem, and gets two more added: for its place, and for the modality that it is from. After that
-a piece is a piece, and every one may look at every other in every layer. With text first, patches of 32 pixels and
-twelve layers this is ViLT (Kim et al. 2021, https://arxiv.org/abs/2102.03334), whose checkpoints `published.py` reads.
-How many modalities there are, and of which kinds, is said by the config alone.
+Each modality is cut into pieces (words, patches, samples). A linear map or a small convolutional stem makes each piece
+a vector of width D, to which two more are added: one for its position, one for its modality. From then on all pieces
+are alike, and each attends to all others in every layer. With text first, patches of 32 pixels and twelve layers this
+is ViLT (Kim et al. 2021, https://arxiv.org/abs/2102.03334), whose checkpoints `published.py` reads. The config alone
+says how many modalities there are, and of which kinds.
 """
 
 # B batch, T pieces of one modality, S pieces of all, D width, H heads, h x w patches, C classes
@@ -29,15 +29,15 @@ PREPARATIONS = ("square", "vilt")
 
 @dataclass(frozen=True, kw_only=True)
 class Modality:
-    """One source of pieces, and how they become vectors."""
+    """A source of pieces, and how they become vectors."""
 
     name: str  # "text", "image", "audio", ...
     kind: str  # of `KINDS`: words by a table, patches by a linear map or a stem, vectors by a linear map
-    inputs: int  # tokens: words of the vocabulary; patches, stem: channels; vectors: numbers in each
-    places: tuple[int, ...]  # that have a position of their own: (T,), or (h, w) for patches
+    inputs: int  # tokens: size of the vocabulary; patches, stem: channels; vectors: their width
+    places: tuple[int, ...]  # number of learned positions: (T,), or (h, w) for patches
     patch: int = 0  # patches, stem: pixels of a side; for a stem a power of two
-    extra: bool = False  # one learned vector before the pieces, as the [CLS] of a vision Transformer
-    norm: bool = False  # a LayerNorm on the sum of piece and place, as BERT has it
+    extra: bool = False  # a learned vector before the pieces, like the [CLS] of a vision Transformer
+    norm: bool = False  # a LayerNorm on the sum of piece and position, as in BERT
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -45,10 +45,10 @@ class Modality:
         if len(self.places) != (2 if self.pictures else 1):
             raise ValueError(f"places {self.places} do not fit {self.kind}; give {'h, w' if self.pictures else 'one'}.")
         if self.pictures and self.patch < 1:
-            raise ValueError(f"patch {self.patch} is no number of pixels; give at least 1.")
+            raise ValueError(f"patch is {self.patch} pixels; give at least 1.")
         if self.kind == "stem" and self.patch & (self.patch - 1):
             raise ValueError(
-                f"patch {self.patch} is no power of two, which a stem needs: it halves the size each time."
+                f"patch {self.patch} is not a power of two; a stem needs one, since each of its steps halves the size."
             )
 
     @property
@@ -58,7 +58,7 @@ class Modality:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What config.json holds: all that is needed to build the network."""
+    """The content of config.json: all that is needed to build the network."""
 
     labels: tuple[str, ...]  # name of each class, in the order of the logits
     modalities: tuple[Modality, ...]  # in the order in which the encoder reads them
@@ -68,18 +68,18 @@ class Config:
     feed_forward: int = 512
     norm_eps: float = 1e-5
     dropout: float = 0.0
-    head: str = "linear"  # or "hidden": two maps with a LayerNorm between, as ViLT answers questions
-    scores: str = "softmax"  # one answer of all, or "sigmoid": each for itself
-    preparation: str = "square"  # of pictures: all of it in a square, or "vilt"
-    pointing: tuple[str, ...] = ()  # what each patch is asked besides, as "is the question about you": one logit each
-    reading: str | None = None  # of `pointing`: patches that say yes to it are read out too, beside the first piece
+    head: str = "linear"  # or "hidden": two maps with a LayerNorm between, as in ViLT for questions
+    scores: str = "softmax"  # over all answers, or "sigmoid": of each answer independently
+    preparation: str = "square"  # of pictures: padded to a square, or "vilt"
+    pointing: tuple[str, ...] = ()  # names of the auxiliary targets of each patch: one logit each
+    reading: str | None = None  # one of `pointing`: patches with a high logit are read out beside the first piece
 
     def __post_init__(self) -> None:
         names = [modality.name for modality in self.modalities]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"modalities {names} must be at least one, each with a name of its own.")
         if self.reading is not None and self.reading not in self.pointing:
-            raise ValueError(f"reading {self.reading!r} is nothing that patches are asked; choose one of pointing.")
+            raise ValueError(f"reading {self.reading!r} is not among pointing; choose one of: {self.pointing}.")
         for field, known in (("head", HEADS), ("scores", SCORES), ("preparation", PREPARATIONS)):
             if getattr(self, field) not in known:
                 raise ValueError(f"{field} {getattr(self, field)!r} is unknown; choose one of: {', '.join(known)}.")
@@ -87,53 +87,54 @@ class Config:
 
 @dataclass(frozen=True)
 class Pieces:
-    """One modality as the encoder reads it."""
+    """A modality as the encoder reads it."""
 
     x: Tensor  # (B, T, D)
     mask: Tensor | None = None  # (B, T), True = a piece, False = padding; None: no padding
-    grid: tuple[int, int] | None = None  # h, w of a picture's patches, which come last
+    grid: tuple[int, int] | None = None  # h, w of a picture's patches, which are the last pieces
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What the network computed on the way to the logits."""
+    """Intermediate results."""
 
-    attention: tuple[Tensor, ...]  # of each layer (B, H, S, S): who looked at whom, rows sum to 1
-    spans: Mapping[str, slice]  # where each modality's pieces are among S
+    attention: tuple[Tensor, ...]  # of each layer, (B, H, S, S); rows sum to 1
+    spans: Mapping[str, slice]  # the pieces of each modality among S
 
 
 @dataclass(frozen=True)
 class Output:
+    """What the network returns."""
+
     logits: Tensor  # (B, C)
-    points: Mapping[str, Tensor]  # by modality with patches: (B, T, questions of `Config.pointing`), logits
+    points: Mapping[str, Tensor]  # by modality with patches: logits (B, T, len(Config.pointing))
     trace: Trace | None = None
 
 
 class Extractor(nn.Module):
-    """Raw input of one modality to pieces of width D, each with its place and its modality."""
+    """Raw input of one modality to pieces of width D, each with its position and its modality added."""
 
     def __init__(self, modality: Modality, width: int, eps: float) -> None:
         super().__init__()
         self.modality = modality
         self.embed = embedding(modality, width)
         self.positions = nn.Parameter(torch.empty(*modality.places, width))
-        self.kind = nn.Parameter(torch.empty(width))  # the same for all pieces of this modality
+        self.kind = nn.Parameter(torch.empty(width))  # one for all pieces of this modality
         self.norm = nn.LayerNorm(width, eps) if modality.norm else nn.Identity()
-        self.extra = nn.Parameter(torch.empty(2, width)) if modality.extra else None  # the vector, and its place
+        self.extra = nn.Parameter(torch.empty(2, width)) if modality.extra else None  # the vector, and its position
         for parameter in (self.positions, self.kind, self.extra):
             if parameter is not None:
                 nn.init.normal_(parameter, std=0.02)
-        if (
-            modality.pictures and width % 4 == 0 and not self.positions.is_meta
-        ):  # to be filled from a file: no arithmetic
-            with torch.no_grad():  # what is near begins alike: directions need not be learned first
-                self.positions.copy_(0.1 * waves(*modality.places, width))  # small, not to drown what few pictures tell
+        on_meta = self.positions.is_meta  # its values will come from a file
+        if modality.pictures and width % 4 == 0 and not on_meta:
+            with torch.no_grad():  # neighbours start alike, so that directions need not be learned first
+                # small enough not to outweigh the patches where there are few pictures to learn from
+                self.positions.copy_(0.1 * waves(*modality.places, width))
 
     def forward(self, raw: Tensor, mask: Tensor | None = None) -> Pieces:
-        """tokens (B, T) int64, patches and stem (B, channels, height, width), vectors (B, T, numbers) to `Pieces`.
+        """tokens (B, T) int64, patches and stem (B, channels, height, width), vectors (B, T, inputs) to `Pieces`.
 
-        Raises `ValueError` for more pieces than there are places; a picture of another size gets the places of its grid
-        by interpolation.
+        Raises `ValueError` for more pieces than positions; for a picture of another size, positions are interpolated.
         """
         x = self.embed(raw)  # (B, T, D), or (B, D, h, w)
         grid = None
@@ -148,10 +149,10 @@ class Extractor(nn.Module):
         return Pieces(x, mask, grid)
 
     def places(self, count: int, grid: tuple[int, int] | None) -> Tensor:
-        """(T, D), the vectors of the places."""
+        """(T, D), the vectors of the positions."""
         if grid is None:
             if count > len(self.positions):
-                raise ValueError(f"{count} pieces do not fit {len(self.positions)} places; shorten the input.")
+                raise ValueError(f"{count} pieces do not fit {len(self.positions)} positions; shorten the input.")
             return self.positions[:count]
         if grid == self.modality.places:
             return self.positions.flatten(0, 1)
@@ -161,26 +162,27 @@ class Extractor(nn.Module):
 
 
 def embedding(modality: Modality, width: int) -> nn.Module:
-    """From raw input to vectors; pictures keep their two dimensions."""
+    """The map from raw input to vectors; pictures keep their two dimensions."""
     if modality.kind == "tokens":
         return nn.Embedding(modality.inputs, width)
     if modality.kind == "vectors":
         return nn.Linear(modality.inputs, width)
     if modality.kind == "patches":
-        return nn.Conv2d(modality.inputs, width, modality.patch, stride=modality.patch)  # one linear map a patch
+        return nn.Conv2d(modality.inputs, width, modality.patch, stride=modality.patch)  # a linear map of each patch
     steps: list[nn.Module] = []
     halvings = modality.patch.bit_length() - 1
     channels = modality.inputs
     for step in range(halvings):  # "early convolutions": Xiao et al. 2021, https://arxiv.org/abs/2106.14881
         out = max(16, width >> (halvings - 1 - step))
         steps += convolution(channels, out, stride=2)
-        if step:  # a second one, so that a patch sees what lies across its edges
+        if step:  # a second one, so that a patch also sees beyond its edges
             steps += convolution(out, out, stride=1)
         channels = out
     return nn.Sequential(*steps, nn.Conv2d(channels, width, 1))
 
 
 def convolution(channels: int, out: int, stride: int) -> list[nn.Module]:
+    """A 3 x 3 convolution with BatchNorm and ReLU."""
     conv = nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False)
     return [conv, nn.BatchNorm2d(out), nn.ReLU()]
 
@@ -194,7 +196,7 @@ def waves(h: int, w: int, width: int) -> Tensor:
 
 
 class Fusion(nn.Module):
-    """Several modalities to logits. `forward` returns all it computed and stores nothing: threads may share it."""
+    """Several modalities to logits. `forward` stores nothing on the module, so threads may share it."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -215,22 +217,22 @@ class Fusion(nn.Module):
             )
         self.pointing = nn.Linear(width, len(config.pointing)) if config.pointing else None
         if self.pointing is not None:
-            nn.init.constant_(self.pointing.bias, -3.0)  # yes is rare
+            nn.init.constant_(self.pointing.bias, -3.0)  # positives are rare
         self.read: nn.Module | None = None
         if config.reading is not None:
             self.read = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, classes))
 
     def extract(self, name: str, raw: Tensor, mask: Tensor | None = None) -> Pieces:
-        """One modality's pieces: see `Extractor`. What many questions share needs to be extracted once."""
+        """The pieces of one modality, see `Extractor`. A picture that many questions share is extracted once."""
         pieces: Pieces = self.extractors[name](raw, mask)
         return pieces
 
     def forward(self, parts: Mapping[str, Pieces], *, trace: bool = False) -> Output:
         """Pieces by modality, as `extract` gives them, to logits (B, C).
 
-        A modality may be left out, which is how it is without eyes or ears; one of batch size 1 is shared by all. What
-        is read out is the first piece of the first modality that is there, in the config's order; with `Config.reading`
-        also the sum of all patches, each as much as it says yes: what is found, and how much of it there is.
+        A modality may be left out: the network is then blind or deaf. One of batch size 1 is shared by the whole batch.
+        Read out is the first piece of the first modality present, in the config's order; with `Config.reading` also the
+        sum of all patches, weighted by the probability of that target: which things are meant, and how many.
         """
         x, mask, spans = self.join(parts)
         attention: list[Tensor] = []
@@ -242,7 +244,7 @@ class Fusion(nn.Module):
         return Output(logits, points, Trace(tuple(attention), spans) if trace else None)
 
     def join(self, parts: Mapping[str, Pieces]) -> tuple[Tensor, Tensor | None, dict[str, slice]]:
-        """All pieces (B, S, D) in the config's order, which are some (B, 1, 1, S), and where those of each are."""
+        """All pieces (B, S, D) in the config's order, their mask (B, 1, 1, S) or `None`, and each modality's span."""
         chosen = [(m.name, parts[m.name]) for m in self.config.modalities if m.name in parts]
         B = max(len(part.x) for _, part in chosen)
         x = torch.cat([part.x.expand(B, -1, -1) for _, part in chosen], dim=1)  # (B, S, D)
@@ -260,7 +262,10 @@ class Fusion(nn.Module):
         return x, mask, spans
 
     def read_out(self, x: Tensor, patches: Mapping[str, slice]) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the encoder gave, (B, S, D), to logits (B, C) and what patches, which lie there, say of themselves."""
+        """The encoder's output (B, S, D) to logits (B, C), and logits of `Config.pointing` by modality.
+
+        patches: where the patches of each modality with pictures are among S.
+        """
         x = self.final_norm(x)
         logits = self.head(torch.tanh(self.pooler(x[:, 0])))  # (B, C)
         points = {}
@@ -272,9 +277,9 @@ class Fusion(nn.Module):
         return logits, points
 
     def stages(self) -> list[Stage]:
-        """The same in parts, for whoever computes the first of them only once: of ids, mask (B, T) and pixels.
+        """The network in stages, of which frozen ones need to be computed only once. The input is ids, mask and pixels.
 
-        For networks of one text and one picture, in that order, with all texts of a batch filled up to one length.
+        For networks of one text and one picture, in that order, with the texts of a batch padded to one length.
         """
         text, image = self.config.modalities
 
@@ -300,5 +305,5 @@ class Fusion(nn.Module):
 
 
 def _patches(span: slice, grid: tuple[int, int]) -> slice:
-    """Where a picture's patches are: the last of its pieces, as there may be an extra one before them."""
+    """The patches of a picture: the last of its pieces, since there may be an extra one before them."""
     return slice(span.stop - grid[0] * grid[1], span.stop)

@@ -1,4 +1,4 @@
-"""One's own pairs: a CSV with the columns image, text and label, and the pictures that it names."""
+"""Labelled pairs: a CSV with the columns image, text and label, and the pictures that it names."""
 
 # N examples, C classes
 
@@ -25,7 +25,7 @@ COLUMNS = ("image", "text", "label")
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A row: where the picture lies, the text, and the label as it is written ("" where the file has none)."""
+    """A row of the CSV: the picture's path, the text, and the label ("" where the file has none)."""
 
     row: int  # in the file, the first below the header is 1
     picture: Path
@@ -34,9 +34,9 @@ class Pair:
 
 
 def read_pairs(file: Path, *, folder: Path | None = None, require_label: bool) -> list[Pair]:
-    """The rows of a CSV; pictures are looked for beside it, or in `folder`, and nowhere above.
+    """The rows of a CSV. Pictures are in its folder or below it, or in `folder`.
 
-    Raises `InputError` as `read_csv` does, and for a row that names a place outside of the folder.
+    Raises `InputError` as `read_csv` does, and for a row that names a path outside the folder.
     """
     folder = (folder or file.parent).resolve()
     wanted, optional = (COLUMNS, ()) if require_label else (COLUMNS[:2], COLUMNS[2:])
@@ -50,7 +50,7 @@ def read_pairs(file: Path, *, folder: Path | None = None, require_label: bool) -
 
 
 def opened(pairs: Sequence[Pair], at_least: int) -> Iterator[tuple[Pair, Image.Image | str]]:
-    """Each pair with its picture, or with the sentence why it cannot be read."""
+    """Each pair with its picture, or with the reason why it cannot be read."""
     for pair in tqdm(pairs, desc="read", file=sys.stderr, mininterval=2):
         try:
             if not pair.picture.is_file():
@@ -61,7 +61,10 @@ def opened(pairs: Sequence[Pair], at_least: int) -> Iterator[tuple[Pair, Image.I
 
 
 def on_pairs(answerer: Answerer, pairs: Sequence[Pair]) -> dict[str, float]:
-    """Shares of right answers with both, with the picture alone, with the text alone; rows that could not be read."""
+    """Accuracy with both, with the picture alone and with the text alone; how many rows counted, and how many failed.
+
+    Raises `InputError` for a label that the checkpoint does not have, and where no picture can be read.
+    """
     right: dict[str, list[bool]] = {"accuracy": [], "image_only": [], "text_only": []}
     failed = 0
     for pair, picture in opened(pairs, answerer.at_least):

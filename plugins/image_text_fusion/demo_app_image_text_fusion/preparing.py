@@ -1,4 +1,4 @@
-"""Pictures as the networks read them."""
+"""Prepares pictures for the networks."""
 
 # S pixels of a side
 
@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-SHORTER, LONGER, PATCH = 384, 639, 32  # ViLT's: int(1333 / 800 * 384) at most
+SHORTER, LONGER, PATCH = 384, 639, 32  # ViLT's; LONGER is int(1333 / 800 * 384)
 
 
 def squared(picture: Image.Image, side: int) -> Image.Image:
-    """The whole picture in a square of `side` pixels; what it lacks gets the colour of its corner."""
+    """The whole picture in a square of `side` pixels, padded with the colour of its top left corner."""
     scale = side / max(picture.size)
     size = tuple(max(1, round(length * scale)) for length in picture.size)
     corner = picture.getpixel((0, 0))
@@ -23,9 +23,10 @@ def squared(picture: Image.Image, side: int) -> Image.Image:
 
 
 def vilt_size(width: int, height: int) -> tuple[int, int]:
-    """The shorter side becomes 384, the longer at most 639, both whole patches; never less than one patch.
+    """Width and height for ViLT: the shorter side 384, the longer at most 639, both rounded down to whole patches.
 
-    As published (Kim et al. 2021), but that there a picture of more than 20 to 1 vanishes.
+    As published (Kim et al. 2021), except that each side keeps at least one patch: there, a picture of more than 20 to
+    1 vanishes.
     """
     scale = SHORTER / min(width, height)
     scale = min(scale, LONGER / max(width, height))
@@ -35,11 +36,12 @@ def vilt_size(width: int, height: int) -> tuple[int, int]:
 
 
 def vilt(picture: Image.Image) -> Image.Image:
+    """The picture at ViLT's size."""
     return picture.resize(vilt_size(*picture.size), Image.Resampling.BICUBIC)
 
 
 def normalised(picture: Image.Image) -> Tensor:
-    """(1, 3, height, width), from -1 to 1."""
+    """A picture as (1, 3, height, width), from -1 to 1."""
     return scaled(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None])
 
 

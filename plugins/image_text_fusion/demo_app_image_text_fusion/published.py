@@ -1,8 +1,8 @@
-"""Published ViLT checkpoints as this plugin's own: config.json to `Config`, key names, pictures as they were prepared.
+"""Reads published ViLT checkpoints: config.json to `Config`, and the names of tensors.
 
 ViLT (Kim et al. 2021, https://arxiv.org/abs/2102.03334) answers questions about a picture (3,129 answers) or says how
-well a caption fits it (one score). transformers shuffles its patches at each call, which changes nothing but the last
-digits; ours stay in order.
+well a caption fits it (one score). transformers shuffles the patches at each call, which changes only the last digits;
+ours stay in order.
 """
 
 # D width, h x w patches
@@ -38,20 +38,24 @@ LAYER = (
     (r"^vilt\.embeddings\.patch_embeddings\.projection\.", "extractors.image.embed."),
 )
 TEXT = "vilt.embeddings.text_embeddings"
-FITS = "fits"
+FITS = "fits"  # the one label of a network that ranks captions
 
 
 def is_published(fields: Mapping[str, Any]) -> bool:
-    """Whether config.json is of the Hub's layout and not this plugin's own."""
+    """Whether a config.json has the layout of transformers, not this plugin's."""
     return "model_type" in fields
 
 
 def config_of(fields: Mapping[str, Any]) -> Config:
-    """A published config.json as ours. Raises `DemoError` for a kind of network that this one is not."""
+    """The `Config` of a published config.json. Raises `DemoError` for a network that is not one of these ViLTs."""
     kinds = {"ViltForQuestionAnswering": "hidden", "ViltForImageAndTextRetrieval": "linear"}
     (kind,) = fields.get("architectures") or ("none",)
     if fields["model_type"] != "vilt" or kind not in kinds or fields.get("hidden_act", "gelu") != "gelu":
-        raise DemoError(f"This checkpoint cannot be read here: it is {fields['model_type']}, {kind}; choose another.")
+        raise DemoError(
+            "This checkpoint cannot be read here: it is {type}, {kind}; choose another.",
+            type=fields["model_type"],
+            kind=kind,
+        )
     names = fields.get("id2label", {})
     side = fields["image_size"] // fields["patch_size"]
     return Config(
@@ -85,10 +89,10 @@ def config_of(fields: Mapping[str, Any]) -> Config:
 
 
 def renamed(tensors: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
-    """Published names to ours.
+    """Published tensors under our names.
 
-    Texts get a vector for the first or the second sentence too; there is only the first here, so it goes into the table
-    of places. The table of image places begins with the one of the extra vector.
+    ViLT's texts also get a vector for the first or the second sentence; here there is only a first, so it is added to
+    the table of positions. The table of image positions begins with the position of the extra vector.
     """
     left = dict(tensors)
     grid = config.modalities[1].places

@@ -1,4 +1,4 @@
-"""Scenes as training examples: pictures, questions, answers, and which patches they are about."""
+"""Scenes as training examples: pictures, questions, answers, and targets for each patch."""
 
 # B batch, S pixels of a side, h x w patches
 
@@ -16,12 +16,12 @@ from demo_app_image_text_fusion import scenes
 from demo_app_image_text_fusion.scenes import ANSWERS, COLOURS, KINDS, RELATIONAL, SHAPES, Question, Scene
 from demo_app_image_text_fusion.texts import encode
 
-# What every patch is asked in training: is the question about you, is the answer in you, what has its centre in you,
-# in which half of you (distances are to be told apart that are half as long as a patch), and are you nearest to what
-# the question is about, or furthest from it
+# Auxiliary targets of each patch in training: is the question about a thing in it, is the answer in it, which shape and
+# colour have their centre in it, in which half of it (the network must resolve distances of half a patch), and is it
+# the nearest to what the question is about, or the furthest
 POINTING = ("about", "found", *SHAPES, *COLOURS, "right", "lower", "nearest", "furthest")
-WEIGHTS = {kind: 1.0 if kind in RELATIONAL else 0.4 for kind in KINDS} | {  # how often each is asked in training
-    "shape of the nearest": 2.0,  # what is learned last is asked most
+WEIGHTS = {kind: 1.0 if kind in RELATIONAL else 0.4 for kind in KINDS} | {  # relative frequencies in training
+    "shape of the nearest": 2.0,  # the kinds learned last are the most frequent
     "colour of the nearest": 2.0,
     "shape of the furthest": 2.0,
     "colour of the furthest": 2.0,
@@ -29,30 +29,33 @@ WEIGHTS = {kind: 1.0 if kind in RELATIONAL else 0.4 for kind in KINDS} | {  # ho
     "how many beside": 1.5,
 }
 MOST = 40  # tokens of a question
-PER_SCENE = 4  # questions on each picture: drawing one costs as much as twenty questions
+PER_SCENE = 4  # questions on each picture, since drawing one costs as much as twenty questions
 PLACE = {answer: place for place, answer in enumerate(ANSWERS)}
 
 
 @dataclass(frozen=True)
 class Batch:
+    """Questions with their pictures and targets."""
+
     ids: Tensor  # (B, T)
     mask: Tensor | None  # (B, T)
-    pixels: Tensor  # (P, 3, S, S) uint8: each picture once
-    rows: Tensor  # (B,) the picture of each question
-    answers: Tensor  # (B,) places in `ANSWERS`
-    points: Tensor  # (B, h w, P) 0 or 1: of `POINTING`
+    pixels: Tensor  # (P, 3, S, S) uint8, each picture once
+    rows: Tensor  # (B,) index of each question's picture
+    answers: Tensor  # (B,) indices in `ANSWERS`
+    points: Tensor  # (B, h w, len(POINTING)), 0 or 1
 
 
 def batches(
     tokenizer: Tokenizer, seed: int, size: int, side: int, most: int, weights: Mapping[str, float] | None = None
 ) -> Iterator[Batch]:
-    """Without end, always new; the same for the same seed. `weights` as in `scenes.examples`."""
+    """An endless stream of new examples, the same for the same seed. `weights` as in `scenes.examples`."""
     source = scenes.examples(seed, 2**62, PER_SCENE, weights)
     while True:
         yield batch([next(source) for _ in range(size)], tokenizer, side, most)
 
 
 def batch(examples: Sequence[tuple[Scene, Question]], tokenizer: Tokenizer, side: int, most: int) -> Batch:
+    """Draw, tokenize and label examples. `side`: patches of a side; `most`: tokens of a question."""
     ids, mask = encode(tokenizer, [question.text for _, question in examples], most)
     pictures = {id(scene): scene for scene, _ in examples}
     pixels = torch.from_numpy(np.stack([scenes.draw(scene) for scene in pictures.values()])).permute(0, 3, 1, 2)
@@ -60,12 +63,12 @@ def batch(examples: Sequence[tuple[Scene, Question]], tokenizer: Tokenizer, side
     rows = torch.tensor([places[id(scene)] for scene, _ in examples])
     points = torch.zeros(len(examples), side * side, len(POINTING))
     for row, (scene, question) in enumerate(examples):
-        away = scenes.by_distance(scene.things, question.about[0]) if question.relational else []
+        distances = scenes.by_distance(scene.things, question.about[0]) if question.relational else []
         for number, thing in enumerate(scene.things):
             true = [thing.shape, thing.colour]
             true += ["about"] * (number in question.about) + ["found"] * (number in question.found)
-            if away:
-                true += ["nearest"] * (number == away[0][1]) + ["furthest"] * (number == away[-1][1])
+            if distances:
+                true += ["nearest"] * (number == distances[0][1]) + ["furthest"] * (number == distances[-1][1])
             x, y = thing.x * side / scenes.SIZE, thing.y * side / scenes.SIZE  # in patches
             true += ["right"] * (x % 1 >= 0.5) + ["lower"] * (y % 1 >= 0.5)
             points[row, int(y) * side + int(x), [POINTING.index(name) for name in true]] = 1

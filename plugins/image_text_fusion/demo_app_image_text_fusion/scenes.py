@@ -1,9 +1,9 @@
-"""Pictures of coloured shapes and questions about them, in English and Chinese: made, not collected.
+"""Generates pictures of coloured shapes, and questions about them in English and Chinese.
 
-Half of the questions are about one thing alone, half about how things stand to each other: in the spirit of
-Sort-of-CLEVR (Santoro et al. 2017, https://arxiv.org/abs/1706.01427). Everything follows from a seed. Only what is
-clear: a thing is left of another when it is so by a margin, the nearest one is nearer than the second by a margin.
-Kinds and their answers are drawn evenly as far as a scene allows, so that a question alone tells little.
+Half of the questions are about one thing alone, half about relations between things, in the spirit of Sort-of-CLEVR
+(Santoro et al. 2017, https://arxiv.org/abs/1706.01427). Everything follows from a seed. Questions are unambiguous: a
+thing is left of another by a margin, and the nearest is nearer than the second by a margin. Kinds and answers are drawn
+uniformly as far as a scene allows, so that a question alone says little about its answer.
 """
 
 # S pixels of a side
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 64  # S
-TRIES = 1000  # scenes in which a kind of question is looked for
+TRIES = 1000  # scenes that `asked` tries for a question of a kind
 SHAPES = ("circle", "square", "triangle")
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (215, 40, 40),
@@ -34,8 +34,8 @@ NUMBERS = tuple(str(number) for number in range(7))
 ANSWERS = (*SHAPES, *COLOURS, "yes", "no", *SIDES, *NUMBERS)
 LANGUAGES = ("en", "zh")
 MOST = 6  # things in a scene
-MARGIN = 4.0  # pixels by which left is left, and nearer is nearer
-APART = 15.0  # pixels between two centres at least
+MARGIN = 4.0  # pixels by which a thing must be left of, above or nearer than another
+APART = 15.0  # least distance of two centres, in pixels
 
 Rng = np.random.Generator
 
@@ -54,7 +54,7 @@ class Thing:
 class Scene:
     things: tuple[Thing, ...]
     ground: tuple[int, int, int]
-    grain: int  # of the noise: its seed
+    grain: int  # seed of the noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,8 @@ class Question:
     answer: str  # of `ANSWERS`
     kind: str  # of `KINDS`
     language: str
-    about: tuple[int, ...] = ()  # the things that it starts from
-    found: tuple[int, ...] = ()  # the things that the answer is read from
+    about: tuple[int, ...] = ()  # indices of the things that it names
+    found: tuple[int, ...] = ()  # indices of the things that the answer is read from
 
     @property
     def relational(self) -> bool:
@@ -72,7 +72,7 @@ class Question:
 
 
 def make_scene(rng: Rng) -> Scene:
-    """Three to six things, none like another in both shape and colour, none touching another."""
+    """Three to six things that do not touch, no two with the same shape and colour."""
     count = int(rng.integers(3, MOST + 1))
     pairs = rng.permutation(len(SHAPES) * len(COLOURS))[:count]
     things: list[Thing] = []
@@ -89,7 +89,7 @@ def make_scene(rng: Rng) -> Scene:
 
 
 def draw(scene: Scene) -> NDArray[np.uint8]:
-    """The picture, (S, S, 3): edges are smooth, colours and ground a little uneven."""
+    """The picture, (S, S, 3), with smooth edges and a little noise in colours and ground."""
     rng = np.random.default_rng(scene.grain)
     pixels = np.empty((SIZE, SIZE, 3), dtype=np.float32)
     pixels[:] = scene.ground
@@ -103,26 +103,25 @@ def draw(scene: Scene) -> NDArray[np.uint8]:
 
 
 def coverage(thing: Thing, dx: NDArray[np.float32], dy: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much of each pixel a thing covers, 0 to 1, from the pixels' distances to its centre."""
+    """How much of each pixel a thing covers, 0 to 1. dx, dy: the pixels' distances from its centre."""
     cosine, sine = math.cos(thing.turn), math.sin(thing.turn)
     x, y = cosine * dx + sine * dy, cosine * dy - sine * dx
     if thing.shape == "circle":
         depth = thing.radius - np.hypot(x, y)
     elif thing.shape == "square":
         depth = 0.88 * thing.radius - np.maximum(np.abs(x), np.abs(y))
-    else:  # the triangle points up; its sides are at equal distances from the centre
+    else:  # a triangle that points up, whose sides have equal distances from the centre
         slope = math.sqrt(3) / 2
         depth = 0.62 * thing.radius - np.maximum(y, np.maximum(slope * x - y / 2, -slope * x - y / 2))
     return (depth + 0.5).clip(0, 1)  # type: ignore[no-any-return]
 
 
-# What a question means, without its words: the answer, the things it names, the things it is read from
-
-
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
+    """A question without its wording."""
+
     answer: str
-    slots: dict[str, str]  # what the words need: {"colour": "red", "side": "left"}
+    slots: dict[str, str]  # values for the wording: {"colour": "red", "side": "left"}
     about: tuple[int, ...] = ()
     found: tuple[int, ...] = ()
 
@@ -131,7 +130,7 @@ Finder = Callable[[Sequence[Thing], Rng], Iterator[Meaning]]
 
 
 def unique(things: Sequence[Thing]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each thing with words that name it and no other: colour and shape, or one of them where that is enough."""
+    """Each thing with every description that fits it alone: colour and shape, or one of them where that is enough."""
     for i, thing in enumerate(things):
         yield i, {"anchor_colour": thing.colour, "anchor_shape": thing.shape}
         if sum(other.shape == thing.shape for other in things) == 1:
@@ -141,7 +140,7 @@ def unique(things: Sequence[Thing]) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def on_side(thing: Thing, anchor: Thing, side: str) -> float:
-    """By how many pixels a thing is on that side of another; negative on the other side."""
+    """By how many pixels a thing is on that side of another; negative if it is on the opposite side."""
     return {
         "left": anchor.x - thing.x,
         "right": thing.x - anchor.x,
@@ -151,7 +150,7 @@ def on_side(thing: Thing, anchor: Thing, side: str) -> float:
 
 
 def sides_of(things: Sequence[Thing], anchor: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Each side of a thing on which it is clear of all others which are there."""
+    """Each side of a thing for which it is clear of all others whether they are there, and those that are."""
     for side in SIDES:
         by = [on_side(thing, things[anchor], side) for i, thing in enumerate(things) if i != anchor]
         if all(abs(pixels) >= MARGIN for pixels in by):
@@ -172,7 +171,7 @@ def attribute_of_one(wanted: str, given: str) -> Finder:
 
 
 def is_there(things: Sequence[Thing], rng: Rng) -> Iterator[Meaning]:
-    """Is there a green square? For no, mostly one of which either word is true of some thing."""
+    """Is there a green square? Where the answer is no, the scene mostly has something green, or another square."""
     here = {(thing.colour, thing.shape): i for i, thing in enumerate(things)}
     for (colour, shape), i in here.items():
         yield Meaning(answer="yes", slots={"colour": colour, "shape": shape}, about=(i,), found=(i,))
@@ -208,7 +207,7 @@ def half(along: str) -> Finder:
 
 
 def attribute_beside(wanted: str) -> Finder:
-    """What shape is the thing left of the red circle? Where there is just one."""
+    """What shape is the thing left of the red circle? Only where exactly one thing is there."""
 
     def find(things: Sequence[Thing], rng: Rng) -> Iterator[Meaning]:
         for i, names in unique(things):
@@ -221,7 +220,7 @@ def attribute_beside(wanted: str) -> Finder:
 
 
 def is_there_beside(things: Sequence[Thing], rng: Rng) -> Iterator[Meaning]:
-    """Is there a green square above the triangle? For no, it is somewhere else."""
+    """Is there a green square above the triangle? Where the answer is no, it is somewhere else in the scene."""
     for i, names in unique(things):
         for side, there in sides_of(things, i):
             for j, thing in enumerate(things):
@@ -232,7 +231,7 @@ def is_there_beside(things: Sequence[Thing], rng: Rng) -> Iterator[Meaning]:
 
 
 def by_distance(things: Sequence[Thing], anchor: int) -> list[tuple[float, int]]:
-    """The other things and how many pixels their centres are away, nearest first."""
+    """(distance of the centres in pixels, index) of the other things, nearest first."""
     x, y = things[anchor].x, things[anchor].y
     return sorted((math.hypot(t.x - x, t.y - y), j) for j, t in enumerate(things) if j != anchor)
 
@@ -242,11 +241,11 @@ def attribute_by_distance(wanted: str, which: str) -> Finder:
 
     def find(things: Sequence[Thing], rng: Rng) -> Iterator[Meaning]:
         for i, names in unique(things):
-            away = by_distance(things, i)
+            distances = by_distance(things, i)
             if which == "furthest":
-                away.reverse()
-            if len(away) >= 2 and abs(away[0][0] - away[1][0]) >= MARGIN:
-                found = away[0][1]
+                distances.reverse()
+            if len(distances) >= 2 and abs(distances[0][0] - distances[1][0]) >= MARGIN:
+                found = distances[0][1]
                 yield Meaning(answer=getattr(things[found], wanted), slots=names, about=(i,), found=(found,))
 
     return find
@@ -258,7 +257,7 @@ def how_many_alike(attribute: str) -> Finder:
     def find(things: Sequence[Thing], rng: Rng) -> Iterator[Meaning]:
         for i, names in unique(things):
             if f"anchor_{attribute}" in names and len(names) == 1:
-                continue  # alone of its kind by its very name
+                continue  # its description says that no other thing is like it
             value = getattr(things[i], attribute)
             found = tuple(j for j, t in enumerate(things) if j != i and getattr(t, attribute) == value)
             yield Meaning(answer=str(len(found)), slots=names, about=(i,), found=found)
@@ -296,9 +295,9 @@ RELATIONAL = frozenset(tuple(KINDS)[7:])
 
 
 def ask(scene: Scene, rng: Rng, *, kind: str | None = None, language: str | None = None) -> Question | None:
-    """A question on a scene; None where the scene has none of that kind.
+    """A question on a scene; `None` where the scene allows none of that kind.
 
-    The answer is drawn first, evenly among those that the kind can have here, then the question that has it.
+    The answer is drawn first, uniformly among those that the kind can have here, then a question with that answer.
     """
     from demo_app_image_text_fusion.words import phrase
 
@@ -322,28 +321,29 @@ def ask(scene: Scene, rng: Rng, *, kind: str | None = None, language: str | None
 
 
 def asked(seed: int, kind: str | None = None, language: str | None = None) -> Iterator[tuple[Scene, Question]]:
-    """Scenes that have a question of that kind, one each, without end; the same for the same seed.
+    """An endless stream of scenes, each with a question of that kind; the same for the same seed.
 
-    Raises `RuntimeError` where `TRIES` scenes in a row have none.
+    Raises `RuntimeError` if `TRIES` scenes in a row allow none.
     """
-    barren = 0
+    misses = 0
     for number in itertools.count():
         rng = np.random.default_rng((seed, number))
         scene = make_scene(rng)
         question = ask(scene, rng, kind=kind, language=language)
         if question is not None:
-            barren = 0
+            misses = 0
             yield scene, question
-        elif (barren := barren + 1) == TRIES:
+        elif (misses := misses + 1) == TRIES:
             raise RuntimeError(f"no scene has a question of the kind {kind!r}")
 
 
 def examples(
     seed: int, count: int, questions: int = 1, weights: Mapping[str, float] | None = None
 ) -> Iterator[tuple[Scene, Question]]:
-    """So many questions, `questions` on each scene; the same for the same seed.
+    """`count` questions, `questions` on each scene; the same for the same seed.
 
-    Relational or not by turns, the kinds of either evenly; with `weights`, each kind as often as they say.
+    Not relational and relational ones alternate, with kinds drawn uniformly; or, with `weights`, kinds are drawn with
+    those relative frequencies.
     """
     alone, related = (tuple(kind for kind in KINDS if (kind in RELATIONAL) == wanted) for wanted in (False, True))
     shares = np.array([*weights.values()]) / sum(weights.values()) if weights else None

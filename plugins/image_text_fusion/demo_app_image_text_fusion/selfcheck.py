@@ -1,4 +1,4 @@
-"""What was published of the checkpoints, beside what the models here give: for `demo-app selfcheck`."""
+"""Known answers beside the answers of the models here, for `demo-app selfcheck`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def selfcheck(answerer: Answerer, checkpoint: Checkpoint) -> Iterator[Comparison]:
-    """A scene of which every answer is known; the published networks' pictures are no part of this package."""
+    """Questions on scenes, whose answers are known. The package has no pictures for the published networks."""
     if checkpoint.name != "scenes":
         return
     import numpy as np

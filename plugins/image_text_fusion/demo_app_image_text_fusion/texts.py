@@ -1,4 +1,4 @@
-"""Questions as the network reads them: words of a vocabulary, or the pieces of a published WordPiece."""
+"""Tokenizes questions: into whole words of a vocabulary, or by the WordPiece of a published checkpoint."""
 
 # B batch, T tokens
 
@@ -14,7 +14,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 def words_of(texts: Iterable[str]) -> list[str]:
-    """Every word that occurs in the texts, by alphabet: in small letters, Chinese by characters."""
+    """The words of the texts, sorted: in lower case; each Chinese character is a word."""
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     words: set[str] = set()
     for text in texts:
@@ -23,7 +23,7 @@ def words_of(texts: Iterable[str]) -> list[str]:
 
 
 def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """Every word that occurs in the texts, small letters, Chinese by characters; `[CLS] ... [SEP]` around."""
+    """A tokenizer whose vocabulary is `words_of(texts)`; it puts [CLS] before and [SEP] after a text."""
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     vocabulary = {word: place for place, word in enumerate((*SPECIAL, *words_of(texts)))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -35,7 +35,7 @@ def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str], most: int) -> tuple[Tensor, Tensor | None]:
-    """ids (B, T) int64 and mask (B, T), True = a token, or None where none is padding; longer texts are cut."""
+    """ids (B, T) int64 and mask (B, T), True = a token, or `None` without padding. Texts are cut to `most` tokens."""
     end = tokenizer.token_to_id("[SEP]")
     rows = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
     rows = [row if len(row) <= most else [*row[: most - 1], end] for row in rows]
@@ -47,5 +47,5 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], most: int) -> tuple[Tenso
 
 
 def silence(count: int) -> Tensor:
-    """ids (B, 2) of so many empty questions."""
+    """ids (B, 2) of `count` empty questions."""
     return torch.tensor([[SPECIAL.index("[CLS]"), SPECIAL.index("[SEP]")]]).expand(count, -1)

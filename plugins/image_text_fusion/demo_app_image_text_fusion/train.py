@@ -1,9 +1,9 @@
-"""Train a classifier of pictures with texts on one's own pairs.
+"""Train a classifier of pictures with texts on your own pairs.
 
 python -m demo_app_image_text_fusion.train --data PAIRS.csv --out FOLDER
 
-The CSV has the columns image (a file beside it), text and label. The network is trained three times: on both, on the
-pictures alone and on the texts alone, so that one sees what fusion brings. The first is the checkpoint.
+The CSV has the columns image (a file beside it), text and label. The network is trained three times, on both, on the
+pictures alone and on the texts alone, to show what fusion contributes. The first is saved as the checkpoint.
 """
 
 # N examples, S pixels of a side, C classes
@@ -27,11 +27,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from demo_app import InputError
-from demo_app.finetune import tuner
 from demo_app.finetune.data import Example
-from demo_app.options import add_options, chosen, find_checkpoint, option, report
-from demo_app.training import evaluation, loop, optimizers
-from demo_app.training import progress as training_progress
+from demo_app.finetune.tuner import start_network
+from demo_app.options import add_options, find_checkpoint, from_options, option, report
+from demo_app.training import evaluation
+from demo_app.training.optimizers import weight_decay_groups
+from demo_app.training.progress import progress_bar
+from demo_app.training.schedule import Schedule
+from demo_app.training.trainer import Trainer
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
 from demo_app_image_text_fusion.model import Config, Fusion, Modality
@@ -46,13 +49,13 @@ SENSES = ("both", "image_only", "text_only")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How to train. Each field is an option of the command line."""
+class TrainingSettings:
+    """Hyperparameters. Each field is an option of the command line."""
 
-    epochs: int = option(60, "times to go through the data at most")
-    patience: int = option(8, "epochs without a better loss on the held-out part after which it ends")
+    epochs: int = option(60, "most passes over the data")
+    patience: int = option(8, "stop after so many epochs without a better held-out loss")
     batch_size: int = option(32, "pairs in a step")
-    learning_rate: float = option(5e-4, "AdamW's, the highest; it rises for an epoch and falls to zero as a cosine")
+    learning_rate: float = option(5e-4, "AdamW's peak; warm-up for an epoch, then cosine decay to zero")
     weight_decay: float = option(0.05, "AdamW's, on matrices")
     dropout: float = option(0.1, "of the encoder")
     seed: int = option(0, "of weights, order and what is held out")
@@ -61,7 +64,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Examples:
-    """Pairs as the network reads them."""
+    """Pairs as tensors and texts."""
 
     pixels: Tensor  # (N, 3, S, S) uint8
     texts: list[str]
@@ -75,9 +78,9 @@ class Examples:
 
 
 def read_examples(pairs: Sequence[Pair], side: int) -> tuple[Examples, tuple[str, ...], list[str]]:
-    """The pairs whose pictures can be read, their labels by alphabet, and what is wrong with the other rows.
+    """The usable pairs, their sorted labels, and the problems of the other rows.
 
-    Raises `InputError` when there are fewer than two classes, or a class has fewer than two examples.
+    Raises `InputError` for fewer than two classes, or a class with fewer than two examples.
     """
     kept: list[tuple[Pair, np.ndarray]] = []
     problems = []
@@ -90,10 +93,14 @@ def read_examples(pairs: Sequence[Pair], side: int) -> tuple[Examples, tuple[str
             kept.append((pair, np.asarray(squared(picture, side))))
     counts = Counter(pair.label for pair, _ in kept)
     if len(counts) < 2:
-        raise InputError(f"there are {len(counts)} classes among the {len(kept)} usable rows; give at least two.")
-    lonely = [label for label, count in counts.items() if count < 2]
-    if lonely:
-        raise InputError(f"class {lonely[0][:40]!r} has one example; give at least two of each.")
+        raise InputError(
+            "there are {count} classes among the {rows} usable rows; give at least two.",
+            count=len(counts),
+            rows=len(kept),
+        )
+    single = [label for label, count in counts.items() if count < 2]
+    if single:
+        raise InputError("class {label} has one example; give at least two of each.", label=repr(single[0][:40]))
     labels = tuple(sorted(counts))
     pixels = torch.from_numpy(np.stack([array for _, array in kept])).permute(0, 3, 1, 2)
     classes = torch.tensor([labels.index(pair.label) for pair, _ in kept])
@@ -101,7 +108,7 @@ def read_examples(pairs: Sequence[Pair], side: int) -> tuple[Examples, tuple[str
 
 
 def logits(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: str) -> Tensor:
-    """(N, C), with one modality missing where `senses` says so."""
+    """(N, C). `senses`, of `SENSES`, says which modalities the network gets."""
     ids, mask = (silence(len(examples)), None) if senses == "image_only" else encode(tokenizer, examples.texts, MOST)
     text, image = (next(m.name for m in network.config.modalities if m.pictures == wanted) for wanted in (False, True))
     parts = {text: network.extract(text, ids, mask)}
@@ -112,7 +119,7 @@ def logits(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: st
 
 @torch.inference_mode()
 def predict(network: Fusion, tokenizer: Tokenizer, examples: Examples, senses: str) -> Tensor:
-    """(N, C), batch by batch."""
+    """`logits` without gradients, batch by batch."""
     rows = torch.arange(len(examples)).split(64)
     return torch.cat([logits(network, tokenizer, examples[part], senses) for part in rows])
 
@@ -126,31 +133,33 @@ def scores(found: Tensor, classes: Tensor) -> dict[str, float]:
 
 
 def fit(
-    network: Fusion, tokenizer: Tokenizer, examples: Examples, held_out: Examples, recipe: Recipe, senses: str
+    network: Fusion,
+    tokenizer: Tokenizer,
+    examples: Examples,
+    held_out: Examples,
+    settings: TrainingSettings,
+    senses: str,
 ) -> Fusion:
-    """The network with the weights whose loss on the held-out part was lowest."""
+    """A trained copy of the network, with the weights of the lowest held-out loss."""
     network = copy.deepcopy(network).requires_grad_(True)
-    groups = optimizers.decayed(network.parameters(), recipe.weight_decay)
-    course = loop.Course(
-        epochs=recipe.epochs,
-        steps=recipe.epochs * -(-len(examples) // recipe.batch_size),
-        warmup=1 / max(2, recipe.epochs),
-        patience=recipe.patience,
-        seed=recipe.seed,
+    groups = weight_decay_groups(network.parameters(), settings.weight_decay)
+    schedule = Schedule(
+        epochs=settings.epochs,
+        steps=settings.epochs * -(-len(examples) // settings.batch_size),
+        warmup=1 / max(2, settings.epochs),
+        patience=settings.patience,
+        seed=settings.seed,
     )
 
     def loss_of(network: Fusion, batch: Examples) -> Tensor:
         return F.cross_entropy(logits(network, tokenizer, batch, senses), batch.classes)
 
-    with training_progress.bar(senses) as progress:
-        loop.train(
-            network,
-            [torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))],
-            lambda epoch: (examples[rows] for rows in torch.randperm(len(examples)).split(recipe.batch_size)),
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
+    with progress_bar(senses) as bar:
+        Trainer(network, [optimizer], schedule, progress=bar).fit(
+            lambda epoch: (examples[rows] for rows in torch.randperm(len(examples)).split(settings.batch_size)),
             loss_of,
-            course,
             evaluate=lambda network: scores(predict(network, tokenizer, held_out, senses), held_out.classes),
-            progress=progress,
         )
     return network.requires_grad_(False)
 
@@ -158,14 +167,14 @@ def fit(
 def begin(
     options: argparse.Namespace, texts: Sequence[str], labels: tuple[str, ...], base: Answerer | None
 ) -> tuple[Fusion, Tokenizer]:
-    """A new network, or that of `base` with the words of the texts, and a new head where its answers are others."""
+    """A new network, or that of `base` with the texts' words added, and with a new head unless its labels are these."""
     torch.manual_seed(options.seed)
     if base is not None:
         given = Fusion(replace(base.config, dropout=options.dropout))
         given.load_state_dict(base.network.state_dict())
         ours, read = PairTuner(), [Example(label="", text=text) for text in texts]
-        model = ours.prepared(Answerer(given, base.tokenizer), read)
-        network = tuner.begin(ours, model, base.labels, labels)
+        model = ours.prepare(Answerer(given, base.tokenizer), read)
+        network = start_network(ours, model, base.labels, labels)
         assert isinstance(network, Fusion)
         return network, model.tokenizer
     tokenizer = word_tokenizer(texts)
@@ -188,31 +197,32 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="demo_app_image_text_fusion.train", description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, type=Path, help="a CSV with the columns image, text and label")
     parser.add_argument("--out", required=True, type=Path, help="folder of the checkpoint")
-    parser.add_argument("--held-out", type=float, default=0.2, help="share of each class that is not trained on")
-    parser.add_argument("--start", help="checkpoint to begin with: an embedded one's name, or a folder")
+    parser.add_argument("--held-out", type=float, default=0.2, help="share of each class held out of training")
+    parser.add_argument("--start", help="checkpoint to start from: an embedded one's name, or a folder")
     parser.add_argument("--size", type=int, default=64, help="pixels of a side, to which pictures are resized")
     parser.add_argument("--patch", type=int, default=8, help="pixels of a patch's side, a power of two")
     parser.add_argument("--width", type=int, default=96)
     parser.add_argument("--layers", type=int, default=3)
-    add_options(parser, Recipe)
+    add_options(parser, TrainingSettings)
     return parser
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
+    """Train, save the checkpoint with its metrics.json, and return the metrics."""
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
-    recipe = chosen(Recipe, options)
+    settings = from_options(TrainingSettings, options)
     pairs = read_pairs(options.data, require_label=True)
     base = Answerer.load(find_checkpoint(options.start, WEIGHTS), "cpu", exact=True) if options.start else None
     examples, labels, problems = read_examples(pairs, base.at_least if base else options.size)
     for problem in problems:
         logger.warning("%s", problem)
-    kept, left = evaluation.split(examples.classes, options.held_out, recipe.seed)
+    kept, left = evaluation.split(examples.classes, options.held_out, settings.seed)
     examples, held_out = examples[kept], examples[left]
     first, tokenizer = begin(options, examples.texts, labels, base)
     accuracy: dict[str, float] = {}
     for senses in SENSES:
-        network = fit(first, tokenizer, examples, held_out, recipe, senses)
+        network = fit(first, tokenizer, examples, held_out, settings, senses)
         if senses == "both":
             Answerer(copy.deepcopy(network), tokenizer).save(options.out)
             network = Answerer.load(options.out, "cpu", exact=True).network  # as it is on disk, in half precision

@@ -1,4 +1,4 @@
-"""How a network of pictures and texts learns from one's own pairs: see `demo_app.tuning`."""
+"""Fine-tuning on a visitor's own pairs of pictures and texts: see `demo_app.finetune.tuner`."""
 
 # N examples, B batch, T tokens, S pixels of a side, C classes
 
@@ -20,22 +20,22 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from demo_app.finetune.data import Example, opened
+from demo_app.finetune.data import Example, open_example
 from demo_app.finetune.tuner import Tuner
 from demo_app.nn import weights
-from demo_app.nn.stages import Row, State
+from demo_app.nn.stages import Row, Tensors
 from demo_app_image_text_fusion import preparing, published, scenes
 from demo_app_image_text_fusion.answerer import Answerer, config_of
 from demo_app_image_text_fusion.make_pairs import make_pairs
 from demo_app_image_text_fusion.model import Config, Fusion
 from demo_app_image_text_fusion.texts import encode, words_of
 
-ORIGINALS, ORIGINAL_SEED = 200, 2_000_003  # scenes that nobody trained or measured on
-SAMPLES, SAMPLE_SEED = 120, 3_000_017  # and others
+ORIGINALS, ORIGINAL_SEED = 200, 2_000_003  # scenes of neither training nor evaluation
+SAMPLES, SAMPLE_SEED = 120, 3_000_017  # and further ones
 
 
 class PairTuner(Tuner[Answerer]):
-    """Pictures with a text, and what they are together."""
+    """Classifies pictures with a text."""
 
     reads = ("image", "text")
     head = ("head", "read")
@@ -46,8 +46,8 @@ class PairTuner(Tuner[Answerer]):
     def labels(self, folder: Path) -> tuple[str, ...]:
         return _config(folder).labels
 
-    def prepared(self, model: Answerer, examples: Sequence[Example]) -> Answerer:
-        """With a vector for every word that it does not know, where its vocabulary is one of whole words."""
+    def prepare(self, model: Answerer, examples: Sequence[Example]) -> Answerer:
+        """The model with a vector for each new word, if its vocabulary is one of whole words."""
         fields = json.loads(model.tokenizer.to_str())
         known = fields["model"].get("vocab", {})
         new = [word for word in words_of(example.text for example in examples) if word not in known]
@@ -72,7 +72,7 @@ class PairTuner(Tuner[Answerer]):
     def network(self, model: Answerer) -> nn.Module:
         return model.network
 
-    def renewed(self, model: Answerer, labels: tuple[str, ...]) -> nn.Module:
+    def new_network(self, model: Answerer, labels: tuple[str, ...]) -> nn.Module:
         return Fusion(replace(model.config, labels=labels, scores="softmax"))
 
     def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
@@ -80,17 +80,17 @@ class PairTuner(Tuner[Answerer]):
             return Fusion(replace(_config(folder), labels=labels))
 
     def encode(self, model: Answerer, examples: Sequence[Example]) -> list[Row]:
-        """ids (T,) and mask (T,), T the same for all, and pixels (3, S, S) uint8."""
+        """Of each example ids (T,) and mask (T,), padded to one length, and pixels (3, S, S) uint8."""
         most = model.text.places[0]
         ids, mask = encode(model.tokenizer, [example.text for example in examples], most)
         mask = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
         ids = nn.functional.pad(ids, (0, most - ids.shape[1]))  # (N, T)
         mask = nn.functional.pad(mask, (0, most - mask.shape[1]))
-        pixels = [_pixels(model, opened(example, model.at_least)) for example in examples]
+        pixels = [_pixels(model, open_example(example, model.at_least)) for example in examples]
         return list(zip(ids, mask, pixels, strict=True))
 
-    def read(self, model: Answerer, state: State) -> State:
-        ids, mask, pixels = state
+    def preprocess(self, model: Answerer, tensors: Tensors) -> Tensors:
+        ids, mask, pixels = tensors
         return ids, mask, preparing.scaled(pixels)
 
     def with_network(self, model: Answerer, network: nn.Module) -> Answerer:
@@ -98,7 +98,7 @@ class PairTuner(Tuner[Answerer]):
         return Answerer(network, copy.deepcopy(model.tokenizer))
 
     def predict(self, model: Answerer, examples: Sequence[Example]) -> Tensor:
-        return torch.cat([model.ask(opened(example, model.at_least), [example.text]) for example in examples])
+        return torch.cat([model.ask(open_example(example, model.at_least), [example.text]) for example in examples])
 
     def save(self, model: Answerer, folder: Path) -> None:
         model.save(folder)
@@ -107,8 +107,8 @@ class PairTuner(Tuner[Answerer]):
         file = make_pairs(folder, SAMPLES, SAMPLE_SEED)
         return [file, folder / "pictures"]
 
-    def original(self, model: Answerer) -> Sequence[Example]:
-        """Scenes with questions, for the checkpoint that learned from such."""
+    def original_examples(self, model: Answerer) -> Sequence[Example]:
+        """Scenes with questions, for a checkpoint that was trained on scenes."""
         if set(model.labels) != set(scenes.ANSWERS):
             return ()
         made = islice(scenes.asked(ORIGINAL_SEED), ORIGINALS)
@@ -125,7 +125,7 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _pixels(model: Answerer, picture: Image.Image) -> Tensor:
-    """(3, S, S) uint8. What a network reads at any size is made square here, so that pictures share a batch."""
+    """(3, S, S) uint8. ViLT reads pictures of any shape; here they are square, so that they fit into one batch."""
     side = preparing.SHORTER
     seen = picture.resize((side, side)) if model.config.preparation == "vilt" else model.see(picture)
     return torch.from_numpy(np.array(seen)).permute(2, 0, 1)

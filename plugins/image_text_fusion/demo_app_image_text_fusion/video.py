@@ -1,7 +1,7 @@
-"""A clip and a question: some frames, evenly spaced, each answered, and one answer for the clip.
+"""A clip and a question: evenly spaced frames, an answer for each, and one answer for the clip.
 
-Decoding is PyAV's (FFmpeg). The packets are listed first, without decoding any: that gives the length of files that do
-not say it, as those that a browser records, and where decoding may begin.
+PyAV (FFmpeg) decodes. The packets are listed first, without decoding: that gives the keyframes, and the length of files
+whose header lacks it, such as those that browsers record.
 """
 
 # F frames, C answers
@@ -34,19 +34,18 @@ MAX_PIXELS = 4096 * 2304
 """Width x height of the largest frame."""
 
 MAX_FRAMES = 32
-"""Frames that are looked at."""
+"""Frames that are answered."""
 
 MAX_WORK = 60.0
-"""Seconds that decoding may take; a clip that needs more has too many pixels between two frames that stand alone."""
+"""Seconds that decoding may take; a clip that takes longer has too many pixels between two keyframes."""
 
-FORMATS = "mov,matroska,avi,gif,mpegts,mpeg,ogg,flv,asf"  # no playlists: they name other files, and addresses
+FORMATS = "mov,matroska,avi,gif,mpegts,mpeg,ogg,flv,asf"  # no playlists, which refer to other files and addresses
 SAFE = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-WANTED = "use an MP4, WebM, MOV, MKV, AVI or GIF"
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What is on the screen at a time."""
+    """The picture on the screen at a time."""
 
     seconds: float  # from the start
     picture: Image.Image  # RGB, upright
@@ -54,7 +53,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Moment:
-    """What a frame is answered."""
+    """The answer to a frame."""
 
     seconds: float
     scores: Array  # (C,)
@@ -62,12 +61,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the packets of a clip say."""
+    """A clip's length and keyframes, from its packets."""
 
-    start: int  # ticks
+    start: int  # in ticks
     end: int
-    keys: tuple[int, ...]  # ticks at which decoding may begin
-    tick: float  # seconds
+    keys: tuple[int, ...]  # times of the keyframes, at which decoding can begin
+    tick: float  # in seconds
 
     @property
     def seconds(self) -> float:
@@ -75,9 +74,9 @@ class Contents:
 
 
 def contents(path: Path) -> Contents:
-    """Length and keys of a clip; nothing is decoded.
+    """Length and keyframes of a clip; decodes nothing.
 
-    Raises `InputError` for a file that is no video, has no frames, is too long or too large.
+    Raises `InputError` for a file that is not a video, has no frames, is too long or too large.
     """
     with _opened(path) as container:
         stream = _stream(container)
@@ -92,19 +91,21 @@ def contents(path: Path) -> Contents:
         assert stream.time_base is not None
         found = Contents(start, end, tuple(sorted(at for at, _, key in packets if key)), float(stream.time_base))
     if found.seconds > MAX_SECONDS:
-        long, most = (f"{seconds // 60:.0f}:{seconds % 60:02.0f}" for seconds in (found.seconds, MAX_SECONDS))
-        raise InputError(f"The clip is {long} long (minutes:seconds) and the limit is {most}; cut it.")
+        length, limit = (f"{seconds // 60:.0f}:{seconds % 60:02.0f}" for seconds in (found.seconds, MAX_SECONDS))
+        raise InputError(
+            "The clip is {length} long (minutes:seconds) and the limit is {limit}; cut it.", length=length, limit=limit
+        )
     return found
 
 
 def frames(path: Path, count: int, *, at_least: int) -> Iterator[Frame]:
-    """At most `count` frames, each from the middle of an equal part of the clip, fewer when it has no more.
+    """The frames in the middle of `count` equal parts of the clip, each once: fewer if it has fewer.
 
     `at_least`: pixels that the shorter side keeps. Raises `InputError` as `contents` does, and for a damaged clip that
     gives no frame at all.
     """
     if not 1 <= count <= MAX_FRAMES:
-        raise InputError(f"{count} frames cannot be looked at; choose 1 to {MAX_FRAMES}.")
+        raise InputError("{count} frames cannot be looked at; choose 1 to {most}.", count=count, most=MAX_FRAMES)
     clip = contents(path)
     length = max(clip.end - clip.start, 1)
     wanted = [clip.start + int(length * (i + 0.5) / count) for i in range(count)]
@@ -123,7 +124,7 @@ def frames(path: Path, count: int, *, at_least: int) -> Iterator[Frame]:
 def _on_screen(
     container: av.container.InputContainer, stream: av.VideoStream, wanted: Sequence[int], keys: Sequence[int]
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """For each wanted time the last frame that begins before it. Decoding jumps where a key lies on the way."""
+    """For each wanted time, the last frame that begins before it. Skips to the nearest keyframe where there is one."""
     started = time.monotonic()
     decoded = _decoded(container, stream)
     now, ahead = next(decoded, (0, None)), None
@@ -149,7 +150,7 @@ def _on_screen(
 def _decoded(
     container: av.container.InputContainer, stream: av.VideoStream
 ) -> Iterator[tuple[int, av.VideoFrame | None]]:
-    """Frames with their times, up to the end or to where the clip is damaged."""
+    """Frames with their times, up to the end of the clip or to where it is damaged."""
     try:
         for frame in container.decode(stream):
             at = frame.dts if frame.pts is None else frame.pts
@@ -163,22 +164,25 @@ def _opened(path: Path) -> av.container.InputContainer:
     try:
         return av.open(str(path), options=SAFE)
     except (av.error.FFmpegError, ValueError) as error:
-        raise InputError(f"This file is no video that can be read; {WANTED}.") from error
+        raise InputError("This file is no video that can be read; use an MP4, WebM, MOV, MKV, AVI or GIF.") from error
 
 
 def _stream(container: av.container.InputContainer) -> av.VideoStream:
     if not container.streams.video:
-        raise InputError(f"This file has no moving picture; {WANTED}.")
+        raise InputError("This file has no moving picture; use an MP4, WebM, MOV, MKV, AVI or GIF.")
     stream = container.streams.video[0]
     if not 0 < stream.width * stream.height <= MAX_PIXELS:
         raise InputError(
-            f"The clip has {stream.width} x {stream.height} pixels and the limit is {MAX_PIXELS:,} in all; shrink it."
+            "The clip has {width} x {height} pixels and the limit is {limit} in all; shrink it.",
+            width=stream.width,
+            height=stream.height,
+            limit=f"{MAX_PIXELS:,}",
         )
     return stream
 
 
 def _picture(frame: av.VideoFrame, stream: av.VideoStream, at_least: int) -> Image.Image:
-    """RGB, upright, with square pixels, no larger than needed."""
+    """The frame as RGB, upright, with square pixels, no larger than needed."""
     width, height = float(frame.width), float(frame.height)
     if stream.sample_aspect_ratio:
         width *= float(stream.sample_aspect_ratio)
@@ -189,7 +193,7 @@ def _picture(frame: av.VideoFrame, stream: av.VideoStream, at_least: int) -> Ima
 
 
 def watch(answerer: Answerer, clip: Iterator[Frame], question: str) -> Iterator[Moment]:
-    """What each frame is answered, as soon as it is known; the question is read once."""
+    """The answer to each frame, as soon as it is known; the question is read once."""
     heard = answerer.listen([question])
     for frame in clip:
         scores = answerer.scores(answerer.fuse(answerer.look(frame.picture), heard).logits)[0]
@@ -199,8 +203,7 @@ def watch(answerer: Answerer, clip: Iterator[Frame], question: str) -> Iterator[
 def overall(moments: Sequence[Moment]) -> Array:
     """(C,), one answer for the clip: the mean of all frames' scores.
 
-    The plainest way to read a clip with a network for pictures: each frame has one vote, and what is seen only in
-    passing does not win. The order of the frames says nothing to it.
+    The simplest way to read a clip with a network for pictures: each frame has one vote, and their order is ignored.
     """
     mean: Array = np.mean([moment.scores for moment in moments], axis=0, dtype=np.float32)
     return mean

@@ -1,4 +1,4 @@
-"""From what a question means to words: many wordings in English and Chinese, put together from parts."""
+"""The wordings of questions in English and Chinese, from templates and parts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SIDES = {
 }
 
 # {thing}: thing, object, ...   {anchor}: the red circle, the circle, the red thing   {side}: left of, above, ...
-# {a}: a green square   {colour}, {shape}: words   [x|y]: one of them   [x|]: or nothing
+# {a}: a green square   {colour}, {shape}: words   [x|y]: x or y   [x|]: x or nothing
 TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
     "en": {
         "shape of a colour": (
@@ -242,7 +242,7 @@ ANSWERS_ZH = {
 
 
 def phrase(kind: str, slots: Mapping[str, str], language: str, rng: Rng, templates: Sequence[str] = ()) -> str:
-    """One wording of a question of that kind, drawn at random."""
+    """One wording of a question of that kind, drawn at random from `templates` or those of the kind."""
     parts = {name: pick(choices, rng) for name, choices in PARTS[language].items()}
     shapes, colours = SHAPES[language], COLOURS[language]
     if "shape" in slots:
@@ -272,14 +272,14 @@ def plural(noun: str) -> str:
 
 
 def one_such(colour: str, shape: str, language: str) -> str:
-    """A green square, 绿色的正方形."""
+    """'a green square', '绿色的正方形'."""
     if language == "zh":
         return f"{colour}的{shape}" if colour.endswith("色") else f"{colour}{shape}"
     return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {shape}"
 
 
 def named(colour: str, shape: str, thing: str, language: str) -> str:
-    """The red circle, the red thing, the circle; 红色的圆形."""
+    """'the red circle', 'the red thing' or 'the circle'; '红色的圆形'."""
     if language == "zh":
         if not colour:
             return shape

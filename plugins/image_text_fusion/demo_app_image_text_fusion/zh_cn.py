@@ -18,7 +18,6 @@ ZH_CN = {
     "English or Chinese. Enter asks.": "英文或中文。按回车提问。",
     "Ask": "提问",
     "New scene": "换一个场景",
-    "Try one: each teaches something": "挑一个试试：每个都说明一点道理",
     "shape of a colour": "某种颜色的形状",
     "colour beside": "旁边的颜色",
     "is there beside": "旁边有没有",
@@ -37,9 +36,8 @@ ZH_CN = {
     "The same network reads Chinese: do the same heads look at the same things?": (
         "同一个网络也读中文：同样的头在看同样的东西吗？"
     ),
-    "The scene's own answer: {answer}. The network is {right}.": "场景自带的答案：{answer}。网络{right}。",
-    "right": "答对了",
-    "wrong": "答错了",
+    "The scene's own answer: {answer}. The network is right.": "场景自带的答案：{answer}。网络答对了。",
+    "The scene's own answer: {answer}. The network is wrong.": "场景自带的答案：{answer}。网络答错了。",
     "Lesson": "看点",
     "Answer": "答案",
     "About the answer": "关于这个答案",
@@ -73,6 +71,9 @@ ZH_CN = {
     "Ask again without the picture, and without the question": "去掉图片再问一次，去掉问题再问一次",
     "What is left of the answer when one of the two is missing?": "少了其中一样，答案还剩下什么？",
     "What is left of the answer": "答案还剩下什么",
+    "picture and question": "图片和问题",
+    "blind (no picture)": "蒙眼（没有图片）",
+    "deaf (no question)": "堵耳（没有问题）",
     "says": "回答",
     "with": "概率",
     "gives “{answer}”": "给“{answer}”",
@@ -137,6 +138,36 @@ ZH_CN = {
     "Nothing is drawn yet; draw a few filled shapes.": "还没有画；请画几个涂满的图形。",
     "There are no captions; write some, one a line.": "没有描述；请写几句，每行一句。",
     "There are no pictures yet; choose some, or a ZIP of them.": "还没有图片；请选择几张，或它们的 ZIP 包。",
+    "Questions about pictures need a checkpoint; choose one in the picker.": (
+        "回答关于图片的问题需要权重；请在选择框中选一个。"
+    ),
+    "This checkpoint cannot be read here: it is {type}, {kind}; choose another.": (
+        "这个权重在这里无法读取：它是 {type}，{kind}；请另选一个。"
+    ),
+    "This checkpoint compares captions and answers no questions; choose another.": (
+        "这个权重只比较描述，不回答问题；请另选一个。"
+    ),
+    "This checkpoint answers questions and does not rank captions; choose ViLT for captions.": (
+        "这个权重只回答问题，不给描述排序；请选择用于描述的 ViLT。"
+    ),
+    "the picture {name} is not among the uploaded ones.": "上传的图片里没有 {name}。",
+    "the question is empty.": "问题是空的。",
+    "{count} frames cannot be looked at; choose 1 to {most}.": "无法查看 {count} 帧；请选 1 到 {most}。",
+    "The clip has no frames; choose another.": "短片里没有帧；请另选一个。",
+    "The clip is {length} long (minutes:seconds) and the limit is {limit}; cut it.": (
+        "短片长 {length}（分：秒），上限是 {limit}；请剪短。"
+    ),
+    "The clip is damaged and gives no frame; export it again.": "短片已损坏，读不出任何帧；请重新导出。",
+    "Decoding the clip takes too long; make it shorter or smaller.": "解码短片耗时太长；请剪短或缩小。",
+    "This file is no video that can be read; use an MP4, WebM, MOV, MKV, AVI or GIF.": (
+        "这个文件不是能读的视频；请用 MP4、WebM、MOV、MKV、AVI 或 GIF。"
+    ),
+    "This file has no moving picture; use an MP4, WebM, MOV, MKV, AVI or GIF.": (
+        "这个文件没有画面；请用 MP4、WebM、MOV、MKV、AVI 或 GIF。"
+    ),
+    "The clip has {width} x {height} pixels and the limit is {limit} in all; shrink it.": (
+        "短片有 {width} x {height} 像素，总数上限是 {limit}；请缩小。"
+    ),
     HOW: """
 1. **两个提取器。** 问题切成词，每个词从一张表里查出一个向量。图片切成图块，每个图块变成同样宽度的向量。每个向量再加上两个：一个表示位置，一个表示来自图还是文。
 2. **一个编码器。** 所有向量排成一行，在每一层里谁都可以看谁：词看图块，图块看词。层里没有任何东西区分谁是谁：这是*早期融合*，与 ViLT（Kim 等，2021）相同。

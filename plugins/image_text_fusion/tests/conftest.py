@@ -1,4 +1,4 @@
-"""A small network of scenes, with random weights; and clips."""
+"""A small network for scenes with random weights, and a writer of clips."""
 
 from __future__ import annotations
 
@@ -71,5 +71,5 @@ def _write(
 
 @pytest.fixture(scope="session")
 def write_clip() -> Callable[..., Path]:
-    """Writes a clip of so many frames; `paint` gives each."""
+    """A function that writes a clip of `count` frames, each drawn by `paint`."""
     return _write

@@ -1,4 +1,4 @@
-"""What is shown of a fused answer is what the network computed."""
+"""Drawings show what the network computed."""
 
 from __future__ import annotations
 

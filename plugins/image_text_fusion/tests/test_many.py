@@ -1,4 +1,4 @@
-"""Many questions at once: batches say what single questions say, and a bad row does not stop the others."""
+"""Many questions at once: batches answer as single questions do, and a bad row does not stop the others."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def test_rows_are_answered_and_bad_ones_say_why(answerer: Answerer, tmp_path: Pa
     for row in (found[0], found[4]):
         assert row.answer == answerer.labels[int(expected.argmax())]
         assert row.score == pytest.approx(float(expected.max()), abs=1e-5)
-    assert "not among the uploaded" in found[1].problem
-    assert "text" in found[2].problem
-    assert "empty" in found[3].problem
+    assert "not among the uploaded" in str(found[1].problem)
+    assert "text" in str(found[2].problem)
+    assert "empty" in str(found[3].problem)
     assert [row.number for row in found] == [1, 2, 3, 4, 5]
     assert not any(row.answer for row in found[1:4])
 

@@ -1,4 +1,4 @@
-"""The fused network: any number of modalities, what each piece may look at, and that nothing leaks from padding."""
+"""The fused network: any number of modalities, what each piece attends to, and no leaks from padding."""
 
 # B batch, T pieces, D width
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from demo_app_image_text_fusion.example import example
-from demo_app_image_text_fusion.tab import telling
+from demo_app_image_text_fusion.explain import most_visual_word
+from PIL import Image
 from playwright.sync_api import expect
 
 from demo_app.serving.server import Server
@@ -27,7 +28,7 @@ def server(demo_host: DemoHost) -> Server:
 def test_a_word_lights_patches_and_a_patch_lights_words(server: Server, visit: Any) -> None:
     seen = visit(server.url)
     page = seen.page
-    chosen = telling(example())
+    chosen = most_visual_word(example())
     expect(page.locator(f'[data-tile="{chosen}"]')).to_have_attribute("aria-pressed", "true")
     page.locator('[data-tile="1"]').click()
     expect(page.get_by_text(f"“{example().tokens[1]}” looks at these patches")).to_be_visible()
@@ -48,6 +49,57 @@ def test_a_question_is_answered_with_enter_and_again_without_the_picture(server:
     page.get_by_role("button", name="Ask again without the picture, and without the question").click()
     expect(page.get_by_text("blind (no picture)").first).to_be_visible()
     assert seen.complaints == []
+
+
+NOTE = "The scene's own answer:"
+
+
+def test_a_scenes_note_goes_when_something_else_is_asked(server: Server, visit: Any) -> None:
+    seen = visit(server.url)
+    page = seen.page
+    page.get_by_role("button", name="how many of the same shape").click()
+    expect(page.get_by_text(NOTE)).to_be_visible()
+    expect(page.get_by_text("Counting: nothing is named")).to_be_visible()
+    question = page.get_by_label("Question").first
+    question.fill("")
+    question.press("Enter")
+    expect(page.get_by_text("The question is empty")).to_be_visible()
+    expect(page.get_by_text(NOTE)).to_be_visible()  # the answer on the page is still the scene's
+    question.fill("is there a green square?")
+    question.press("Enter")
+    expect(page.locator("[data-tile]", has_text="green")).to_be_visible()
+    expect(page.get_by_text(NOTE)).to_have_count(0)
+    expect(page.get_by_text("Counting: nothing is named")).to_have_count(0)
+
+
+def test_what_was_said_about_a_picture_goes_with_it(server: Server, visit: Any, tmp_path: Path) -> None:
+    seen = visit(server.url)
+    page = seen.page
+
+    def compare_and_tag() -> None:
+        seen.open("Blind and deaf")
+        page.get_by_role("button", name="Ask again without the picture, and without the question").click()
+        expect(page.get_by_text("blind (no picture)").first).to_be_visible()
+        seen.open("Tags")
+        page.get_by_role("button", name="Tag the picture above").click()
+        expect(page.get_by_role("rowheader", name="triangles")).to_be_visible()
+
+    def expect_hints() -> None:
+        expect(page.get_by_text("No tags yet.")).to_be_visible()
+        seen.open("Blind and deaf")
+        expect(page.get_by_text("What is left of the answer when one of the two is missing?")).to_be_visible()
+
+    compare_and_tag()
+    page.get_by_role("button", name="New scene").click()
+    expect(page.get_by_text(NOTE)).to_be_visible()
+    expect_hints()
+
+    compare_and_tag()
+    Image.new("RGB", (64, 64), "white").save(tmp_path / "own.png")
+    page.get_by_role("button", name="Remove Image").click()
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "own.png")
+    expect_hints()
+    expect(page.get_by_text(NOTE)).to_have_count(0)
 
 
 def test_a_drawing_is_asked_about(server: Server, visit: Any) -> None:

@@ -1,4 +1,4 @@
-"""ViLT through our own encoder: the reference's numbers from picture and question on, and the published layout."""
+"""ViLT on our own encoder: the reference's logits from picture and question, and the published layout."""
 
 # D width
 
@@ -28,7 +28,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "how", "many", "cats", "are", "ther
 
 
 def randomised(network: nn.Module) -> nn.Module:
-    """Every parameter away from its start: fresh norms are 1 and 0, and their errors would not show."""
+    """Randomize every parameter: fresh norms are 1 and 0, which would hide errors."""
     generator = torch.Generator().manual_seed(0)
     for name, parameter in network.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
@@ -38,7 +38,7 @@ def randomised(network: nn.Module) -> nn.Module:
 
 
 def publish(folder: Path, kind: type[nn.Module], layers: int, **options: Any) -> nn.Module:
-    """A reference with random weights, written as its repository has it; returns the reference."""
+    """Write a reference with random weights in the layout of its repository; returns the reference."""
     folder.mkdir()
     config = ViltConfig(num_hidden_layers=layers, layer_norm_eps=1e-12, **options)
     config.architectures = [kind.__name__]

@@ -1,4 +1,4 @@
-"""Scenes and questions: each answer is checked by a reader of its own, who knows words and no generator."""
+"""Scenes and questions: an independent parser, which knows the words but not the generator, checks each answer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SIDE_WORDS = {
 
 
 def first_word(text: str, words: dict[str, tuple[str, ...]]) -> tuple[int, str] | None:
-    """Where the first of the words stands in a text, and what it means."""
+    """The position of the first of the words in a text, and its meaning."""
     found = [
         (text.index(form), -len(form), meaning) for meaning, forms in words.items() for form in forms if form in text
     ]
@@ -54,7 +54,7 @@ def first_word(text: str, words: dict[str, tuple[str, ...]]) -> tuple[int, str] 
 
 
 def description(text: str) -> dict[str, str]:
-    """The colour and the shape that a phrase has."""
+    """The colour and the shape in a phrase."""
     found = {"colour": first_word(text, COLOUR_WORDS), "shape": first_word(text, SHAPE_WORDS)}
     return {name: hit[1] for name, hit in found.items() if hit}
 
@@ -64,7 +64,7 @@ def fitting(scene: Scene, wanted: dict[str, str]) -> list[Thing]:
 
 
 def parts(question: Question) -> tuple[str, str]:
-    """A question cut into what is asked for and the thing it starts from, by the grammar of its language."""
+    """A question split into what it asks for and the thing it names, by the grammar of its language."""
     text = question.text
     if question.language == "en":
         text = re.sub(
@@ -86,7 +86,7 @@ def parts(question: Question) -> tuple[str, str]:
 
 
 def answer(scene: Scene, question: Question) -> str:
-    """What is true, by the words of the question."""
+    """The right answer, from the words of the question."""
     kind, text = question.kind, question.text
     asked, anchor_text = parts(question)
     if kind in ("shape of a colour", "colour of a shape"):
@@ -159,7 +159,7 @@ def test_half_of_the_questions_are_relational_and_every_kind_comes_up() -> None:
 
 
 def test_the_question_alone_tells_little() -> None:
-    """Who always says the most frequent answer to a kind is right in less than half of the cases."""
+    """The most frequent answer to a kind is right in less than half of the cases."""
     by_kind: dict[str, Counter[str]] = defaultdict(Counter)
     for _, question in EXAMPLES:
         by_kind[question.kind][question.answer] += 1

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from demo_app_image_text_fusion import example_clip
+from demo_app_image_text_fusion.actions import MAX_FRAMES, Actions, chosen
 from demo_app_image_text_fusion.answerer import Answerer
 from demo_app_image_text_fusion.checkpoints import WEIGHTS
 from demo_app_image_text_fusion.example import EXAMPLE, compute, example, make
-from demo_app_image_text_fusion.explain import matrix, patches_of, words_of
-from demo_app_image_text_fusion.tab import LESSONS, MAX_FRAMES, Actions, chosen, telling
+from demo_app_image_text_fusion.explain import matrix, most_visual_word, patches_of, words_of
+from demo_app_image_text_fusion.lessons import LESSONS
 from demo_app_image_text_fusion.video import MAX_FRAMES as DECODED
 from demo_app_image_text_fusion.views import enlarged
 from gradio_client import Client, handle_file
@@ -137,7 +138,7 @@ def test_there_is_no_example_beyond_the_last(client: Client) -> None:
 def test_a_word_lights_patches_and_a_patch_lights_words() -> None:
     seen, actions = example(), Actions(handle=None)  # type: ignore[arg-type]  # nothing is loaded for a click
     weights = matrix(seen, None, None)
-    token = telling(seen)
+    token = most_visual_word(seen)
     lit, words = actions.word(seen, "average", "average", token)
     assert lit.shape == enlarged(seen.picture).shape
     assert f'data-tile="{token}"' in words
@@ -234,7 +235,9 @@ def test_what_is_no_clip_is_refused(
     question = "how many circles are there?"
     assert "no video" in refused(client, "video", handle_file(text), question, 4, "scenes")
     clip = write_clip(tmp_path / "good.mp4", 3)
-    assert "choose 1 to 32" in refused(client, "video", handle_file(clip), question, 400, "scenes")
+    for count in (0, 2.5, 400, "many"):
+        said = refused(client, "video", handle_file(clip), question, count, "scenes")
+        assert f"Frames is {count}; give a whole number from 1 to 32" in said
     assert MAX_FRAMES == DECODED
 
 
@@ -256,6 +259,19 @@ def test_a_table_is_answered_row_by_row(client: Client, tmp_path: Path, picture:
     assert [bool(row["answer"]) for row in rows] == [True, False, False, True]
     assert "gone.png" in rows[1]["problem"]
     assert "2 of 4 rows" in summary
+
+
+def test_the_answers_to_the_table_before_go_when_another_is_answered(
+    client: Client, tmp_path: Path, picture: Path
+) -> None:
+    table = tmp_path / "questions.csv"
+    table.write_text("image,text\nscene.png,how many circles are there?", "utf-8")
+    sent = (handle_file(table), [handle_file(picture)], "scenes")
+    job = client.submit(*sent, api_name="/image_text_fusion_answer_file")
+    job.result()
+    (file, progress), *_ = job.outputs()
+    assert file is None
+    assert "0 of 1 rows" in progress
 
 
 def test_a_table_that_is_too_long_is_refused(client: Client, tmp_path: Path, picture: Path) -> None:

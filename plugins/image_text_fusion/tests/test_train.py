@@ -1,4 +1,4 @@
-"""Learning from pairs: the whole way from a CSV to a checkpoint that answers, and what is wrong said by row."""
+"""Training on pairs: from a CSV to a checkpoint that answers, and errors that name the row."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write(file: Path, rows: list[list[str]]) -> Path:
 
 @pytest.fixture(scope="module")
 def agreeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Red and blue pictures called warm or cold: right or wrong, which neither half tells alone."""
+    """Red and blue pictures labelled warm or cold, rightly or wrongly: neither half alone gives the label."""
     folder = tmp_path_factory.mktemp("pairs")
     rng = np.random.default_rng(0)
     rows = [["image", "text", "label"]]

@@ -1,4 +1,4 @@
-"""Training on scenes: it repeats itself, goes on after a kill, and begins with a smaller network."""
+"""Training on scenes is reproducible, resumes after a kill, and starts from a smaller network."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from demo_app_image_text_fusion import scenes, train_scenes
 from demo_app_image_text_fusion.model import Config, Fusion, Modality
 from demo_app_image_text_fusion.scene_data import MOST, POINTING
 from demo_app_image_text_fusion.texts import word_tokenizer
-from demo_app_image_text_fusion.train_scenes import Recipe
+from demo_app_image_text_fusion.train_scenes import TrainingSettings
 from torch import Tensor
 
 TOKENIZER = word_tokenizer([question.text for _, question in scenes.examples(1, 200, 4)])
-RECIPE = Recipe(steps=9, batch_size=8, evaluate_every=5, missing=0.2)
+SETTINGS = TrainingSettings(steps=9, batch_size=8, evaluate_every=5, missing=0.2)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def config(layers: int = 1) -> Config:
 
 
 def trained(out: Path, seed: int = 0) -> Fusion:
-    return train_scenes.fit(config(), TOKENIZER, replace(RECIPE, seed=seed), out, "cpu")
+    return train_scenes.fit(config(), TOKENIZER, replace(SETTINGS, seed=seed), out, "cpu")
 
 
 def same(one: Fusion, two: Fusion) -> bool:
@@ -73,9 +73,9 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not_and_another_seed_el
 
 
 def test_every_step_is_there_once_and_sometimes_one_half_is_missing() -> None:
-    parts = [list(train_scenes.asked(TOKENIZER, config(), RECIPE, part)) for part in range(2)]
+    parts = [list(train_scenes.asked(TOKENIZER, config(), SETTINGS, part)) for part in range(2)]
     assert [len(part) for part in parts] == [5, 4]
-    again = list(train_scenes.asked(TOKENIZER, config(), RECIPE, 1))
+    again = list(train_scenes.asked(TOKENIZER, config(), SETTINGS, 1))
     assert all(torch.equal(one.batch.ids, two.batch.ids) for one, two in zip(again, parts[1], strict=True))
     missing = [(one.blind, one.deaf) for part in parts for one in part]
     assert (True, False) in missing or (False, True) in missing
@@ -85,6 +85,6 @@ def test_every_step_is_there_once_and_sometimes_one_half_is_missing() -> None:
 def test_layers_beyond_those_of_the_start_add_nothing_at_first() -> None:
     small = Fusion(config(1)).eval()
     larger = train_scenes.begin(config(2), 0, small).eval()
-    (step, *_) = train_scenes.asked(TOKENIZER, config(), RECIPE, 0)
+    (step, *_) = train_scenes.asked(TOKENIZER, config(), SETTINGS, 0)
     one, two = (train_scenes.answer(network, step.batch).logits for network in (small, larger))
     torch.testing.assert_close(one, two)

@@ -1,4 +1,4 @@
-"""How the network of pictures and texts learns from one's own pairs."""
+"""Fine-tuning on pairs of pictures and texts."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def scenes() -> Answerer:
 
 def test_stage_by_stage_it_computes_what_the_whole_network_does(scenes: Answerer, pairs: Data) -> None:
     examples = [*pairs.examples[:2], replace(pairs.examples[2], text="is there a red circle left of the square?")]
-    ids, mask, pixels = TUNER.read(scenes, stages.collate(TUNER.encode(scenes, examples)))
+    ids, mask, pixels = TUNER.preprocess(scenes, stages.collate(TUNER.encode(scenes, examples)))
     network = scenes.network
     whole = network({"text": network.extract("text", ids, mask), "image": network.extract("image", pixels)})
-    state: stages.State = (ids, mask, pixels)
+    state: stages.Tensors = (ids, mask, pixels)
     for stage in network.stages():
         state = stage(state)
     torch.testing.assert_close(state[0], whole.logits)
@@ -45,7 +45,7 @@ def test_stage_by_stage_it_computes_what_the_whole_network_does(scenes: Answerer
 
 def test_texts_of_one_length_are_padded_too(scenes: Answerer, pairs: Data) -> None:
     examples = [replace(pairs.examples[0], text=text) for text in ("is it red?", "is it blue?")]
-    state = TUNER.read(scenes, stages.collate(TUNER.encode(scenes, examples)))
+    state = TUNER.preprocess(scenes, stages.collate(TUNER.encode(scenes, examples)))
     for stage in scenes.network.stages():
         state = stage(state)
     torch.testing.assert_close(state[0].softmax(-1), TUNER.predict(scenes, examples), atol=1e-4, rtol=1e-3)
@@ -58,12 +58,12 @@ def test_every_parameter_is_in_one_stage(scenes: Answerer) -> None:
 
 def test_it_learns_words_that_it_never_saw(scenes: Answerer, pairs: Data) -> None:
     examples = [replace(pairs.examples[0], text="does the zebra wear red socks?")]
-    more = TUNER.prepared(scenes, examples)
+    more = TUNER.prepare(scenes, examples)
     assert more.words(examples[0].text).unknown == ()
     assert scenes.words(examples[0].text).unknown == ("zebra", "wear", "socks")
     known = "what shape is the red thing?"
     torch.testing.assert_close(more.listen([known]).x, scenes.listen([known]).x)
-    assert TUNER.prepared(scenes, [replace(pairs.examples[0], text=known)]) is scenes
+    assert TUNER.prepare(scenes, [replace(pairs.examples[0], text=known)]) is scenes
 
 
 def test_pairs_are_learned_and_what_was_known_is_measured(pairs: Data, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_recording_that_does_not_say_its_length_is_measured(write_clip: Write,
 
 
 class Pipe:
-    """A file that cannot be rewound, as a browser's recorder."""
+    """A file that cannot seek, like the output of a browser's recorder."""
 
     def __init__(self, file: object) -> None:
         self.write = file.write  # type: ignore[attr-defined]

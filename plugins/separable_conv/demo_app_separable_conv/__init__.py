@@ -14,8 +14,8 @@ from demo_app_separable_conv.selfcheck import selfcheck
 from demo_app_separable_conv.zh_cn import ZH_CN
 
 if TYPE_CHECKING:
+    from demo_app import ModelHandle
     from demo_app.finetune.tuner import Tuner
-    from demo_app.page.handle import ModelHandle
     from demo_app_separable_conv.classifier import Classifier
 
 

@@ -1,4 +1,4 @@
-"""Many pictures: a label for each, and how the labels agree with the folders that the pictures lie in."""
+"""Many pictures: a label for each, and how the labels agree with the folders that the pictures are in."""
 
 # B batch, L labels, S pixels of a side
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_app import InputError
+from demo_app.i18n import say
 from demo_app.inputs.archives import Entry
 from demo_app.inputs.pictures import SUFFIXES, open_picture
 from demo_app.inputs.tables import write_csv
@@ -24,40 +25,44 @@ if TYPE_CHECKING:
 
     from demo_app_separable_conv.classifier import Classifier
 
-BATCH = 32  # pictures that are in memory at a time
-CLASSES = 20  # that a confusion grid shows
-OTHER = "others"
+BATCH = 32  # pictures in memory at a time
+CLASSES = 20  # rows of a confusion grid
+OTHER = "others"  # the row and column of all further classes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What was said of one picture."""
+    """The answer to one picture, or the reason why it has none."""
 
-    name: str  # where it lies
-    folder: str  # the innermost one of that, "" for none
+    name: str  # its path
+    folder: str  # the innermost folder of the path, "" for none
     label: str = ""
     probability: float = 0.0
-    problem: str = ""  # why it could not be read; then there is no label
+    problem: InputError | None = None  # why it could not be read; then there is no label
+
+    def problem_text(self) -> str:
+        """The problem in the visitor's language; "" without one."""
+        return say(self.problem.text, **self.problem.values) if self.problem is not None else ""
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a lone upload is to be looked into; whatever is wrong with it is said then."""
+    """Whether a single upload should be opened as an archive, by its suffix; opening it finds what is wrong with it."""
     return path.suffix.lower() not in SUFFIXES
 
 
 def classify_all(classifier: Classifier, entries: Sequence[Entry], batch_size: int = BATCH) -> Iterator[list[Answer]]:
-    """The answers, batch by batch in their order. A picture that cannot be read has its problem as its answer.
+    """The answers, batch by batch, in the order of the entries. A picture that cannot be read has a problem instead.
 
-    One picture at a time is decoded, and only what the network sees of it is kept: a strip of 50 megapixels, which
-    takes 150 MB, fits into a PNG of 100 kB.
+    Pictures are decoded one at a time, and only the network's input is kept: a PNG of 100 kB can hold a strip of 50
+    megapixels, which takes 150 MB.
     """
     for start in range(0, len(entries), batch_size):
         batch = entries[start : start + batch_size]
         opened = [_open(classifier, entry) for entry in batch]
-        found = iter(_best(classifier, [pixels for pixels in opened if not isinstance(pixels, str)]))
+        found = iter(_best(classifier, [pixels for pixels in opened if not isinstance(pixels, InputError)]))
         answers = []
         for entry, pixels in zip(batch, opened, strict=True):
-            if isinstance(pixels, str):
+            if isinstance(pixels, InputError):
                 answers.append(Answer(name=entry.name, folder=entry.label, problem=pixels))
             else:
                 label, share = next(found)
@@ -65,12 +70,12 @@ def classify_all(classifier: Classifier, entries: Sequence[Entry], batch_size: i
         yield answers
 
 
-def _open(classifier: Classifier, entry: Entry) -> Tensor | str:
-    """The picture as the network reads it, (1, 3, S, S), or what is wrong with it."""
+def _open(classifier: Classifier, entry: Entry) -> Tensor | InputError:
+    """The network's input, (1, 3, S, S), or the problem with the picture."""
     try:
-        picture = open_picture(entry.read(), at_least=classifier.at_least)  # as for one alone
+        picture = open_picture(entry.read(), at_least=classifier.at_least)  # at the scale of a single picture
     except InputError as error:
-        return str(error)
+        return error
     return classifier.read(np.asarray(classifier.see(picture)))
 
 
@@ -78,7 +83,7 @@ def _best(classifier: Classifier, pictures: Sequence[Tensor]) -> list[tuple[str,
     """The likeliest label of each picture, and its probability."""
     if not pictures:
         return []
-    import torch  # here: answers are counted and written without it
+    import torch  # here, since counting and writing answers needs no torch
 
     x = torch.cat(list(pictures))  # (B, 3, S, S)
     shares, places = classifier.logits(x).softmax(-1).max(dim=1)
@@ -86,8 +91,10 @@ def _best(classifier: Classifier, pictures: Sequence[Tensor]) -> list[tuple[str,
 
 
 def write_answers(path: Path, answers: Iterable[Answer]) -> None:
-    """A CSV file with a row for each picture."""
-    rows = ([a.name, a.folder, a.label, f"{a.probability:.6f}" if a.label else "", a.problem] for a in answers)
+    """A CSV file with a row for each picture. Problems are in English, as for programs."""
+    rows = (
+        [a.name, a.folder, a.label, f"{a.probability:.6f}" if a.label else "", str(a.problem or "")] for a in answers
+    )
     write_csv(path, ["file", "folder", "label", "probability", "problem"], rows)
 
 
@@ -103,14 +110,14 @@ class Confusion:
     labels: tuple[str, ...]
     counts: NDArray[np.int64]  # (L, L), row: the folder, column: the answer
     accuracy: float  # share of the compared pictures whose folder is the answer
-    compared: int  # pictures in a folder that is called as a label
+    compared: int  # pictures in a folder that has the name of a label
 
 
 def confusion(answers: Iterable[Answer], labels: Sequence[str]) -> Confusion | None:
-    """How folders and answers agree, for the pictures in folders that have the name of a label; None without such.
+    """How folders and answers agree, for the pictures in folders that have the name of a label; `None` without any.
 
-    Capitals, spaces, hyphens and underscores do not matter. The grid has the labels that occur, in the network's order,
-    at most `CLASSES`: the most frequent by folder, then by answer; what is left is one row and column, `OTHER`.
+    Names are compared without regard to case, spaces, hyphens and underscores. The grid has the labels that occur, in
+    the network's order, at most `CLASSES`: the most frequent by folder, then by answer; all others are `OTHER`.
     """
     known = {_simple(label): label for label in labels}
     pairs = [(known[name], a.label) for a in answers if a.label and (name := _simple(a.folder)) in known]
@@ -130,4 +137,5 @@ def confusion(answers: Iterable[Answer], labels: Sequence[str]) -> Confusion | N
 
 
 def _simple(name: str) -> str:
+    """The name as it is compared."""
     return re.sub(r"[\s_-]+", " ", name).strip().casefold()

@@ -1,6 +1,6 @@
 """The checkpoints: embedded ones, trained from scratch by `train.py`, and published ones, pinned to a Hub commit.
 
-Each embedded folder's README.md is its model card.
+The model card of an embedded one is the README.md in its folder.
 """
 
 from __future__ import annotations

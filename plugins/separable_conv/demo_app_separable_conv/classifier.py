@@ -1,4 +1,4 @@
-"""The network and how it reads a picture, together: what the plugin's `load` returns."""
+"""The network with the preparation of pictures: what the plugin's `load` returns."""
 
 # B batch, N pictures, L labels, S pixels of a side
 
@@ -20,25 +20,25 @@ from demo_app.inputs.pictures import MARGIN
 from demo_app.nn import weights
 from demo_app.nn.fused import Fused
 from demo_app_separable_conv import published
-from demo_app_separable_conv.explain import SHOWN
 from demo_app_separable_conv.model import Config, ConvNet, Stage
+from demo_app_separable_conv.seen import SHOWN
 
 
 class Classifier:
-    """A picture classifier that reads pictures. Its parameters are frozen; threads may share it."""
+    """Classifies pictures. Its parameters are frozen, and threads may share it."""
 
     def __init__(self, network: ConvNet) -> None:
         self.network = network.eval().requires_grad_(False)
         self.config = network.config
         self.labels = network.config.labels
-        self.fused = Fused(self.network.steps(), self.config.crop)  # its convolutional part, as it computes fastest
+        self.fused = Fused(self.network.steps(), self.config.crop)  # the fastest form of its convolutional part
 
     @classmethod
     def load(cls, folder: Path, device: str) -> Classifier:
         """From config.json and model.safetensors, ours or timm's.
 
-        Weights are mapped from disk as they are; those in half precision are widened. Raises `DemoError` when a file is
-        missing, damaged, or belongs to another network.
+        Weights are memory-mapped; those in half precision become single. Raises `DemoError` for a file that is missing,
+        damaged, or of another network.
         """
         fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
         reader = published.config_of if published.is_published(fields) else config_of
@@ -52,7 +52,7 @@ class Classifier:
         return classifier
 
     def save(self, folder: Path) -> None:
-        """Write the two files that `load` reads; weights in half precision."""
+        """Write the two files that `load` reads, the weights in half precision."""
         weights.save(folder, self.network, self.config)
 
     @property
@@ -61,12 +61,12 @@ class Classifier:
 
     @property
     def parameters(self) -> int:
-        """Numbers that training sets."""
+        """The number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     @property
     def at_least(self) -> int:
-        """Pixels that the shorter side of a picture should have when it is decoded, to be seen and to be shown."""
+        """Pixels that the shorter side of a decoded picture should have, for the network and for the page."""
         return max(self.config.resize, SHOWN // MARGIN)
 
     def see(self, picture: Image.Image) -> Image.Image:
@@ -74,17 +74,17 @@ class Classifier:
         return centre_crop(picture, self.config.resize, self.config.crop)
 
     def read(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """One picture as it is seen, (S, S, 3), to (1, 3, S, S) as the network takes it."""
+        """One picture as `see` returns it, (S, S, 3), to the network's input (1, 3, S, S)."""
         return normalised(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self.device), self.config)
 
     def prepare(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """RGB pictures of any size as the network reads them, (B, 3, S, S)."""
+        """RGB pictures of any size to the network's input (B, 3, S, S)."""
         pixels = torch.from_numpy(np.stack([np.asarray(self.see(picture)) for picture in pictures]))  # (B, S, S, 3)
         return normalised(pixels.permute(0, 3, 1, 2).to(self.device), self.config)
 
     @torch.inference_mode()
     def logits(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) as `prepare` makes it to (B, L): the mean over the views that the config asks for."""
+        """(B, 3, S, S) as from `prepare` to (B, L), averaged over the config's views of a picture."""
         seen = views_of(x, self.config)
         logits = self.network.classifier(self.fused(seen).mean(dim=(2, 3)))
         return logits.unflatten(0, (-1, len(x))).mean(dim=0)
@@ -106,8 +106,8 @@ class Classifier:
 def views_of(x: Tensor, config: Config) -> Tensor:
     """(B, 3, S, S) to (V * B, 3, S, S), V = `Config.views`.
 
-    First as it is, then its mirror image, then shifted down and right, then up and left and mirrored. Edges are
-    reflected. After Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.4, which has six.
+    The picture itself, its mirror image, shifted down and right, and shifted up and left and mirrored, with reflected
+    edges. After Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.4, which has six.
     """
     seen = [x]
     if config.mirror:
@@ -121,7 +121,7 @@ def views_of(x: Tensor, config: Config) -> Tensor:
 
 
 def normalised(pixels: Tensor, config: Config) -> Tensor:
-    """(B, 3, S, S) uint8 to floats: from 0..255 to 0..1, less the mean, over the standard deviation."""
+    """(B, 3, S, S) uint8 to floats: scaled to 0..1, minus the mean, divided by the standard deviation."""
     mean = torch.tensor(config.mean, device=pixels.device)[:, None, None]
     std = torch.tensor(config.std, device=pixels.device)[:, None, None]
     return (pixels / 255 - mean) / std

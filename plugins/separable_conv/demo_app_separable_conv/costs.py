@@ -1,14 +1,13 @@
 """What a convolution costs, standard and separable: counted, and measured on this machine.
 
-Counting is arithmetic (Howard et al. 2017, https://arxiv.org/abs/1704.04861, section 3.1) and needs no torch; what runs
-a convolution imports it then.
+Counting is arithmetic (Howard et al. 2017, https://arxiv.org/abs/1704.04861, section 3.1). Importing this module
+imports no torch: the functions that run a convolution do.
 """
 
 # C channels in, O channels out, K kernel, S pixels of a side
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from demo_app import InputError, machine
+from demo_app.i18n import say
+from demo_app.inputs.numbers import whole_number
 
 if TYPE_CHECKING:
     from demo_app_separable_conv.model import Config, ConvNet
@@ -31,48 +32,49 @@ WIDTHS = (16, 32, 64, 128, 256)
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
+    """The size of a convolution or a network."""
+
     multiply_adds: int  # for one picture
     parameters: int
 
 
 def dense(kernel: int, channels: int, out: int, size: int) -> Cost:
-    """The standard convolution, with stride 1, padded, without bias: all outputs look at all inputs."""
+    """The standard convolution, with stride 1, padding and no bias: each output reads all inputs."""
     parameters = kernel * kernel * channels * out
     return Cost(multiply_adds=parameters * size * size, parameters=parameters)
 
 
 def separable(kernel: int, channels: int, out: int, size: int) -> Cost:
-    """Depthwise, then pointwise: one filter a channel, then a mix of channels."""
+    """Depthwise, then pointwise: one filter for each channel, then a mix of channels."""
     parameters = kernel * kernel * channels + channels * out
     return Cost(multiply_adds=parameters * size * size, parameters=parameters)
 
 
 def counted_ratio(kernel: int, out: int) -> float:
-    """Separable as a share of dense: 1 / O + 1 / K^2, whatever C and S are."""
+    """Separable as a share of dense: 1 / O + 1 / K^2, for any C and S."""
     return 1 / out + 1 / kernel**2
 
 
 def check(kernel: Any, channels: Any, out: Any, size: Any) -> tuple[int, int, int, int]:
-    """The four as whole numbers. Raises `InputError` for what is none, or out of its range."""
-    if not _is_whole(kernel) or int(kernel) not in KERNELS:
-        raise InputError(f"The kernel is {kernel!r}; choose one of: {', '.join(map(str, KERNELS))}.")
-    most = {"Channels in": (channels, MAX_CHANNELS), "Channels out": (out, MAX_CHANNELS), "Size": (size, MAX_SIZE)}
-    for name, (value, limit) in most.items():
-        if not _is_whole(value) or not 1 <= value <= limit:
-            raise InputError(f"{name} is {value!r}; give a whole number from 1 to {limit}.")
-    return int(kernel), int(channels), int(out), int(size)
-
-
-def _is_whole(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value == int(value)
+    """The four as `int`s. Raises `InputError` for anything but a whole number in its range."""
+    if isinstance(kernel, bool) or kernel not in KERNELS:
+        raise InputError(
+            "The kernel is {kernel}; choose one of: {known}.", kernel=repr(kernel), known=", ".join(map(str, KERNELS))
+        )
+    return (
+        int(kernel),
+        whole_number(channels, "Channels in", least=1, most=MAX_CHANNELS),
+        whole_number(out, "Channels out", least=1, most=MAX_CHANNELS),
+        whole_number(size, "Size", least=1, most=MAX_SIZE),
+    )
 
 
 def network_cost(network: ConvNet | Config, size: int | None = None) -> Cost:
-    """All convolutions, linear maps and attention for one picture (its side: the crop, or `size`), and all parameters.
+    """All convolutions, linear maps and attention for one picture (of `size` pixels a side, or the crop's), and all
+    parameters.
 
-    Counted as the papers do: no BatchNorm, activation, addition or mean; BatchNorm's gain and shift are parameters. A
-    network that looks at a picture several times in use costs as many times.
+    Counted as in the papers: without BatchNorm, activations, additions and means; BatchNorm's gain and shift count as
+    parameters. A network that views a picture several times costs as many times as much.
     """
     import torch
 
@@ -82,7 +84,7 @@ def network_cost(network: ConvNet | Config, size: int | None = None) -> Cost:
     if isinstance(network, Config):
         with torch.device("meta"):
             network = ConvNet(network)
-    # a dry run: shapes without numbers. Sizes are those of what each unit gives
+    # a dry run on the meta device: shapes without numbers
     size, total = size or network.config.crop, network.classifier.weight.numel()
     x = torch.zeros(1, 3, size, size, device="meta")
     for step in network.steps():
@@ -103,7 +105,7 @@ def network_cost(network: ConvNet | Config, size: int | None = None) -> Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A standard and a separable convolution of the same shape, timed in turns."""
+    """A standard and a separable convolution of the same shape, timed alternately."""
 
     kernel: int
     channels: int
@@ -111,7 +113,7 @@ class Measured:
     size: int
     dense_ms: float
     separable_ms: float
-    start_ms: float = 0.0  # of `separable_ms`: what its two steps take with one number to compute
+    start_ms: float = 0.0  # of the two steps of the separable one with a single number to compute: their overhead
 
     @property
     def ratio(self) -> float:
@@ -123,25 +125,27 @@ class Measured:
 
 
 def use_all_threads() -> None:
-    """Let the calling thread compute with all that the machine has: a new one has what some other was given last."""
+    """Set torch's thread count of the calling thread to all of the machine's: a new thread inherits any count."""
     import torch
 
     torch.set_num_threads(machine.threads())
 
 
 def measure(kernel: int, channels: int, out: int, size: int, *, seconds: float = SECONDS) -> Measured:
-    """Time both on one picture, in turns; medians. They run as in a network that is used: packed, BatchNorm folded in.
+    """Median times of both on one picture, alternating. They run as in inference: packed, with BatchNorm folded in.
 
-    Both have the threads of the calling thread: as many for one as for the other, or it would not be their ratio. Each
-    runs `LEAST_RUNS` times at least, and until `seconds` are over. Raises `InputError` for shapes out of range, and for
-    those too large to measure while others wait.
+    Both use the thread count of the calling thread, so that their ratio is fair. Each runs at least `LEAST_RUNS` times,
+    and until `seconds` have passed. Raises `InputError` for shapes out of range, and for those too large to measure
+    while others wait.
     """
     kernel, channels, out, size = check(kernel, channels, out, size)
     work = dense(kernel, channels, out, size).multiply_adds
     if work > MAX_MULTIPLY_ADDS:
         raise InputError(
-            f"That is {work / 1e9:.1f} G multiply-adds, too much to measure while others wait (the limit is "
-            f"{MAX_MULTIPLY_ADDS / 1e9:.0f} G); make it smaller."
+            "That is {count} G multiply-adds, too much to measure while others wait (the limit is {limit} G); make it "
+            "smaller.",
+            count=f"{work / 1e9:.1f}",
+            limit=f"{MAX_MULTIPLY_ADDS / 1e9:.0f}",
         )
     runs = [*_runnable(kernel, channels, out, size), _runnable(1, 1, 1, 1)[1]]
     taken: list[list[float]] = [[] for _ in runs]
@@ -157,7 +161,7 @@ def measure(kernel: int, channels: int, out: int, size: int, *, seconds: float =
 
 
 def _runnable(kernel: int, channels: int, out: int, size: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """The dense and the separable convolution on a picture of noise; each has run once."""
+    """The dense and the separable convolution on a picture of noise, each warmed up by one run."""
     import torch
 
     from demo_app.nn.fused import Fused
@@ -180,7 +184,7 @@ def _runnable(kernel: int, channels: int, out: int, size: int) -> tuple[Callable
 def measure_widths(
     kernel: int, size: int, widths: Sequence[int] = WIDTHS, *, seconds: float = 0.4
 ) -> Iterator[Measured]:
-    """`measure` with as many channels in as out, for each width that is not too much work."""
+    """`measure` with equal channels in and out, for each width below the limit of work."""
     kernel, _, _, size = check(kernel, 1, 1, size)
     for width in widths:
         if dense(kernel, width, width, size).multiply_adds <= MAX_MULTIPLY_ADDS:
@@ -188,10 +192,10 @@ def measure_widths(
 
 
 def intensity(kernel: int, channels: int, out: int, size: int) -> dict[str, float]:
-    """Multiply-adds for every number read or written: of the dense, the depthwise and the pointwise convolution.
+    """Multiply-adds for each number read or written, of the dense, the depthwise and the pointwise convolution.
 
-    A processor that can compute more than its memory can deliver waits below some intensity: the roofline model
-    (Williams et al. 2009, https://doi.org/10.1145/1498765.1498785).
+    Below some intensity a processor waits for its memory: the roofline model (Williams et al. 2009,
+    https://doi.org/10.1145/1498765.1498785).
     """
     places = size * size
     work = {
@@ -203,24 +207,39 @@ def intensity(kernel: int, channels: int, out: int, size: int) -> dict[str, floa
 
 
 def why(measured: Measured) -> str:
-    """Why what was measured is not what was counted, in one sentence."""
+    """Why the measured ratio differs from the counted one, in one sentence."""
     times = measured.ratio / measured.counted
-    about = f"Counted, the separable one should take {measured.counted:.0%} of the time; it took {measured.ratio:.0%}"
+    ratios = {"counted": f"{measured.counted:.0%}", "measured": f"{measured.ratio:.0%}"}
     at = intensity(measured.kernel, measured.channels, measured.out, measured.size)
     if measured.start_ms > measured.separable_ms / 2:
-        return (
-            f"{about}: of its {measured.separable_ms:.2f} ms, {measured.start_ms:.2f} ms go to starting its two steps, "
-            "which takes as long for a single number: that does not shrink with the arithmetic."
+        return say(
+            "Counted, the separable one should take {counted} of the time; it took {measured}: of its {total} ms, "
+            "{start} ms go to starting its two steps, which takes as long for a single number: that does not shrink "
+            "with the arithmetic.",
+            **ratios,
+            total=f"{measured.separable_ms:.2f}",
+            start=f"{measured.start_ms:.2f}",
         )
     if times > 1.1:
-        return (
-            f"{about}, {times:.1f} times as much: a depthwise filter does {at['depthwise']:.1f} multiply-adds for each "
-            f"number that it moves to or from memory and the standard convolution {at['dense']:.0f}, so the processor "
-            "waits for numbers more than it multiplies them, and two steps are started instead of one."
+        return say(
+            "Counted, the separable one should take {counted} of the time; it took {measured}, {times} times as much: "
+            "a depthwise filter does {depthwise} multiply-adds for each number that it moves to or from memory and the "
+            "standard convolution {dense}, so the processor waits for numbers more than it multiplies them, and two "
+            "steps are started instead of one.",
+            **ratios,
+            times=f"{times:.1f}",
+            depthwise=f"{at['depthwise']:.1f}",
+            dense=f"{at['dense']:.0f}",
         )
     if times < 0.9:
-        return (
-            f"{about}, less than counted: the standard convolution of this shape does not come near what the processor "
-            "can do (its filters may take long to fetch, or not fill its registers); not only arithmetic takes time."
+        return say(
+            "Counted, the separable one should take {counted} of the time; it took {measured}, less than counted: the "
+            "standard convolution of this shape does not come near what the processor can do (its filters may take "
+            "long to fetch, or not fill its registers); not only arithmetic takes time.",
+            **ratios,
         )
-    return f"{about}: here time goes with arithmetic, which is the exception; try fewer channels, or a smaller size."
+    return say(
+        "Counted, the separable one should take {counted} of the time; it took {measured}: here time goes with "
+        "arithmetic, which is the exception; try fewer channels, or a smaller size.",
+        **ratios,
+    )

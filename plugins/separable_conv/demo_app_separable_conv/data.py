@@ -1,4 +1,4 @@
-"""Labelled pictures: class folders on disk or in an archive, decoded once into one tensor."""
+"""Labelled pictures: class folders on disk or in an archive, decoded into one tensor."""
 
 # N examples, S pixels of a side
 
@@ -22,7 +22,7 @@ from demo_app.inputs.pictures import open_picture
 from demo_app.training import evaluation
 
 MAX_PICTURES = 2_000_000
-GROUP = 4  # pictures that share one draw of the augmentation: a call of torchvision's costs as much as a small picture
+GROUP = 4  # pictures that share a draw of the augmentation: a call costs as much as augmenting a small picture
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Examples:
     """Pictures of one size with their classes."""
 
     pictures: Tensor  # (N, 3, S, S) uint8
-    classes: Tensor  # (N,) int64, places in `labels`
+    classes: Tensor  # (N,) int64, indices in `labels`
     labels: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -41,11 +41,11 @@ class Examples:
 
 
 def read_examples(source: Path, *, resize: int, crop: int, labels: Sequence[str] | None = None) -> Examples:
-    """All pictures of a folder, TAR or ZIP; the folder that a picture lies in names its class.
+    """All pictures of a folder, TAR or ZIP; the innermost folder of a picture names its class.
 
-    `labels` are the classes in their order; without, they are those found, by alphabet, as
-    `torchvision.datasets.ImageFolder` has it. Raises `InputError` for a source without pictures, a picture outside of a
-    class folder, fewer than two classes, or a class that is not among `labels`.
+    `labels` are the classes in their order; by default the sorted names of the folders, as in
+    `torchvision.datasets.ImageFolder`. Raises `InputError` for a source without pictures, a picture outside a class
+    folder, fewer than two classes, or a class that is not among `labels`.
     """
     pictures: list[Tensor] = []
     names: list[str] = []
@@ -70,7 +70,7 @@ def read_examples(source: Path, *, resize: int, crop: int, labels: Sequence[str]
 
 
 def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
-    """To train on, and `share` of each class to measure on; both always have some. Raises `InputError` for too few."""
+    """A training and a held-out part with `share` of each class. Raises `InputError` for a class of fewer than two."""
     counts = examples.classes.bincount(minlength=len(examples.labels)).tolist()
     for label, count in zip(examples.labels, counts, strict=True):
         if count < 2:
@@ -80,11 +80,11 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Exampl
 
 
 def shifted(size: int, *, mirror: bool) -> list[nn.Module]:
-    """Steps of an augmentation: pictures of `size` pixels shifted by up to an eighth, and perhaps mirrored."""
+    """Steps of an augmentation: random shifts by up to an eighth of `size`, and with `mirror` random mirror images."""
     crop = v2.RandomCrop(size, padding=size // 8, padding_mode="reflect")
     return [crop, v2.RandomHorizontalFlip()] if mirror else [crop]
 
 
 def augmented(pictures: Tensor, change: v2.Transform) -> Tensor:
-    """(B, 3, S, S), a new draw of the change for every `GROUP` of them."""
+    """The pictures (B, 3, S, S), changed, with a new random draw for every `GROUP` of them."""
     return torch.cat([change(group) for group in pictures.split(GROUP)])

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from demo_app.options import clear_errors, find_checkpoint
+from demo_app.options import find_checkpoint, readable_errors
 from demo_app_separable_conv.classifier import Classifier, normalised
 from demo_app_separable_conv.data import read_examples
 
@@ -27,7 +27,7 @@ BATCH = 100
 
 
 def scores(logits: Tensor, wanted: Tensor) -> dict[str, float]:
-    """Shares of pictures whose class has the highest score, and one of the five highest.
+    """Top-1 and top-5 accuracy.
 
     logits (N, L), wanted (N,) int64.
     """
@@ -40,7 +40,7 @@ def scores(logits: Tensor, wanted: Tensor) -> dict[str, float]:
 
 @torch.inference_mode()
 def evaluate(classifier: Classifier, source: Path) -> dict[str, float]:
-    """`scores` on the pictures of a source, with their number and the seconds that the predictions took."""
+    """`scores` on the pictures of a source, their number, and the seconds of the predictions."""
     config = classifier.config
     examples = read_examples(source, resize=config.resize, crop=config.crop, labels=config.labels)
     started = time.perf_counter()
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, type=Path, help="folder, TAR or ZIP with a folder for each class")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
-    with clear_errors():
+    with readable_errors():
         result = evaluate(Classifier.load(find_checkpoint(options.checkpoint, WEIGHTS), options.device), options.data)
     sys.stdout.write(json.dumps(result) + "\n")
 

@@ -1,7 +1,6 @@
 """What a network makes of a picture: its answer, where it looked, its filters, one of its sums written out.
 
-Functions of the network and of the pixels that it sees, without memory: a session keeps those (`Seen`), and what is
-drawn of them is computed when it is asked for. Torch is imported then, so that the tab can use `Seen` without it.
+Functions of the network and of the pixels that it sees. Importing this module imports no torch: the functions do.
 """
 
 # C channels in, O channels out, H x W places, K kernel, L labels, S pixels of a side, N = H W
@@ -9,15 +8,14 @@ drawn of them is computed when it is asked for. Torch is imported then, so that 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from demo_app import InputError
-from demo_app.api import display_name
+from demo_app_separable_conv.seen import Array, Seen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,47 +24,6 @@ if TYPE_CHECKING:
     from demo_app.nn.spatial import SpatialAttention
     from demo_app_separable_conv.classifier import Classifier
     from demo_app_separable_conv.model import ConvNet
-
-Array = NDArray[np.float32]
-
-SHOWN = 384  # pixels of a side at which a picture is shown
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A picture and the answer to it: all that a session keeps."""
-
-    checkpoint: str
-    labels: tuple[str, ...]
-    probabilities: Array  # (L,)
-    pixels: NDArray[np.uint8]  # (S, S, 3), what the network saw
-    picture: NDArray[np.uint8]  # the same part as it was decoded, (P, P, 3)
-    parameters: int
-    milliseconds: float  # of the forward pass
-
-    @property
-    def answer(self) -> str:
-        return self.labels[int(self.probabilities.argmax())]
-
-    def best(self, count: int = 5) -> list[tuple[str, float]]:
-        """The likeliest labels with their probabilities, the likeliest first."""
-        order = np.argsort(-self.probabilities, kind="stable")[:count]
-        return [(self.labels[i], float(self.probabilities[i])) for i in order.tolist()]
-
-    def shown(self) -> Seen:
-        """With the picture at the size at which it is shown."""
-        if self.picture.shape[0] == SHOWN:
-            return self
-        picture = Image.fromarray(self.picture).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC)
-        return replace(self, picture=np.asarray(picture))
-
-    def place(self, label: str) -> int:
-        """Of a label among the logits. Raises `InputError` for one that is unknown."""
-        if label not in self.labels:
-            raise InputError(
-                f"{display_name(self.checkpoint)} has no label {str(label)[:40]!r}; choose one from the list."
-            )
-        return self.labels.index(label)
 
 
 def look(classifier: Classifier, picture: Image.Image, *, checkpoint: str = "") -> Seen:
@@ -88,37 +45,40 @@ def look(classifier: Classifier, picture: Image.Image, *, checkpoint: str = "") 
 
 
 def middle(picture: Image.Image, share: float) -> Image.Image:
-    """The square in the middle whose side is that share of the shorter side: what a centre crop sees, unreduced."""
+    """The square in the middle whose side is that share of the shorter side: what a centre crop sees, not resized."""
     side = max(1, round(min(picture.size) * share))
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return picture.crop((left, top, left + side, top + side))
 
 
 def blocks(network: ConvNet) -> list[Block]:
-    """The places at which one can look, in their order."""
+    """The network's blocks, in their order."""
     from demo_app.nn.separable import Block
 
     return [step for step in network.steps() if isinstance(step, Block)]
 
 
-def block_names(network: ConvNet) -> list[str]:
-    return [f"{block.units()[-1].conv.out_channels} channels" for block in blocks(network)]
+def block_widths(network: ConvNet) -> list[int]:
+    """The number of channels after each block."""
+    return [block.units()[-1].conv.out_channels for block in blocks(network)]
 
 
 def index_of(number: str, network: ConvNet) -> int:
-    """From a block's number, from 1, to its index. Raises `InputError` for one that the network does not have."""
+    """The index of a block by its number from 1. Raises `InputError` for one that the network does not have."""
     count = len(blocks(network))
     if not str(number).isdecimal() or not 1 <= int(number) <= count:
-        raise InputError(f"There is no block {str(number)[:20]!r}; choose one from 1 to {count}.")
+        raise InputError(
+            "There is no block {number}; choose one from 1 to {last}.", number=repr(str(number)[:20]), last=count
+        )
     return int(number) - 1
 
 
 def grad_cam(network: ConvNet, x: Tensor, label: int, block: int) -> Array:
-    """Which places of a block's output speak for a label: (H, W) from 0 to 1.
+    """Which places of a block's output speak for a label: (H, W) from 0 to 1. x (1, 3, S, S).
 
-    Each channel counts as much as the label's logit rises with it, averaged over places; what is left of the sum of the
-    channels above zero is divided by its largest value (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391,
-    equations 1 and 2). All zero where nothing speaks for it. x (1, 3, S, S).
+    The channels are weighted by the mean gradient of the label's logit and summed; negative sums become zero, and the
+    largest becomes one (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391, equations 1 and 2). All zero if no
+    place speaks for the label.
     """
     import torch
 
@@ -150,18 +110,18 @@ def through(step: Unit | Block | SpatialAttention, x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Inside:
-    """What the two halves of one separable block make of a picture; BatchNorm is folded into both."""
+    """The two halves of a separable block, and what they make of a picture. BatchNorm is folded into both."""
 
     block: int  # from 0
-    filters: Array  # (C, K, K), the depthwise ones
-    filtered: Array  # (C, H, W), what the pointwise convolution reads
-    weights: Array  # (O, C), the pointwise ones
+    filters: Array  # (C, K, K), of the depthwise convolution
+    filtered: Array  # (C, H, W), the input of the pointwise convolution
+    weights: Array  # (O, C), of the pointwise convolution
     shifts: Array  # (O,)
-    mixed: Array  # (O, H, W), what it gives, before the block's input is added and its activation
+    mixed: Array  # (O, H, W), its output, before skip connection and activation
 
 
 def look_inside(network: ConvNet, x: Tensor, block: int) -> Inside | None:
-    """The depthwise and the pointwise half of a block; None for one with a standard convolution. x (1, 3, S, S)."""
+    """The depthwise and the pointwise half of a block; `None` for one with a standard convolution. x (1, 3, S, S)."""
     import torch
 
     from demo_app.nn.separable import Dense, fold
@@ -187,25 +147,26 @@ def look_inside(network: ConvNet, x: Tensor, block: int) -> Inside | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Sum:
-    """One output channel at one place, as the pointwise convolution adds it up: sum of weight x value, plus a shift."""
+    """An output channel at one place, as the pointwise convolution computes it: sum of weight x value, plus a shift."""
 
     channel: int  # of the output
     row: int
     column: int
-    order: tuple[int, ...]  # input channels, those that add or take away most first
+    order: tuple[int, ...]  # input channels by the magnitude of weight x value, the largest first
     weights: Array  # (C,) in that order
     values: Array  # (C,) in that order
     shift: float
-    total: float  # of weights * values, and the shift
-    network: float  # what the convolution and BatchNorm gave there
+    total: float  # the sum of weights * values, plus the shift
+    network: float  # what convolution and BatchNorm computed there
 
     @property
     def products(self) -> Array:
+        """(C,) in that order."""
         return self.weights * self.values
 
 
 def write_out(inside: Inside, channel: int, row: int | None = None, column: int | None = None) -> Sum:
-    """The sum behind a channel at a place, by default where it is strongest. Raises `InputError` for no such place."""
+    """The sum behind a channel at a place, by default the strongest. Raises `InputError` for a place out of range."""
     channels, height, width = inside.mixed.shape
     check_index(channel, "channel", channels)
     strongest = divmod(int(np.abs(inside.mixed[channel]).argmax()), width)
@@ -229,14 +190,17 @@ def write_out(inside: Inside, channel: int, row: int | None = None, column: int 
 
 
 def check_index(index: int, name: str, count: int) -> None:
+    """Raises `InputError` unless 0 <= index < count."""
     if not isinstance(index, int) or not 0 <= index < count:
-        raise InputError(f"There is no {name} {index}; choose one from 0 to {count - 1}.")
+        raise InputError(
+            "There is no {name} {index}; choose one from 0 to {last}.", name=name, index=index, last=count - 1
+        )
 
 
 def attention_of(network: ConvNet, x: Tensor) -> Array:
-    """Who looks at whom: (H, W, H, W), the first two the place that looks; sums over the last two are 1.
+    """The attention weights (H, W, H, W) of each place (the first two axes) over all; they sum to 1. x (1, 3, S, S).
 
-    Raises `InputError` for a network without attention. x (1, 3, S, S).
+    Raises `InputError` for a network without attention.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What the tab says under "How it works"."""
+"""The text of the sub-tab "How it works"."""
 
 HOW = """
 A convolution slides a small window over the picture, and at each place multiplies what it sees by learned numbers and

@@ -1,6 +1,6 @@
 """Convolutional networks from a config: a stem, stages of blocks, a global mean, a linear map.
 
-The embedded ones are for pictures of 32 x 32; `published.py` has the settings of MobileNetV1, MobileNetV2 and
+The embedded ones are for pictures of 32 x 32; `published.py` has the configs of MobileNetV1, MobileNetV2 and
 EfficientNet-Lite0. A network's `twin` has standard convolutions of the same widths in place of separable ones.
 """
 
@@ -37,10 +37,10 @@ class Stage:
     repeats: int = 1
     stride: int = 1
     kernel: int = 3
-    expand: int = 6  # inverted only: the middle's width in multiples of the input's
+    expand: int = 6  # inverted only: the width of the middle as a multiple of the input's
     middle: bool = True  # separable only: an activation between depthwise and pointwise
     last: bool = True  # separable and dense only: an activation after the block
-    skip: bool = True  # where shapes allow, the block's input is added to its output
+    skip: bool = True  # the block's input is added to its output where shapes allow
 
     def __post_init__(self) -> None:
         if self.block not in BLOCKS:
@@ -49,23 +49,23 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What config.json holds: all that is needed to build the network and to prepare a picture for it."""
+    """The content of config.json: all that is needed to build the network and to prepare a picture for it."""
 
     labels: tuple[str, ...]  # name of each class, in the order of the logits
     stem: int  # channels after the first convolution
     stages: tuple[Stage, ...]
     stem_stride: int = 2
-    head: int = 0  # channels of a last pointwise convolution; 0: none
-    attention: int | None = None  # the stage, from 0, after which every place looks at all others; None: nowhere
+    head: int = 0  # channels of a last pointwise convolution; 0: no such convolution
+    attention: int | None = None  # index of the stage that self-attention follows; None: no attention
     activation: str = "relu6"  # of `demo_app.nn.separable.ACTIVATIONS`
     padding: str = "symmetric"  # or "same", TensorFlow's
     norm_eps: float = 1e-5
     resize: int = 256  # pixels of the shorter side before the crop
     crop: int = 224  # pixels of the square that the network sees
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # taken from red, green, blue in 0..1
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # and then divided by
-    mirror: bool = False  # in use, what it says to a picture and to its mirror image is averaged
-    shift: int = 0  # in use, pixels: it also looks so far up and left, and down and right
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # subtracted from red, green, blue in 0..1
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # divides the result
+    mirror: bool = False  # in inference, average the logits of a picture and of its mirror image
+    shift: int = 0  # in inference, also view the picture shifted by so many pixels, up left and down right
 
     def __post_init__(self) -> None:
         if len(self.labels) < 2:
@@ -79,7 +79,7 @@ class Config:
 
     @property
     def views(self) -> int:
-        """How often the network looks at a picture in use."""
+        """The number of views of a picture in inference."""
         return 1 + self.mirror + 2 * (self.shift > 0)
 
 
@@ -91,21 +91,24 @@ def twin(config: Config) -> Config:
 
 @dataclass(frozen=True)
 class Trace:
-    """What the network computed on the way to the logits."""
+    """Intermediate results."""
 
     inputs: tuple[Tensor, ...]  # of each block, (B, C, H, W)
-    convolved: tuple[tuple[Tensor, ...], ...]  # of each block what each of its convolutions gave, before BatchNorm
-    features: Tensor  # (B, C, H, W), what the global mean is taken of; in the autograd graph
+    convolved: tuple[tuple[Tensor, ...], ...]  # outputs of each block's convolutions, before BatchNorm
+    features: Tensor  # (B, C, H, W), the input of the global mean; in the autograd graph
     attention: Tensor | None  # (B, N, N) of `SpatialAttention`, rows sum to 1
 
 
 @dataclass(frozen=True)
 class Output:
+    """What the network returns."""
+
     logits: Tensor  # (B, L)
     trace: Trace | None = None
 
 
 def make_block(channels: int, stage: Stage, stride: int, config: Config) -> Block:
+    """A block of a stage, for an input of so many channels."""
     common = {
         "kernel": stage.kernel,
         "stride": stride,
@@ -123,7 +126,7 @@ def make_block(channels: int, stage: Stage, stride: int, config: Config) -> Bloc
 
 
 class ConvNet(nn.Module):
-    """Pictures to logits. `forward` returns all it computed and stores nothing, so threads may share one network."""
+    """Pictures to logits. `forward` stores nothing on the module, so threads may share one network."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -147,7 +150,7 @@ class ConvNet(nn.Module):
         self.classifier = nn.Linear(channels, len(config.labels))
 
     def steps(self) -> Iterator[Unit | Block | SpatialAttention]:
-        """Stem, blocks, attention and head in their order; the global mean and the classifier follow."""
+        """Stem, blocks, attention and head in their order, before the global mean and the classifier."""
         yield Unit(self.conv_stem, self.bn1, self.config.activation)
         for place, stage in enumerate(self.blocks):
             yield from stage
@@ -157,7 +160,7 @@ class ConvNet(nn.Module):
             yield Unit(self.conv_head, self.bn2, self.config.activation)
 
     def stages(self) -> list[stages.Stage]:
-        """The same in parts, for whoever computes the first of them only once."""
+        """The network in stages, of which frozen ones need to be computed only once."""
 
         def applied(step: Unit | Block | SpatialAttention) -> stages.Stage:
             if isinstance(step, SpatialAttention):
@@ -168,10 +171,9 @@ class ConvNet(nn.Module):
         return [*map(applied, self.steps()), mean, stages.Stage(self.classifier, (self.classifier,))]
 
     def forward(self, x: Tensor, *, trace: bool = False) -> Output:
-        """x (B, 3, H, W), prepared with the config's mean and std; returns logits (B, L).
+        """x (B, 3, H, W), normalised with the config's mean and std, to logits (B, L).
 
-        With `trace`, also every block's input and convolutions, the attention, and the last features; the gradient of a
-        logit by `trace.features` works for frozen networks too.
+        `trace` returns intermediate results too; gradients with respect to `trace.features` work for frozen networks.
         """
         inputs: list[Tensor] = []
         convolved: list[tuple[Tensor, ...]] = []

@@ -1,7 +1,7 @@
-"""Published checkpoints: how to tell them, and the networks they belong to.
+"""Reads published checkpoints: their configs, and the names of tensors.
 
-timm's MobileNets (https://github.com/huggingface/pytorch-image-models) have our names, so only the settings are needed.
-EfficientNet-Lite0 comes with the names of its first PyTorch port and is renamed.
+timm's MobileNets (https://github.com/huggingface/pytorch-image-models) have our names, so only the configs are needed.
+EfficientNet-Lite0 has the names of its first PyTorch port, which are mapped to ours.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from torch import Tensor
 
 from demo_app_separable_conv.model import Config, Stage
 
-IMAGENET = Path(__file__).parent / "imagenet.txt"  # a name a line, in the order of ILSVRC 2012's classes
+IMAGENET = Path(__file__).parent / "imagenet.txt"  # a name on each line, in the order of ILSVRC 2012's classes
 
 
 def imagenet_names() -> tuple[str, ...]:
+    """The names of the 1,000 classes."""
     return tuple(IMAGENET.read_text("utf-8").split("\n")[:1000])
 
 
 def _inverted(*rows: tuple[int, int, int, int, int]) -> tuple[Stage, ...]:
-    """From rows of width, repeats, stride, kernel, expand."""
+    """Stages from rows of width, repeats, stride, kernel, expand."""
     return tuple(
         Stage(block="inverted", width=width, repeats=repeats, stride=stride, kernel=kernel, expand=expand)
         for width, repeats, stride, kernel, expand in rows
@@ -31,7 +32,7 @@ def _inverted(*rows: tuple[int, int, int, int, int]) -> tuple[Stage, ...]:
 
 
 def _separable(*rows: tuple[int, int, int]) -> tuple[Stage, ...]:
-    """From rows of width, repeats, stride; as MobileNetV1 has it, without skips."""
+    """Stages from rows of width, repeats, stride; without skip connections, as in MobileNetV1."""
     return tuple(Stage(width=width, repeats=repeats, stride=stride, skip=False) for width, repeats, stride in rows)
 
 
@@ -52,7 +53,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "head": 1280,
     },
     # EfficientNet (Tan and Le 2019, https://arxiv.org/abs/1905.11946, table 1) without squeeze-and-excitation and with
-    # ReLU6, as https://github.com/tensorflow/tpu has it under efficientnet/lite
+    # ReLU6, as in https://github.com/tensorflow/tpu under efficientnet/lite
     "tf_efficientnet_lite0": {
         "stem": 32,
         "stages": (
@@ -68,7 +69,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 
 
 def is_published(fields: Mapping[str, Any]) -> bool:
-    """Whether a config.json is timm's."""
+    """Whether a config.json has timm's layout."""
     return "architecture" in fields
 
 
@@ -105,7 +106,7 @@ OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", 
 
 
 def renamed(tensors: Mapping[str, Tensor], stages: tuple[Stage, ...]) -> dict[str, Tensor]:
-    """EfficientNet-Lite's tensors under our names: there blocks are counted through, here by stage."""
+    """EfficientNet-Lite's tensors under our names. Its blocks are numbered throughout, ours within each stage."""
     places = [f"blocks.{s}.{b}" for s, stage in enumerate(stages) for b in range(stage.repeats)]
     result = {}
     for name, tensor in tensors.items():

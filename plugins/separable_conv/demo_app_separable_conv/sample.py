@@ -1,4 +1,4 @@
-"""Drawn pictures of three shapes: something to fine-tune on before one has pictures of one's own."""
+"""Drawn pictures of three shapes: a data set to try fine-tuning with."""
 
 # S pixels of a side
 
@@ -11,12 +11,14 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-EACH, S, FINE = 40, 64, 4  # drawn FINE times as large, for smooth edges
+EACH = 40  # pictures of each shape
+S = 64
+FINE = 4  # pictures are drawn so many times larger, for smooth edges
 Corners = list[tuple[float, float]]
 
 
 def write(folder: Path, seed: int = 0) -> list[Path]:
-    """A folder of pictures a shape, in one folder."""
+    """Write a folder of pictures for each shape; returns the folder that holds them."""
     draw_from = random.Random(seed)
     for shape, corners in SHAPES.items():
         (folder / "shapes" / shape).mkdir(parents=True)
@@ -26,7 +28,7 @@ def write(folder: Path, seed: int = 0) -> list[Path]:
 
 
 def picture(corners: Callable[[], Corners], chance: random.Random) -> Image.Image:
-    """The shape anywhere, of any size, turned by any angle, on a ground of another lightness."""
+    """The shape at a random place, size and angle, dark on light or light on dark."""
     dark, light = (tuple(chance.randint(low, low + 100) for _ in range(3)) for low in (0, 155))
     ground, ink = chance.sample([dark, light], 2)
     size, turn = chance.uniform(0.22, 0.38), chance.uniform(0, 2 * math.pi)
@@ -44,6 +46,7 @@ def picture(corners: Callable[[], Corners], chance: random.Random) -> Image.Imag
 
 
 def _round(count: int, lengths: tuple[float, ...] = (1.0,)) -> Corners:
+    """`count` corners at equal angles around the origin, whose distances from it cycle through `lengths`."""
     return [
         (
             lengths[i % len(lengths)] * math.cos(2 * math.pi * i / count),

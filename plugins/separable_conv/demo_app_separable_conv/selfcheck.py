@@ -1,4 +1,4 @@
-"""What pictures show, beside what the models here call them: for `demo-app selfcheck`."""
+"""What the example pictures show beside the answers of the models here, for `demo-app selfcheck`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from demo_app import Checkpoint, Comparison
 if TYPE_CHECKING:
     from demo_app_separable_conv.classifier import Classifier
 
-SHOWN = {"Cat": "cat", "Horse": "horse", "Lion": "lion", "Espresso": "espresso"}  # of the examples, by title
+SHOWN = {"Cat": "cat", "Horse": "horse", "Lion": "lion", "Espresso": "espresso"}  # labels by the lesson's title
 
 
 def selfcheck(classifier: Classifier, checkpoint: Checkpoint) -> Iterator[Comparison]:
-    """One comparison for each example picture whose label the checkpoint has."""
+    """A comparison for each example picture whose label the checkpoint has."""
     from demo_app.inputs.pictures import open_picture
-    from demo_app_separable_conv.example import lessons
+    from demo_app_separable_conv.lessons import lessons
 
     for lesson in lessons():
         expected = SHOWN.get(lesson.title)

@@ -21,11 +21,13 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from demo_app import InputError
-from demo_app.options import add_options, chosen, option, report
-from demo_app.training import loop, processes
-from demo_app.training import optimizers as training_optimizers
-from demo_app.training import progress as training_progress
-from demo_app.training.optimizers import Muon
+from demo_app.options import add_options, from_options, option, report
+from demo_app.training.optimizers import Muon, weight_decay_groups
+from demo_app.training.processes import Process
+from demo_app.training.progress import progress_bar
+from demo_app.training.schedule import Schedule
+from demo_app.training.state import StateFile
+from demo_app.training.trainer import Trainer
 from demo_app_separable_conv.classifier import Classifier, normalised
 from demo_app_separable_conv.data import Examples, augmented, read_examples, shifted, split
 from demo_app_separable_conv.evaluate import scores
@@ -35,44 +37,44 @@ STAGE = re.compile(r"(\d+)x(\d+)(?:/(\d+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How to train. Each field is an option of the command line."""
+class TrainingSettings:
+    """Hyperparameters. Each field is an option of the command line."""
 
-    epochs: int = option(30, "times to go through the data")
+    epochs: int = option(30, "passes over the data")
     batch_size: int = option(128, "pictures in a step")
-    learning_rate: float = option(0.015, "Muon's: the share of a filter bank that a step changes, at the highest")
+    learning_rate: float = option(0.015, "Muon's peak: the share of a filter bank that a step changes")
     adam_rate: float = option(3e-3, "AdamW's, for stem, depthwise filters, norms and the last linear map")
-    warmup: float = option(0.1, "share of all steps in which the rates rise; then they fall to zero linearly")
+    warmup: float = option(0.1, "share of all steps in which the rates rise; then they decay linearly to zero")
     weight_decay: float = option(0.05, "AdamW's, on filters")
-    label_smoothing: float = option(0.1, "probability mass given to all classes alike")
-    average: float = option(0.998, "decay of the running mean of the weights, which is what is saved")
-    distort: float = option(0.0, "probability to turn, shear, recolour or blur a picture (TrivialAugment)")
-    erase: float = option(0.0, "probability to blank out a part of a picture")
+    label_smoothing: float = option(0.1, "probability mass spread over all classes")
+    average: float = option(0.998, "decay of the moving average of the weights, which is saved")
+    distort: float = option(0.0, "probability to rotate, shear, recolour or blur a picture (TrivialAugment)")
+    erase: float = option(0.0, "probability to erase a part of a picture")
     cutmix: float = option(0.0, "probability that a batch's pictures get a part of another, and of its label")
     seed: int = option(0, "of weights, order and augmentation")
     threads: int = option(2, "of torch; another number may change the last digits of the result")
 
 
-def augmentation(size: int, recipe: Recipe) -> v2.Transform:
-    """Pictures of `size` pixels shifted by up to an eighth, mirrored, perhaps distorted, perhaps partly blank.
+def augmentation(size: int, settings: TrainingSettings) -> v2.Transform:
+    """Random shifts of pictures of `size` pixels by up to an eighth, mirror images, distortions and erasures.
 
     The distortion is one operation of a random strength (Müller and Hutter 2021, https://arxiv.org/abs/2103.10158).
     """
     grey = 127
     steps = shifted(size, mirror=True)
-    if recipe.distort:
-        steps.append(v2.RandomApply([v2.TrivialAugmentWide(fill=grey)], recipe.distort))
-    if recipe.erase:
-        steps.append(v2.RandomErasing(recipe.erase, scale=(0.02, 0.2), value=grey))
+    if settings.distort:
+        steps.append(v2.RandomApply([v2.TrivialAugmentWide(fill=grey)], settings.distort))
+    if settings.erase:
+        steps.append(v2.RandomErasing(settings.erase, scale=(0.02, 0.2), value=grey))
     return v2.Compose(steps)
 
 
 @torch.no_grad()
 def whiten(stem: nn.Conv2d, x: Tensor, floor: float = 5e-4) -> None:
-    """Let the first convolution begin with the principal directions of patches and their negatives.
+    """Initialize the first convolution with the principal directions of patches, and their negatives.
 
-    Its channels then do not tell the same twice (Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.2; there they
-    stay so, here they are trained). x (N, 3, S, S), prepared pictures; `floor` is added to the variances.
+    This decorrelates its channels (Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.2; there they stay frozen,
+    here they are trained). x (N, 3, S, S): normalised pictures. `floor` is added to the variances.
     """
     half = stem.out_channels // 2
     patches = F.unfold(x, stem.kernel_size).transpose(1, 2).flatten(0, 1)  # (M, 3 K K)
@@ -82,8 +84,8 @@ def whiten(stem: nn.Conv2d, x: Tensor, floor: float = 5e-4) -> None:
     stem.weight[len(filters) : 2 * len(filters)] = -filters
 
 
-def optimizers(network: ConvNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for all that mixes channels inside the network, AdamW for the rest."""
+def optimizers(network: ConvNet, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
+    """Muon for the convolutions inside the network that mix channels, AdamW for the rest."""
     mixing = [
         module.weight
         for module in (*network.blocks.modules(), network.conv_head)
@@ -91,31 +93,34 @@ def optimizers(network: ConvNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
     ]
     chosen = {id(parameter) for parameter in mixing}
     others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
-    groups = training_optimizers.decayed(others, recipe.weight_decay)
-    adam = torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.99), fused=True)
+    groups = weight_decay_groups(others, settings.weight_decay)
+    adam = torch.optim.AdamW(groups, lr=settings.adam_rate, betas=(0.9, 0.99), fused=True)
     if not mixing:
         return [adam]
-    return [Muon(mixing, lr=recipe.learning_rate, momentum=0.9, fixed_norm=True), adam]
+    return [Muon(mixing, lr=settings.learning_rate, momentum=0.9, fixed_norm=True), adam]
 
 
-def batches(examples: Examples, config: Config, recipe: Recipe, device: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of one epoch, in random order: prepared pictures (B, 3, S, S) and their classes, (B,) or (B, L) where mixed."""
-    augment = augmentation(examples.pictures.shape[-1], recipe)
+def batches(
+    examples: Examples, config: Config, settings: TrainingSettings, device: str
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of an epoch, in random order: pictures (B, 3, S, S) and classes, (B,), or (B, L) after CutMix."""
+    augment = augmentation(examples.pictures.shape[-1], settings)
     cutmix = v2.CutMix(num_classes=len(config.labels))  # Yun et al. 2019, https://arxiv.org/abs/1905.04899
-    for rows in torch.randperm(len(examples)).split(recipe.batch_size):
+    for rows in torch.randperm(len(examples)).split(settings.batch_size):
         if len(rows) == 1 and len(examples) > 1:
-            continue  # BatchNorm has no variance of one picture
+            continue  # a single picture has no variance, which BatchNorm needs
         some = examples[rows]
         pixels = augmented(some.pictures, augment)  # (B, 3, S, S)
         x, classes = normalised(pixels.to(device), config), some.classes.to(device)
-        if recipe.cutmix and torch.rand(()) < recipe.cutmix:
+        if settings.cutmix and torch.rand(()) < settings.cutmix:
             x, classes = cutmix(x, classes)
         yield x.contiguous(memory_format=torch.channels_last), classes
 
 
-def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor], recipe: Recipe) -> Tensor:
+def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor], settings: TrainingSettings) -> Tensor:
+    """Cross-entropy with label smoothing."""
     x, classes = batch
-    return F.cross_entropy(network(x).logits.float(), classes, label_smoothing=recipe.label_smoothing)
+    return F.cross_entropy(network(x).logits.float(), classes, label_smoothing=settings.label_smoothing)
 
 
 @torch.inference_mode()
@@ -126,53 +131,56 @@ def measured(
     device: str = "cpu",
     batch_size: int = 250,
 ) -> dict[str, float]:
-    """`scores` on pictures that have the network's size already; `logits_of` makes (B, L) of (B, 3, S, S)."""
+    """`scores` on pictures that already have the network's size; `logits_of` maps (B, 3, S, S) to (B, L)."""
     batches = (normalised(part.to(device), config) for part in examples.pictures.split(batch_size))
     logits = torch.cat([logits_of(x).cpu() for x in batches])  # (N, L)
     return scores(logits, examples.classes)
 
 
-def fit(config: Config, examples: Examples, held_out: Examples, recipe: Recipe, out: Path, device: str) -> ConvNet:
-    """The mean weights after the last epoch. Goes on with `training.pt`, and removes it at last."""
-    torch.manual_seed(recipe.seed)
+def fit(
+    config: Config, examples: Examples, held_out: Examples, settings: TrainingSettings, out: Path, device: str
+) -> ConvNet:
+    """The averaged weights after the last epoch. Resumes from `training.pt`, and removes it at the end."""
+    torch.manual_seed(settings.seed)
     network = ConvNet(config).to(device, memory_format=torch.channels_last)
     whiten(network.conv_stem, normalised(examples.pictures[::20][:2000].to(device), config))
-    course = loop.Course(
-        epochs=recipe.epochs,
-        steps=recipe.epochs * -(-len(examples) // recipe.batch_size),
-        warmup=recipe.warmup,
-        fall="linear",
-        clip=None,
-        average=recipe.average,
-        half=torch.device(device).type == "cuda",
-        watch="accuracy",
-        higher=True,
+    schedule = Schedule(
+        epochs=settings.epochs,
+        steps=settings.epochs * -(-len(examples) // settings.batch_size),
+        warmup=settings.warmup,
+        decay="linear",
+        max_grad_norm=None,
+        ema_decay=settings.average,
+        bfloat16=torch.device(device).type == "cuda",
+        monitor="accuracy",
+        higher_is_better=True,
         keep="last",
-        seed=recipe.seed,
+        seed=settings.seed,
     )
 
     def evaluate(mean: nn.Module) -> dict[str, float]:
         return measured(lambda x: mean(x).logits, config, held_out, device)
 
     out.mkdir(parents=True, exist_ok=True)
-    with training_progress.bar() as progress:
-        loop.train(
+    with progress_bar() as bar:
+        trainer = Trainer(
             network,
-            optimizers(network, recipe),
-            lambda epoch: batches(examples, config, recipe, device),
-            lambda network, batch: loss_of(network, batch, recipe),
-            course,
+            optimizers(network, settings),
+            schedule,
+            process=Process(device=torch.device(device)),
+            state_file=StateFile(path=out / "training.pt", settings=json.dumps([asdict(config), asdict(settings)])),
+            progress=bar,
+        )
+        trainer.fit(
+            lambda epoch: batches(examples, config, settings, device),
+            lambda network, batch: loss_of(network, batch, settings),
             evaluate=evaluate,
-            state=out / "training.pt",
-            settings=json.dumps([asdict(config), asdict(recipe)]),
-            progress=progress,
-            process=processes.Process(device=torch.device(device)),
         )
     return network.requires_grad_(False).cpu()
 
 
 def stages_of(text: str, block: str) -> tuple[Stage, ...]:
-    """WIDTHxREPEATS/STRIDE, comma by comma. Raises `InputError` for anything else.
+    """Stages from WIDTHxREPEATS/STRIDE, separated by commas. Raises `InputError` for anything else.
 
     >>> stages_of("64x2,128x1/2", "dense")[1]
     Stage(width=128, block='dense', repeats=1, stride=2, kernel=3, expand=6, middle=False, last=True, skip=True)
@@ -190,33 +198,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder, TAR or ZIP with a folder for each class")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument(
-        "--held-out", type=float, default=0.05, help="share of each class not trained on (default 0.05)"
+        "--held-out", type=float, default=0.05, help="share of each class held out of training (default 0.05)"
     )
     parser.add_argument("--size", type=int, default=32, help="pixels of a side, to which pictures are resized (32)")
     parser.add_argument("--stem", type=int, default=32, help="channels of the first convolution (32)")
     parser.add_argument("--stages", default="64x3/2,128x3/2,256x2/2", help="WIDTHxREPEATS/STRIDE of each stage")
     parser.add_argument("--block", choices=[b for b in BLOCKS if b != "inverted"], default="separable")
-    parser.add_argument("--attention", type=int, help="the stage, from 0, after which places look at each other")
+    parser.add_argument("--attention", type=int, help="index of the stage that self-attention follows")
     parser.add_argument(
         "--mirror",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="in use, average what it says to a picture and to its mirror image; not for letters or digits",
+        help="in inference, average over a picture and its mirror image; not for letters or digits",
     )
     parser.add_argument(
-        "--shift", type=int, default=1, help="in use, look also so many pixels up-left and down-right (1)"
+        "--shift", type=int, default=1, help="in inference, also view it shifted by so many pixels, both ways (1)"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add_options(parser, Recipe)
+    add_options(parser, TrainingSettings)
     return parser
 
 
 def run(options: argparse.Namespace) -> dict[str, float]:
+    """Train, save the checkpoint with its metrics.json, and return the metrics."""
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
-    recipe = chosen(Recipe, options)
+    settings = from_options(TrainingSettings, options)
     examples = read_examples(options.data, resize=options.size, crop=options.size)
-    examples, held_out = split(examples, options.held_out, recipe.seed)
+    examples, held_out = split(examples, options.held_out, settings.seed)
     std, mean = torch.std_mean(examples.pictures[:: max(1, len(examples) // 5000)] / 255, dim=(0, 2, 3))  # (3,)
     config = Config(
         labels=examples.labels,
@@ -232,7 +241,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         mirror=options.mirror,
         shift=options.shift,
     )
-    Classifier(fit(config, examples, held_out, recipe, options.out, options.device)).save(options.out)
+    Classifier(fit(config, examples, held_out, settings, options.out, options.device)).save(options.out)
     classifier = Classifier.load(options.out, "cpu")  # as it is on disk, in half precision
     network = classifier.network
     result = measured(classifier.logits, config, held_out) | {"examples": len(held_out)}

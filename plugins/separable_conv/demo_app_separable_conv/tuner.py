@@ -1,4 +1,4 @@
-"""How a picture classifier learns from one's own pictures: see `demo_app.tuning`."""
+"""Fine-tuning on a visitor's own pictures: see `demo_app.finetune.tuner`."""
 
 # N examples, B batch, S pixels of a side, L labels
 
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from demo_app.finetune.data import Example, opened
+from demo_app.finetune.data import Example, open_example
 from demo_app.finetune.tuner import Tuner
 from demo_app.nn import weights
-from demo_app.nn.stages import Row, State
+from demo_app.nn.stages import Row, Tensors
 from demo_app_separable_conv import published, sample
 from demo_app_separable_conv.classifier import Classifier, config_of, normalised
 from demo_app_separable_conv.data import augmented, shifted
@@ -24,7 +24,7 @@ from demo_app_separable_conv.model import Config, ConvNet
 
 
 class PictureTuner(Tuner[Classifier]):
-    """Pictures and their classes."""
+    """Classifies pictures."""
 
     reads = ("image",)
     head = ("classifier",)
@@ -39,7 +39,7 @@ class PictureTuner(Tuner[Classifier]):
     def network(self, model: Classifier) -> nn.Module:
         return model.network
 
-    def renewed(self, model: Classifier, labels: tuple[str, ...]) -> nn.Module:
+    def new_network(self, model: Classifier, labels: tuple[str, ...]) -> nn.Module:
         return ConvNet(replace(model.config, labels=labels))
 
     def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
@@ -47,24 +47,24 @@ class PictureTuner(Tuner[Classifier]):
             return ConvNet(replace(_config(folder), labels=labels))
 
     def encode(self, model: Classifier, examples: Sequence[Example]) -> list[Row]:
-        """The pixels that the network sees, (3, S, S) uint8."""
-        return [(F.pil_to_tensor(model.see(opened(example, model.config.resize))),) for example in examples]
+        """The pixels that the network sees of each picture, (3, S, S) uint8."""
+        return [(F.pil_to_tensor(model.see(open_example(example, model.config.resize))),) for example in examples]
 
-    def augment(self, model: Classifier, state: State) -> State:
-        """Shifted by up to an eighth, and mirrored where the network takes a mirror image for the same."""
-        (pixels,) = state
+    def augment(self, model: Classifier, tensors: Tensors) -> Tensors:
+        """Random shifts by up to an eighth, and mirror images if the network averages over those in inference."""
+        (pixels,) = tensors
         change = v2.Compose(shifted(model.config.crop, mirror=model.config.mirror))
         return (augmented(pixels, change),)
 
-    def read(self, model: Classifier, state: State) -> State:
-        return (normalised(state[0], model.config),)
+    def preprocess(self, model: Classifier, tensors: Tensors) -> Tensors:
+        return (normalised(tensors[0], model.config),)
 
     def with_network(self, model: Classifier, network: nn.Module) -> Classifier:
         assert isinstance(network, ConvNet)
         return Classifier(network)
 
     def predict(self, model: Classifier, examples: Sequence[Example]) -> Tensor:
-        return model.predict([opened(example, model.config.resize) for example in examples])
+        return model.predict([open_example(example, model.config.resize) for example in examples])
 
     def save(self, model: Classifier, folder: Path) -> None:
         model.save(folder)

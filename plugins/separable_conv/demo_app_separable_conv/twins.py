@@ -1,4 +1,4 @@
-"""The embedded networks side by side: the same picture, and what each of them costs."""
+"""The embedded networks side by side: their answers to the same picture, and what each costs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from demo_app_separable_conv.checkpoints import CHECKPOINTS, WEIGHTS
-from demo_app_separable_conv.explain import Seen, look
+from demo_app_separable_conv.explain import look
+from demo_app_separable_conv.seen import Seen
 
 if TYPE_CHECKING:
     from demo_app_separable_conv.classifier import Classifier
 
 TWINS = ("cifar10", "cifar10_dense", "cifar10_attention")
-RUNS = 15  # of each network, in turns; the median counts
+RUNS = 15  # of each network, alternating; the median is reported
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +28,15 @@ class Twin:
 
     title: str
     seen: Seen
-    accuracy: float  # share of held-out pictures that it named rightly after training
-    examples: int  # held-out pictures
+    accuracy: float  # on held-out pictures, after training
+    examples: int  # number of held-out pictures
     multiply_adds: int  # for one picture
     bytes: int  # of the weights on disk
     milliseconds: float  # of a forward pass on one picture, measured now
 
 
 def compare(networks: Mapping[str, Classifier], picture: Image.Image) -> list[Twin]:
-    """What each of the embedded networks, by checkpoint, says and costs; their forward passes are timed in turns."""
+    """The answer and the costs of each network, by its checkpoint; their forward passes are timed alternately."""
     from demo_app_separable_conv.costs import network_cost
 
     seen = {name: look(classifier, picture, checkpoint=name) for name, classifier in networks.items()}
@@ -65,6 +66,6 @@ def compare(networks: Mapping[str, Classifier], picture: Image.Image) -> list[Tw
 
 
 def metrics(name: str) -> dict[str, float]:
-    """What training wrote down of an embedded checkpoint, on pictures that it held out."""
+    """The metrics of an embedded checkpoint on held-out pictures, as training wrote them."""
     found: dict[str, float] = json.loads((WEIGHTS / name / "metrics.json").read_text("utf-8"))
     return found

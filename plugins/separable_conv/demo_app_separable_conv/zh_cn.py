@@ -17,7 +17,6 @@ ZH_CN = {
     # the picture and its answer
     "Picture": "图片",
     "Classify": "分类",
-    "Try one: each teaches something": "挑一个试试：每个都说明一点道理",
     "Where did it look: at the ears, the eyes, the fur?": "它看了哪里：耳朵、眼睛，还是毛？",
     "A silhouette: no colour, no texture. What is left of a horse for a network that learned from photographs?": (
         "只有剪影：没有颜色，也没有纹理。对一个从照片里学习的网络来说，马还剩下什么？"
@@ -38,7 +37,7 @@ ZH_CN = {
     "About the answer": "关于这个答案",
     "{count} M parameters": "{count} M 参数",
     "forward pass {count} ms": "前向计算 {count} ms",
-    "it sees {side} × {also} pixels": "它看到的是 {side} × {also} 像素",
+    "it sees {side} × {side} pixels": "它看到的是 {side} × {side} 像素",
     "not sure of anything": "没有哪个有把握",
     "Picture | where it looked": "图片 | 它看了哪里",
     "What speaks for": "什么支持",
@@ -67,7 +66,12 @@ ZH_CN = {
     "This block has a standard convolution: a filter for every pair of channels. Choose a separable checkpoint to see "
     "depthwise filters.": ("这一块是标准卷积：每一对通道都有一个滤波器。要看深度卷积滤波器，请选择可分离卷积的权重。"),
     "channel {number}": "通道 {number}",
-    "channel {number} at ({row}, {column}) = {sum}": "通道 {number} 在（{row}, {column}）处 = {sum}",
+    "channel {number} at ({row}, {column}) = {terms} {rest} ({count} more) {shift} (shift) = {total}": (
+        "通道 {number} 在（{row}, {column}）处 = {terms} {rest}（其余 {count} 项）{shift}（偏移）= {total}"
+    ),
+    "channel {number} at ({row}, {column}) = {terms} {shift} (shift) = {total}": (
+        "通道 {number} 在（{row}, {column}）处 = {terms} {shift}（偏移）= {total}"
+    ),
     "the other {count}": "其余 {count} 项",
     "the other {count} and the shift": "其余 {count} 项和偏移",
     "their sum: channel {number}": "它们的和：通道 {number}",
@@ -96,7 +100,32 @@ ZH_CN = {
     "Measure over widths": "按宽度逐个实测",
     "Measured": "实测",
     "Counted is arithmetic. How long does it take? Press Measure.": "计数只是算术。实际要多久？请按“实测”。",
+    "counted": "计数",
+    "measured": "实测",
     "Milliseconds on this machine, just now": "刚才在这台机器上的毫秒数",
+    "Counted, the separable one should take {counted} of the time; it took {measured}: of its {total} ms, {start} ms go "
+    "to starting its two steps, which takes as long for a single number: that does not shrink with the arithmetic.": (
+        "按计数，可分离卷积应该只用 {counted} 的时间，实际用了 {measured}：它的 {total} ms 中有 {start} ms 用于启动两个步骤，"
+        "这对单个数也一样久，不随计算量减少。"
+    ),
+    "Counted, the separable one should take {counted} of the time; it took {measured}, {times} times as much: a "
+    "depthwise filter does {depthwise} multiply-adds for each number that it moves to or from memory and the standard "
+    "convolution {dense}, so the processor waits for numbers more than it multiplies them, and two steps are started "
+    "instead of one.": (
+        "按计数，可分离卷积应该只用 {counted} 的时间，实际用了 {measured}，是预期的 {times} 倍：深度卷积每搬运一个数"
+        "只做 {depthwise} 次乘加，标准卷积则做 {dense} 次，所以处理器更多是在等数，而不是在乘；而且要启动两个步骤，不是一个。"
+    ),
+    "Counted, the separable one should take {counted} of the time; it took {measured}, less than counted: the standard "
+    "convolution of this shape does not come near what the processor can do (its filters may take long to fetch, or not "
+    "fill its registers); not only arithmetic takes time.": (
+        "按计数，可分离卷积应该只用 {counted} 的时间，实际用了 {measured}，比计数还少：这种形状的标准卷积远没有用足处理器"
+        "（滤波器可能取得慢，或填不满寄存器）；花时间的不只是算术。"
+    ),
+    "Counted, the separable one should take {counted} of the time; it took {measured}: here time goes with arithmetic, "
+    "which is the exception; try fewer channels, or a smaller size.": (
+        "按计数，可分离卷积应该只用 {counted} 的时间，实际用了 {measured}：这里用时与计算量一致，这是例外；"
+        "试试更少的通道或更小的尺寸。"
+    ),
     "Separable as a share of standard": "可分离与标准之比",
     "Share over widths": "不同宽度下的比值",
     "channels in = channels out": "输入通道 = 输出通道",
@@ -120,9 +149,9 @@ ZH_CN = {
     "Attention": "注意力",
     "Click a place: who does it look at?": "点一个位置：它在看谁？",
     "γ began at 0 and ended at {gamma}: what attention fetches is multiplied by it and added. It moved the accuracy on "
-    "{count} held-out pictures by {gained} points, from {plain} to {attended}: {said} (one standard error is {error}).": (
+    "{count} held-out pictures by {gained} points, from {plain} to {attended}: {verdict} (one standard error is {error}).": (
         "γ 从 0 开始，最后是 {gamma}：注意力取来的内容乘以它再加上去。在 {count} 张未参与训练的图片上，"
-        "它让准确率变动了 {gained} 个百分点，从 {plain} 到 {attended}：{said}（一个标准误差是 {error}）。"
+        "它让准确率变动了 {gained} 个百分点，从 {plain} 到 {attended}：{verdict}（一个标准误差是 {error}）。"
     ),
     "more than chance would give": "超出偶然的范围",
     "within what chance gives": "在偶然的范围之内",
@@ -149,6 +178,7 @@ ZH_CN = {
     "Summary": "汇总",
     "No pictures yet.": "还没有图片。",
     "Reading your pictures": "正在读取图片",
+    "{done} of {total} pictures": "{total} 张图片中的 {done} 张",
     "Answers to {count} pictures": "{count} 张图片的答案",
     "Folder (row) and answer (column), as a share of the folder": "文件夹（行）与答案（列），占文件夹的比例",
     "{share} of {count} pictures lie in a folder called as the answer.": (
@@ -161,6 +191,19 @@ ZH_CN = {
         "这一块是标准卷积，没有逐点卷积；请选择可分离卷积的权重。"
     ),
     "There are no pictures yet; choose some, or a ZIP of them.": "还没有图片；请选择几张，或它们的 ZIP 包。",
+    "The picture classifier needs a checkpoint; choose one in the picker.": "图片分类需要权重；请在选择框中选一个。",
+    "{name} has no label {label}; choose one from the list.": "{name} 没有标签 {label}；请从列表中选一个。",
+    "There is no block {number}; choose one from 1 to {last}.": "没有第 {number} 块；请选 1 到 {last}。",
+    "There is no {name} {index}; choose one from 0 to {last}.": "没有{name} {index}；请选 0 到 {last}。",
+    "channel": "通道",
+    "This checkpoint has no attention; choose the one that has.": "这个权重没有注意力；请选择带注意力的那个。",
+    "The kernel is {kernel}; choose one of: {known}.": "卷积核是 {kernel}；可选：{known}。",
+    "Size": "尺寸",
+    "across": "横向位置",
+    "down": "纵向位置",
+    "That is {count} G multiply-adds, too much to measure while others wait (the limit is {limit} G); make it smaller.": (
+        "那是 {count} G 次乘加，别人还在等，测不了这么多（上限是 {limit} G）；请缩小。"
+    ),
     HOW: """
 卷积让一个小窗口在图上滑动，在每个位置把看到的数乘以学到的数再相加。**标准**卷积一次看*所有*通道上的 K × K 个位置：每个位置要做 `K · K · C_in · C_out` 次乘法。**深度可分离**卷积把它拆成两步：
 

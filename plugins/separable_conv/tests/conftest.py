@@ -1,4 +1,4 @@
-"""Small networks of every kind that the plugin has, and the embedded ones."""
+"""Small networks of every kind in the plugin, and the embedded one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import nn
 WEIGHTS = Path(__file__).parent.parent / "demo_app_separable_conv" / "weights"
 
 
-def lived_in(network: ConvNet) -> ConvNet:
-    """With BatchNorms as training leaves them, and an attention that is used."""
+def with_trained_statistics(network: ConvNet) -> ConvNet:
+    """The network with BatchNorm statistics as after training, and an attention whose gamma is not zero."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, std=0.3)
@@ -49,7 +49,7 @@ def make() -> Callable[[str], Classifier]:
                 crop=32,
             )
         )
-        return Classifier(lived_in(network))
+        return Classifier(with_trained_statistics(network))
 
     return of
 

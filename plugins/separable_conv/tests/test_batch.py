@@ -1,4 +1,4 @@
-"""Many pictures: each has an answer or a problem, in their order, and the comparison with folders adds up."""
+"""Many pictures: each has an answer or a problem, in order, and the comparison with folders adds up."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from demo_app_separable_conv.batch import (
 from demo_app_separable_conv.classifier import Classifier
 from PIL import Image
 
+from demo_app import InputError
 from demo_app.inputs.archives import pictures_in
 from demo_app.inputs.pictures import open_picture
 
@@ -54,7 +55,7 @@ def answers_of(classifier: Classifier, source: Path, batch_size: int = 32) -> li
 
 
 def python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What a fresh process, which finds the modules that this one does, says to a program."""
+    """Run a program in a new process that finds the same modules as this one."""
     found = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, env=found, capture_output=True, text=True, check=False, timeout=120)
@@ -87,7 +88,7 @@ def test_a_photograph_gets_the_answer_that_it_gets_alone(embedded: Classifier, t
 def test_a_damaged_picture_does_not_stop_the_others(make: Make, tmp_path: Path) -> None:
     files = {"cat/a.png": picture(0), "cat/b.jpg": picture(1, "jpeg")[:300], "c.png": b"", "d.png": picture(2)}
     (found,) = answers_of(make("separable"), packed(tmp_path / "a.zip", files))
-    problems = {answer.name: answer.problem for answer in found}
+    problems = {answer.name: str(answer.problem or "") for answer in found}
     assert "damaged or not complete" in problems["cat/b.jpg"]
     assert "zero bytes" in problems["c.png"]
     assert problems["cat/a.png"] == problems["d.png"] == ""
@@ -104,7 +105,7 @@ def test_only_damaged_pictures_are_only_problems(make: Make, tmp_path: Path) -> 
 
 
 def test_large_pictures_are_in_memory_one_at_a_time(make: Make, tmp_path: Path) -> None:
-    """Each is 30 MB when decoded, whatever its file has; a peak of a fresh process is this test's alone."""
+    """Each takes 30 MB when decoded. A new process, since the peak of this one includes other tests."""
     file = io.BytesIO()
     Image.new("RGB", (50, 200_000)).save(file, "png")
     make("separable").save(tmp_path / "network")
@@ -112,7 +113,7 @@ def test_large_pictures_are_in_memory_one_at_a_time(make: Make, tmp_path: Path) 
     program = """
 import resource, sys
 from pathlib import Path
-from demo_app.pictures import pictures_in
+from demo_app.inputs.archives import pictures_in
 from demo_app_separable_conv.batch import classify_all
 from demo_app_separable_conv.classifier import Classifier
 classifier = Classifier.load(Path(sys.argv[1]), "cpu")
@@ -148,7 +149,7 @@ def test_importing_it_leaves_torch_out() -> None:
 def test_the_table_has_a_row_for_each_and_nothing_in_it_can_run(tmp_path: Path) -> None:
     answers = [
         Answer(name="=cmd/1,2.png", folder="=cmd", label="cat", probability=0.25),
-        Answer(name="猫.png", folder="", problem="It is damaged."),
+        Answer(name="猫.png", folder="", problem=InputError("It is damaged.")),
     ]
     write_answers(tmp_path / "a.csv", answers)
     with (tmp_path / "a.csv").open(encoding="utf-8-sig", newline="") as file:

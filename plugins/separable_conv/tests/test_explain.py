@@ -1,4 +1,4 @@
-"""What is shown of a network is what it computed."""
+"""Drawings show what the network computed."""
 
 # C channels, H x W places
 
@@ -12,7 +12,9 @@ import pytest
 import torch
 from demo_app_separable_conv import explain
 from demo_app_separable_conv.classifier import Classifier, views_of
-from demo_app_separable_conv.example import compute, example, lessons
+from demo_app_separable_conv.example import compute, example
+from demo_app_separable_conv.lessons import lessons
+from demo_app_separable_conv.seen import SHOWN
 from PIL import Image
 
 from demo_app import InputError
@@ -41,7 +43,7 @@ def test_a_look_gives_the_networks_probabilities(make: Make, kind: str) -> None:
     assert [name for name, _ in seen.best(2)] == [classifier.labels[i] for i in expected.argsort(descending=True)[:2]]
     assert seen.pixels.shape == (32, 32, 3)
     assert seen.picture.shape == (32, 32, 3)
-    assert seen.shown().picture.shape == (explain.SHOWN, explain.SHOWN, 3)
+    assert seen.shown().picture.shape == (SHOWN, SHOWN, 3)
     assert seen.parameters == sum(p.numel() for p in classifier.network.parameters())
 
 
@@ -147,7 +149,7 @@ def test_every_sum_is_what_the_network_computed(make: Make, kind: str) -> None:
 
 
 def test_filtered_is_the_folded_filter_over_the_blocks_input(make: Make) -> None:
-    """Where no activation is in between, filter and picture can be put together again, up to the shift."""
+    """Without an activation in between, the filters reproduce the filtered picture up to the shift."""
     classifier = make("linear")
     x = classifier.read(pixels())
     inside = explain.look_inside(classifier.network, x, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo_app_separable_conv.example import ASSETS
+from demo_app_separable_conv.lessons import ASSETS
 from playwright.sync_api import expect
 
 from demo_app.serving.server import Server
@@ -64,6 +64,60 @@ def test_a_click_on_a_place_shows_what_it_looks_at(server: Server, visit: Any) -
     picture.click(position={"x": 60, "y": 60})
     expect(picture).not_to_have_attribute("src", before)
     expect(page.get_by_text("γ began at 0").first).to_be_visible()
+    assert seen.complaints == []
+
+
+def examples(page: Any) -> Any:
+    return page.get_by_role("button").filter(has=page.locator("img"))
+
+
+def test_the_attention_of_a_place_goes_with_its_picture(server: Server, visit: Any) -> None:
+    seen = visit(server.url)
+    page = seen.page
+    seen.open("Attention")
+    page.get_by_role("tabpanel").locator("img:visible").last.click(position={"x": 60, "y": 60})
+    expect(page.get_by_text("(framed) looks most at")).to_be_visible()
+    examples(page).nth(1).click()
+    expect(page.get_by_test_id("label-output-value")).to_contain_text("horse")
+    expect(page.get_by_text("(framed) looks most at")).to_have_count(0)
+    expect(page.get_by_text("γ began at 0")).to_be_visible()
+
+
+def test_the_twins_answers_go_with_their_picture(server: Server, visit: Any) -> None:
+    seen = visit(server.url)
+    page = seen.page
+    seen.open("Twins")
+    hint = page.get_by_text("Is a ninth of the arithmetic a ninth as good?")
+    button, answers = page.get_by_role("button", name="Show the picture above"), page.get_by_text("one picture, now")
+    button.click()
+    expect(answers).to_be_visible()
+    examples(page).nth(1).click()
+    expect(hint).to_be_visible()
+    button.click()
+    expect(answers).to_be_visible()
+    page.get_by_role("button", name="Remove Image").click()
+    page.locator("input[type=file]").first.set_input_files(ASSETS / "cat.jpg")
+    expect(hint).to_be_visible()
+
+
+def test_a_measurement_goes_when_another_shape_is_chosen(server: Server, visit: Any) -> None:
+    seen = visit(server.url)
+    page = seen.page
+    seen.open("What it costs")
+    hint = page.get_by_text("How long does it take? Press Measure.")
+    size = page.get_by_role("spinbutton", name="Size (H = W)")
+    size.fill("7")
+    size.press("Enter")
+    page.get_by_role("button", name="Measure over widths").click()
+    axis = page.locator("svg text", has_text="channels in = channels out")
+    expect(axis).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="counted")).to_contain_text("0.115")  # of the last width
+    expect(page.locator(".generating")).to_have_count(0)
+    size.fill("14")
+    size.press("Enter")
+    expect(page.get_by_text("1 / 128 + 1 / 9 = 0.119")).to_be_visible()
+    expect(hint).to_be_visible()
+    expect(axis).to_have_count(0)
     assert seen.complaints == []
 
 

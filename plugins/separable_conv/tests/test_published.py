@@ -1,4 +1,4 @@
-"""Published networks through our own blocks: the reference's numbers, the published layout, real weights."""
+"""Published networks on our own blocks: the reference's logits, the published layout, real weights."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ CONFIGS = {
 
 
 def lived_in(network: nn.Module) -> nn.Module:
-    """The reference with BatchNorms as training leaves them, so that their settings matter."""
+    """The reference with BatchNorm statistics as after training, so that their settings matter."""
     torch.manual_seed(0)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -85,7 +85,7 @@ def lived_in(network: nn.Module) -> nn.Module:
 
 
 def published_folder(name: str, folder: Path) -> tuple[Path, nn.Module]:
-    """A folder as the repository has it, and the reference network with the same weights."""
+    """A folder in the layout of the repository, and the reference network with the same weights."""
     reference = lived_in(timm.create_model(name))
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(CONFIGS[name]), "utf-8")

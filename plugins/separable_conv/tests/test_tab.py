@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from demo_app_separable_conv import views
 from demo_app_separable_conv.classifier import Classifier
-from demo_app_separable_conv.example import ASSETS, BLOCK, example, lessons
+from demo_app_separable_conv.example import BLOCK, example
 from demo_app_separable_conv.explain import look, look_inside, write_out
+from demo_app_separable_conv.lessons import ASSETS, lessons
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -94,7 +95,7 @@ def test_every_example_is_answered_and_teaches_something(client: Client) -> None
         assert Path(shown).read_bytes() == lesson.path.read_bytes()  # not encoded anew: a click would answer otherwise
         assert views.viz.escape(lesson.lesson) in card
         assert answer["label"] == next(iter(classify(client, Path(shown))))
-    with pytest.raises(AppError, match="The example is 99"):
+    with pytest.raises(AppError, match="There is no example 99"):
         call(client, "example", 99, "cifar10")
 
 
@@ -225,8 +226,23 @@ def test_single_pictures_need_no_archive(client: Client) -> None:
     assert "Folder (row)" not in summary
 
 
+def test_the_table_of_the_pictures_before_goes_when_others_are_classified(client: Client) -> None:
+    job = client.submit([handle_file(CAT)], "cifar10", api_name="/separable_conv_classify_files")
+    job.result()
+    (file, progress), *_ = job.outputs()
+    assert file is None
+    assert "0 of 1 pictures" in progress
+
+
+@pytest.mark.parametrize(("name", "place"), [("Channel", (-1, 0, 0)), ("Row", (0, -1, 0)), ("Column", (0, 0, -1))])
+def test_a_place_counts_from_zero(client: Client, name: str, place: tuple[int, int, int]) -> None:
+    classify(client, CAT)
+    with pytest.raises(AppError, match=f"{name} is -1; give a whole number from 0 up"):
+        call(client, "mix", "3", *place)
+
+
 def bomb(width: int, height: int) -> bytes:
-    """A PNG that says so many white pixels."""
+    """A PNG whose header declares so many white pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -1,4 +1,4 @@
-"""Training from class folders: reading them, repeating, going on after a kill, measuring; the embedded checkpoints."""
+"""Training on class folders: reading, reproducibility, resuming after a kill, evaluation; the embedded checkpoints."""
 
 from __future__ import annotations
 

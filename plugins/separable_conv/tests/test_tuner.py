@@ -1,4 +1,4 @@
-"""How a picture classifier learns from one's own pictures."""
+"""Fine-tuning on a visitor's own pictures."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from demo_app_separable_conv.tuner import PictureTuner
 
 from demo_app.finetune.data import Data, read_data
 from demo_app.finetune.recipe import Recipe
-from demo_app.finetune.run import preview, tune
-from demo_app.finetune.tuner import begin
+from demo_app.finetune.run import tune
+from demo_app.finetune.strategies import preview
+from demo_app.finetune.tuner import start_network
 from demo_app.nn import stages
 
 TUNER = PictureTuner()
@@ -34,7 +35,7 @@ def cifar() -> Classifier:
 @pytest.mark.parametrize("name", ["cifar10", "cifar10_attention", "cifar10_dense"])
 def test_stage_by_stage_it_computes_what_the_whole_network_does(name: str, shapes: Data) -> None:
     model = TUNER.load(WEIGHTS / name)
-    state = TUNER.read(model, stages.collate(TUNER.encode(model, shapes.examples[:3])))
+    state = TUNER.preprocess(model, stages.collate(TUNER.encode(model, shapes.examples[:3])))
     expected = model.network(*state).logits
     for stage in model.network.stages():
         state = stage(state)
@@ -49,7 +50,7 @@ def test_every_parameter_is_in_one_stage(name: str) -> None:
 
 
 def test_the_outline_is_the_network_without_its_weights(cifar: Classifier) -> None:
-    outline, made = TUNER.outline(CIFAR, ("a", "b")), TUNER.renewed(cifar, ("a", "b"))
+    outline, made = TUNER.outline(CIFAR, ("a", "b")), TUNER.new_network(cifar, ("a", "b"))
     shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in (outline, made)]
     assert shapes[0] == shapes[1]
     assert TUNER.labels(CIFAR) == cifar.labels
@@ -94,7 +95,7 @@ def test_lora_adapts_the_convolutions_that_mix_channels(cifar: Classifier) -> No
 
 
 def test_a_network_for_other_classes_knows_what_the_checkpoint_knows(cifar: Classifier) -> None:
-    network = begin(TUNER, cifar, cifar.labels, ("cat", "zebra"))
+    network = start_network(TUNER, cifar, cifar.labels, ("cat", "zebra"))
     assert isinstance(network, ConvNet)
     assert torch.equal(network.conv_stem.weight, cifar.network.conv_stem.weight)
     assert torch.equal(network.classifier.weight[0], cifar.network.classifier.weight[cifar.labels.index("cat")])

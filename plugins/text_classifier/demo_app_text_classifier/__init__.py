@@ -14,8 +14,8 @@ from demo_app_text_classifier.selfcheck import selfcheck
 from demo_app_text_classifier.zh_cn import ZH_CN
 
 if TYPE_CHECKING:
+    from demo_app import ModelHandle
     from demo_app.finetune.tuner import Tuner
-    from demo_app.page.handle import ModelHandle
     from demo_app_text_classifier.classifier import Classifier
 
 

@@ -1,4 +1,4 @@
-"""The network and its tokenizer, together: what the plugin's `load` returns."""
+"""The network and its tokenizer: what the plugin's `load` returns."""
 
 # B batch, T tokens, C classes, N texts
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 PAD = "[PAD]"
 PRECISION = "DEMO_APP_TEXT_CLASSIFIER_PRECISION"
-MOVES = 0.01  # of a probability that a faster precision may change
+MAX_SHIFT = 0.01  # by which a faster precision may change a probability
 CALIBRATION = (
     "A warm, funny and moving film.",
     "The plot is thin and the jokes are old.",
@@ -42,12 +42,12 @@ class Encoded:
     ids: Tensor  # (B, T) int64
     mask: Tensor  # (B, T) bool, True = a token, False = padding
     tokens: list[list[str]]  # without padding
-    offsets: list[list[tuple[int, int]]]  # characters of the text a token stands for; (0, 0) for special tokens
-    truncated: list[bool]  # the text was longer than `config.max_tokens`
+    offsets: list[list[tuple[int, int]]]  # span of each token in the text; (0, 0) for special tokens
+    truncated: list[bool]  # the text has more than `config.max_tokens` tokens
 
 
 class Classifier:
-    """A text classifier that reads text. Its parameters are frozen; threads may share it."""
+    """A text classifier that takes strings. Its parameters are frozen; threads may share it."""
 
     def __init__(self, network: TextClassifier, tokenizer: Tokenizer) -> None:
         self.network = network.eval().requires_grad_(False)
@@ -57,14 +57,14 @@ class Classifier:
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(self.config.max_tokens)
         self._pad_id = tokenizer.token_to_id(PAD) or 0
-        self._quick: nn.Module | None = None  # the network of `predict`, made at its first use
+        self._quick: nn.Module | None = None  # made on first use
 
     @classmethod
     def load(cls, folder: Path, device: str) -> Classifier:
-        """From config.json, model.safetensors and tokenizer.json (or vocab.txt), ours or published ones.
+        """Load config.json, model.safetensors and tokenizer.json (or vocab.txt), ours or published ones.
 
-        Weights are mapped from disk as they are; those in half precision are widened. Raises `DemoError` when a file
-        is missing, damaged, or belongs to another network.
+        The weights are memory-mapped; half precision is converted to single. Raises `DemoError` if a file is missing,
+        damaged, or belongs to another network.
         """
         fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
         tensors = weights.part(folder / "model.safetensors", weights.read)
@@ -81,12 +81,12 @@ class Classifier:
         return cls(network.to(device), tokenizer)
 
     def save(self, folder: Path) -> None:
-        """Write the three files that `load` reads; weights in half precision."""
+        """Write the three files that `load` reads, with the weights in half precision."""
         weights.save(folder, self.network, self.config)
         self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Cut the texts into tokens; what is past `config.max_tokens` is dropped and said so in `truncated`."""
+        """Tokenise the texts; tokens past `config.max_tokens` are dropped, as `truncated` tells."""
         encodings = self.tokenizer.encode_batch(list(texts))
         longest = max((len(encoding.ids) for encoding in encodings), default=0)
         ids = torch.full((len(encodings), longest), self._pad_id)  # (B, T)
@@ -105,7 +105,7 @@ class Classifier:
 
     @torch.inference_mode()
     def predict(self, texts: Sequence[str], batch_size: int = 64) -> Tensor:
-        """Probabilities (N, C) on the CPU, in the order of `texts`; inside, texts of like length share a batch."""
+        """Probabilities (N, C) on the CPU, in the order of `texts`. Texts of similar length share a batch."""
         probabilities = torch.zeros(len(texts), len(self.labels))  # (N, C)
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         for start in range(0, len(order), batch_size):
@@ -116,24 +116,24 @@ class Classifier:
 
     @property
     def quick(self) -> nn.Module:
-        """The network in the precision that is fastest on this processor; the one with gradients where that is fp32.
+        """The network in the precision that is fastest on this processor; `self.network` itself if that is fp32.
 
-        Where bfloat16 moves a probability of `CALIBRATION` by more than `MOVES`, it is fp32 too: a guard against a
-        network that it does not suit, no bound for every text. The variable `PRECISION` set to fp32 or bf16 decides
-        instead. Made at the first use.
+        bfloat16 is not used if it changes a probability of `CALIBRATION` by more than `MAX_SHIFT`. That is a guard
+        against networks that it does not suit, not a bound for every text. The environment variable `PRECISION`
+        overrides the choice with fp32 or bf16.
         """
         if self._quick is None:
-            wanted = precision.wanted(PRECISION, ("auto", "fp32", "bf16"))
+            wanted = precision.from_environment(PRECISION, ("auto", "fp32", "bf16"))
             chosen = precision.fastest(self.network) if wanted == "auto" else wanted
-            quick, _ = precision.converted(self.network, chosen)
-            if wanted == "auto" and quick is not self.network and (moved := self._apart(quick)) > MOVES:
-                log.warning("bfloat16 moves probabilities by %.3f, so this network computes in single precision", moved)
+            quick, _ = precision.convert(self.network, chosen)
+            if wanted == "auto" and quick is not self.network and (shift := self._largest_shift(quick)) > MAX_SHIFT:
+                log.warning("bfloat16 moves probabilities by %.3f, so this network computes in single precision", shift)
                 quick = self.network
             self._quick = quick
         return self._quick
 
     @torch.inference_mode()
-    def _apart(self, other: nn.Module) -> float:
+    def _largest_shift(self, other: nn.Module) -> float:
         """The largest difference of a probability between the network and another, on `CALIBRATION`."""
         encoded = self.encode(CALIBRATION)
         a, b = (net(encoded.ids, encoded.mask).logits.softmax(dim=-1) for net in (self.network, other))  # (N, C)
@@ -141,6 +141,6 @@ class Classifier:
 
 
 def read_config(path: Path) -> Config:
-    """The `Config` in a config.json; raises `ValueError` or `TypeError` for a field that is wrong or unknown."""
+    """The `Config` in a config.json. Raises `ValueError` or `TypeError` for a field that is wrong or unknown."""
     fields = json.loads(path.read_text("utf-8"))
     return Config(**{**fields, "labels": tuple(fields["labels"])})

@@ -1,8 +1,8 @@
-"""The answer that a freshly opened page shows, computed beforehand by the real model and kept in example.json.
+"""The answer that the page opens with, computed in advance by the real model and kept in example.json.
 
-    python -m demo_app_text_classifier.example      writes it anew; needed after every change of the weights
+    python -m demo_app_text_classifier.example      rewrites the file; needed after every change of the weights
 
-A test compares the file with what the model says today.
+A test compares the file with the model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ARRAYS = {"probabilities": "<f4", "saliency": "<f4", "attention": "<f2"}  # litt
 
 @functools.cache
 def example() -> Seen:
-    """What example.json holds."""
+    """Read example.json."""
     stored: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     for name, dtype in ARRAYS.items():
         array = np.frombuffer(base64.b64decode(stored[name]["data"]), dtype).reshape(stored[name]["shape"])
@@ -37,18 +37,21 @@ def example() -> Seen:
 
 
 def compute() -> Seen:
-    """The same from the default checkpoint, now."""
+    """Compute the same with the default checkpoint."""
     from demo_app_text_classifier.classifier import Classifier
 
     checkpoint = CHECKPOINTS[0]
     assert checkpoint.folder is not None
     classifier = Classifier.load(checkpoint.folder, "cpu")
     runs = [look(classifier, [TEXT], checkpoint=checkpoint.name)[0] for _ in range(10)]
-    fastest = min(runs, key=lambda seen: seen.milliseconds)  # the first is slow, and the milliseconds are shown
+    fastest = min(
+        runs, key=lambda seen: seen.milliseconds
+    )  # the page shows the milliseconds, and the first run is slow
     return replace(fastest, milliseconds=round(fastest.milliseconds, 1))
 
 
 def write(seen: Seen, file: Path = FILE) -> None:
+    """Write it in the format that `example` reads."""
     stored: dict[str, Any] = {}
     for field in fields(seen):
         value = getattr(seen, field.name)

@@ -1,6 +1,6 @@
-"""What a look inside the classifier shows: pure functions on tensors, and the small record a visitor's page keeps.
+"""What a look inside the classifier shows: functions on tensors, and the small record that a session keeps.
 
-Importing this module does not import torch: the page is built without it.
+Importing this module does not import torch, because the page is built without it.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 UNKNOWN = "[UNK]"
-SHOWN = 64  # tokens that pictures show: longer texts are classified whole, but drawn so far
-WORDS = 64  # words that occlusion takes away, one at a time
+MAX_TOKENS_SHOWN = 64  # longer texts are classified whole, but only their beginning is drawn
+MAX_WORDS = 64  # words that occlusion takes away, one at a time
 
 Span = tuple[int, int]  # of characters
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Seen:
-    """What one forward and one backward pass showed of one text. Small: every visitor's session keeps one."""
+    """What one forward and one backward pass showed of one text. Small, since every visitor's session keeps one."""
 
     checkpoint: str
     labels: tuple[str, ...]
     probabilities: Array  # (C,)
-    tokens: tuple[str, ...]  # T <= SHOWN pieces of the text, as the visitor wrote them
+    tokens: tuple[str, ...]  # T <= MAX_TOKENS_SHOWN pieces of the text, as the visitor wrote them
     joined: tuple[bool, ...]  # (T,) no gap before the token
-    special: tuple[bool, ...]  # (T,) put there by the tokenizer
+    special: tuple[bool, ...]  # (T,) added by the tokenizer
     saliency: Array  # (T,) gradient x input of the answer's log-odds, see `gradient_x_input`
     attention: Array  # (L, H, T, T) float16, row = query, column = key
-    length: int  # tokens the model read
-    truncated: bool  # it did not read all
-    unknown: int  # tokens that are not in its vocabulary
-    pooling: str  # how the model makes one vector of T: "first", "mean", "max", "mean_max"
-    milliseconds: float  # forward pass
+    length: int  # tokens that the model read
+    truncated: bool  # the text was longer than that
+    unknown: int  # tokens that are not in the vocabulary
+    pooling: str  # how the model turns T vectors into one: "first", "mean", "max", "mean_max"
+    milliseconds: float  # of the forward pass
     parameters: int
 
     @property
@@ -60,7 +60,7 @@ class Seen:
 
 
 def look(classifier: Classifier, texts: Sequence[str], *, checkpoint: str = "") -> list[Seen]:
-    """Everything the pictures need: one forward pass with its trace and one backward pass for all texts."""
+    """Everything that the views draw: one traced forward pass and one backward pass for all texts."""
     encoded = classifier.encode(list(texts))
     start = time.perf_counter()
     output = classifier.network(encoded.ids, encoded.mask, trace=True)
@@ -72,7 +72,7 @@ def look(classifier: Classifier, texts: Sequence[str], *, checkpoint: str = "") 
     seen = []
     for b, text in enumerate(texts):
         offsets = encoded.offsets[b]
-        shown = min(SHOWN, len(offsets))
+        shown = min(MAX_TOKENS_SHOWN, len(offsets))
         special = tuple(start == end for start, end in offsets[:shown])
         seen.append(
             Seen(
@@ -83,7 +83,7 @@ def look(classifier: Classifier, texts: Sequence[str], *, checkpoint: str = "") 
                 joined=tuple(touching(offsets[:shown])),
                 special=special,
                 saliency=saliency[b, :shown],
-                attention=attention[b, :, :, :shown, :shown].copy(),  # no view: the batch may go
+                attention=attention[b, :, :, :shown, :shown].copy(),  # not a view, which would keep the batch
                 length=len(offsets),
                 truncated=encoded.truncated[b],
                 unknown=encoded.tokens[b].count(UNKNOWN),
@@ -96,21 +96,23 @@ def look(classifier: Classifier, texts: Sequence[str], *, checkpoint: str = "") 
 
 
 def gradient_x_input(logits: Tensor, embeddings: Tensor, mask: Tensor) -> Tensor:
-    """(B, C) and (B, T, D) in one graph, mask (B, T) -> (B, T): gradient of each answer's log-odds, times the input.
+    """Gradient of each answer's log-odds with respect to the embeddings, times the input.
 
-    To first order, what the log-odds of the answer would lose if the token faded (Shrikumar et al. 2017,
-    https://arxiv.org/abs/1605.01713; for text Li et al. 2016, https://arxiv.org/abs/1506.01066). Log-odds and not the
-    bare logit: what moves all logits alike moves no probability. The input is counted from the text's average token,
-    not from zero: a layer norm hardly notices a vector that shrinks towards zero. On 80 sentences of each validation
-    file it agrees better with what the log-odds lose when the token is removed (mean correlation 0.96, 0.75 and 0.89
-    for sst2, emotion and zh_reviews of November 2026) than counting from zero does (0.95, 0.70 and 0.75); the bare
-    logit gave 0.74 for sst2.
+    Logits (B, C) and embeddings (B, T, D) of one graph, mask (B, T) -> (B, T).
+
+    To first order this is what the log-odds of the answer would lose if the token faded (Shrikumar et al. 2017,
+    https://arxiv.org/abs/1605.01713; for text Li et al. 2016, https://arxiv.org/abs/1506.01066). Log-odds instead of
+    the logit, because moving all logits together changes no probability. The input is measured from the text's average
+    token instead of zero, because a layer norm hardly notices a vector that shrinks towards zero. On 80 sentences of
+    each validation file the result agrees better with what the log-odds lose when the token is removed (mean
+    correlation 0.96, 0.75 and 0.89 for sst2, emotion and zh_reviews of November 2026) than measuring from zero does
+    (0.95, 0.70 and 0.75); the plain logit gave 0.74 for sst2.
     """
     import torch
 
     best, answer = logits.max(dim=-1)
     others = logits.scatter(-1, answer[:, None], -torch.inf).logsumexp(dim=-1)
-    (gradient,) = torch.autograd.grad((best - others).sum(), embeddings)  # rows do not see each other
+    (gradient,) = torch.autograd.grad((best - others).sum(), embeddings)  # the rows are independent
     x = embeddings.detach()  # B T D
     keep = mask[..., None]  # B T 1
     average = (x * keep).sum(1, keepdim=True) / keep.sum(1, keepdim=True)  # B 1 D
@@ -122,7 +124,7 @@ def stack(attention: Sequence[Tensor]) -> Array:
     import torch
 
     stacked = torch.stack([layer.detach() for layer in attention], dim=1)
-    return stacked[..., :SHOWN, :SHOWN].half().cpu().numpy()
+    return stacked[..., :MAX_TOKENS_SHOWN, :MAX_TOKENS_SHOWN].half().cpu().numpy()
 
 
 def choose(attention: Array, layer: int | None, head: int | None) -> Array:
@@ -134,50 +136,50 @@ def choose(attention: Array, layer: int | None, head: int | None) -> Array:
 
 
 def received(attention: Array, pooling: str) -> Array:
-    """(T, T) -> (T,): how much the model's last step gets to see of each token through this attention.
+    """(T, T) -> (T,): how much attention each token receives from what the model pools.
 
-    A model that reads its answer off the first token ("first", as BERT off [CLS]) sees what that token looks at; one
-    that pools over all tokens sees the mean over all that look.
+    With pooling "first" (BERT's [CLS]) only the first token's attention counts; with any other, the mean over all
+    tokens does.
     """
     seen: Array = attention[0] if pooling == "first" else attention.mean(axis=0)
     return seen
 
 
 def pieces(text: str, offsets: Sequence[Span], tokens: Sequence[str]) -> list[str]:
-    """The tokens as the visitor wrote them: slices of the text, or the token's own name where it has no span."""
+    """The tokens as the visitor wrote them: slices of the text, or the token's name if its span is empty."""
     return [text[a:b] if b > a else token for (a, b), token in zip(offsets, tokens, strict=False)]
 
 
 def touching(offsets: Sequence[Span]) -> list[bool]:
-    """Whether each token continues the one before it with no character between."""
+    """Whether each token starts right where the one before it ends."""
     return [False, *(a == end > 0 for (_, end), (a, _) in pairwise(offsets))][: len(offsets)]
 
 
-_HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
+_NO_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 
 
 def words(text: str, offsets: Sequence[Span]) -> list[Span]:
-    """Spans of words: touching tokens made of letters belong together, except in scripts without spaces.
+    """Spans of words: adjacent tokens made of letters are joined, except in scripts without spaces.
 
-    Punctuation is no word; an emoji is one.
+    Punctuation is not a word; an emoji is.
     """
     found: list[Span] = []
     for a, b in offsets:
-        if found and found[-1][1] == a and _glued(text[slice(*found[-1])], text[a:b]):
+        if found and found[-1][1] == a and _one_word(text[slice(*found[-1])], text[a:b]):
             found[-1] = (found[-1][0], b)
         elif not all(unicodedata.category(c)[0] in "PZC" for c in text[a:b]):
             found.append((a, b))
     return found
 
 
-def _glued(left: str, right: str) -> bool:
-    """Whether two texts that touch are one word: both are letters, digits or apostrophes, and none is Han."""
+def _one_word(left: str, right: str) -> bool:
+    """Whether two adjacent texts are one word: letters, digits or apostrophes meet, and neither is East Asian."""
     inner = all(c.isalnum() or c in "'’" for c in (left[-1:], right[:1]) if c)
-    return inner and right != "" and not (_HAN.search(left) or _HAN.search(right))
+    return inner and right != "" and not (_NO_SPACES.search(left) or _NO_SPACES.search(right))
 
 
 def without(text: str, span: Span) -> str:
-    """The text with that span taken out, and one of the two spaces that would meet.
+    """The text without that span, and without one of the two spaces that would then be adjacent.
 
     >>> without("not a bad film", (6, 9))
     'not a film'
@@ -189,7 +191,7 @@ def without(text: str, span: Span) -> str:
 
 
 def best(labels: Sequence[str], probabilities: Tensor) -> list[tuple[str, float]]:
-    """(N, C) -> the likeliest label of each row, and its probability."""
+    """(N, C) -> the likeliest label of each row and its probability."""
     top = probabilities.max(dim=-1)
     return [(labels[i], p) for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
 
@@ -201,30 +203,33 @@ class Occlusion:
     answer: str
     probability: float  # of the answer, for the whole text
     words: tuple[str, ...]
-    joined: tuple[bool, ...]  # (N,)
-    probabilities: Array  # (N,) of the answer, without the word
-    answers: tuple[str, ...]  # (N,) without the word
+    joined: tuple[bool, ...]  # (N,) no gap before the word
+    probabilities: Array  # (N,) of the same answer, without the word
+    answers: tuple[str, ...]  # (N,) the likeliest label without the word
 
     @property
     def effect(self) -> Array:
-        """(N,) what the word adds to the answer's probability; negative where it speaks against it."""
+        """(N,) what the word adds to the answer's probability; negative if it speaks against the answer."""
         return self.probability - self.probabilities
 
 
 def occlude(classifier: Classifier, text: str) -> Occlusion:
-    """The text and all its variants with one word less (at most `WORDS`), in one batch (Zeiler and Fergus 2014)."""
+    """Classify the text and all its variants without one word (at most `MAX_WORDS`), in one batch.
+
+    The occlusion of Zeiler and Fergus 2014 (https://arxiv.org/abs/1311.2901), for words.
+    """
     encoded = classifier.encode([text])
-    spans = words(text, encoded.offsets[0])[:WORDS]
+    spans = words(text, encoded.offsets[0])[:MAX_WORDS]
     variants = [without(text, span) for span in spans]
     keep = [i for i, variant in enumerate(variants) if variant.strip()]
-    probabilities = classifier.predict([text, *(variants[i] for i in keep)], batch_size=WORDS + 1).numpy()
-    best = int(probabilities[0].argmax())
+    probabilities = classifier.predict([text, *(variants[i] for i in keep)], batch_size=MAX_WORDS + 1).numpy()
+    answer = int(probabilities[0].argmax())
     spans = [spans[i] for i in keep]
     return Occlusion(
-        answer=classifier.labels[best],
-        probability=float(probabilities[0, best]),
+        answer=classifier.labels[answer],
+        probability=float(probabilities[0, answer]),
         words=tuple(text[a:b] for a, b in spans),
         joined=tuple(touching(spans)),
-        probabilities=probabilities[1:, best],
+        probabilities=probabilities[1:, answer],
         answers=tuple(classifier.labels[i] for i in probabilities[1:].argmax(axis=-1).tolist()),
     )

@@ -1,4 +1,4 @@
-"""What the tab says under "How it works"."""
+"""The text of the sub-tab "How it works"."""
 
 HOW = """
 1. **Tokens.** The text is cut into pieces of a fixed vocabulary: frequent words stay whole, rare ones fall into parts.

@@ -1,12 +1,12 @@
 """The text classifier: token embedding, positions, Transformer encoder, pooling, head.
 
-With `norm="post", pooling="first"`, a norm on the embeddings and a hidden layer in the head this is BERT's classifier
-(Devlin et al. 2018, https://arxiv.org/abs/1810.04805) as DistilBERT has it (Sanh et al. 2019,
-https://arxiv.org/abs/1910.01108); `published.py` reads such checkpoints. The embedded ones are small pre-norm networks.
-Without labels there is no head: the logits are what pooling gave.
+With `norm="post"`, `pooling="first"`, a norm on the embeddings and a hidden layer in the head this is the classifier of
+DistilBERT (Sanh et al. 2019, https://arxiv.org/abs/1910.01108), a small BERT (Devlin et al. 2018,
+https://arxiv.org/abs/1810.04805); `published.py` reads such checkpoints. The embedded ones are small pre-norm networks.
+Without labels there is no head, and the logits are the pooled vector.
 """
 
-# B batch, T tokens, H heads, D width, C classes, L layers, P = D or 2 D what pooling returns
+# B batch, T tokens, H heads, D width, C classes, L layers, P = D or 2 D width of the pooled vector
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ POOLINGS = ("first", "mean", "max", "mean_max")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What config.json holds: all that is needed to build the network."""
+    """What config.json holds: everything needed to build the network."""
 
-    labels: tuple[str, ...]  # name of each class, in the order of the logits; none: an encoder without a head
+    labels: tuple[str, ...]  # name of each class, in the order of the logits; empty for an encoder without a head
     vocab_size: int
-    max_tokens: int = 128  # longer texts are cut
+    max_tokens: int = 128  # longer texts are truncated
     width: int = 128  # D
     heads: int = 4  # H
     layers: int = 2  # L
     feed_forward: int = 512
-    positions: str = "learned"  # or "sinusoidal", or "none": then only a convolution knows the order
+    positions: str = "learned"  # or "sinusoidal", or "none", which leaves word order to the convolution
     norm: str = "pre"  # or "post"
     norm_eps: float = 1e-5
     activation: str = "gelu"  # or "relu"
     dropout: float = 0.1
-    embedding_norm: bool = False  # LayerNorm on the sum of token and position, as in BERT
-    convolution: int = 0  # kernel of a depthwise convolution before the encoder: neighbours first; 0 = none
-    final_norm: bool = True  # pre-norm only: a LayerNorm after the last layer; without it a dull word may stay small
-    pooling: str = "first"  # or "mean", "max", "mean_max" (both, side by side)
+    embedding_norm: bool = False  # LayerNorm on the sum of token and position embeddings, as in BERT
+    convolution: int = 0  # kernel of a depthwise convolution before the encoder; 0 = none
+    final_norm: bool = True  # pre-norm only: LayerNorm after the last layer; without it, vectors keep their lengths
+    pooling: str = "first"  # or "mean", "max", "mean_max" (both, concatenated)
     head_hidden: bool = False  # a ReLU layer of width D before the last linear map, as in DistilBERT
 
     def __post_init__(self) -> None:
@@ -56,20 +56,20 @@ class Config:
 
 @dataclass(frozen=True)
 class Trace:
-    """What the network computed on the way to the logits."""
+    """What the network computed on its way to the logits."""
 
-    embeddings: Tensor  # (B, T, D) token embeddings as they enter the sum with the positions; in the autograd graph
-    attention: tuple[Tensor, ...]  # L times (B, H, T, T): who looked at whom, rows sum to 1
+    embeddings: Tensor  # (B, T, D) token embeddings before the positions are added; in the autograd graph
+    attention: tuple[Tensor, ...]  # L times (B, H, T, T): query, key; rows sum to 1
 
 
 @dataclass(frozen=True)
 class Output:
-    logits: Tensor  # (B, C); (B, P), what pooling gave, of an encoder without a head
+    logits: Tensor  # (B, C); the pooled vector (B, P) of an encoder without a head
     trace: Trace | None = None
 
 
 class LocalMixer(nn.Module):
-    """Each token sees its neighbours, one filter a channel: word order for free, which small data cannot teach."""
+    """A depthwise convolution over neighbouring tokens: word order, which a small data set cannot teach attention."""
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
@@ -77,12 +77,12 @@ class LocalMixer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, T, D), mask (B, T), True = a token; returns x plus its filtered neighbourhood, (B, T, D)."""
-        x = x.masked_fill(~mask[..., None], 0.0)  # or padding would leak into the last tokens
+        x = x.masked_fill(~mask[..., None], 0.0)  # otherwise padding leaks into the last tokens
         return x + F.gelu(self.conv_dw(x.transpose(1, 2))).transpose(1, 2)
 
 
 def pool(x: Tensor, mask: Tensor, how: str) -> Tensor:
-    """One vector a text: x (B, T, D), mask (B, T), True = a token; returns (B, D), or (B, 2 D) for mean_max."""
+    """One vector per text: x (B, T, D), mask (B, T), True = a token; returns (B, D), or (B, 2 D) for mean_max."""
     if how == "first":
         return x[:, 0]
     keep = mask[..., None]  # (B, T, 1)
@@ -94,7 +94,7 @@ def pool(x: Tensor, mask: Tensor, how: str) -> Tensor:
 
 
 class TextClassifier(nn.Module):
-    """ids to logits. `forward` returns all it computed and stores nothing, so threads may share one network."""
+    """Token ids to logits. `forward` returns what it computed and stores nothing, so threads may share the network."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -145,13 +145,13 @@ class TextClassifier(nn.Module):
         return Output(logits, Trace(embeddings, tuple(attention)) if trace else None)
 
     def place(self, embeddings: Tensor, mask: Tensor) -> Tensor:
-        """Token embeddings (B, T, D) with their positions and neighbours: what the encoder reads, (B, T, D)."""
+        """Token embeddings (B, T, D) plus positions, and the local mixer: the encoder's input, (B, T, D)."""
         x = embeddings if self.positions is None else embeddings + self.positions(embeddings.shape[1])  # (B, T, D)
         x = self.dropout(self.embedding_norm(x))  # (B, T, D)
         return x if self.local_mixer is None else self.local_mixer(x, mask)
 
     def pool(self, x: Tensor, mask: Tensor) -> Tensor:
-        """What the encoder gave, (B, T, D), as one vector a text, (B, P)."""
+        """The encoder's output (B, T, D) as one vector per text, (B, P)."""
         return pool(self.final_norm(x), mask, self.config.pooling)
 
     def classify(self, pooled: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ class TextClassifier(nn.Module):
         return self.head(x)  # type: ignore[no-any-return]
 
     def stages(self) -> list[Stage]:
-        """The same in parts, of ids and mask, for whoever computes the first of them only once."""
+        """The network as stages that take ids and mask, so that frozen first stages are computed only once."""
         first = (self.token_embedding, self.positions, self.embedding_norm, self.local_mixer)
         last = (self.head_hidden, self.head)
         return [
@@ -180,5 +180,5 @@ class TextClassifier(nn.Module):
 
 
 def padding(mask: Tensor) -> Tensor | None:
-    """mask (B, T) as attention takes it, (B, 1, 1, T); `None` where there is nothing to hide, a fifth faster."""
+    """The mask (B, T) in attention's shape (B, 1, 1, T); `None`, which is a fifth faster, if nothing is padding."""
     return mask[:, None, None, :] if not mask.all() else None

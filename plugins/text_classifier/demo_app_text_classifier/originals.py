@@ -1,4 +1,7 @@
-"""Sentences of our own with the classes of the embedded checkpoints: what fine-tuning made them forget."""
+"""Sentences written for this package, with the classes of the embedded checkpoints.
+
+They measure how much of the original task a checkpoint forgets in fine-tuning.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +124,7 @@ SHOPPING = {
 
 
 def originals(labels: tuple[str, ...]) -> list[tuple[Example, ...]]:
-    """The sets of examples whose classes are these: two, English and Chinese, for reviews, of which it reads one."""
+    """The sets of examples with exactly these classes; for reviews there are two, in English and in Chinese."""
     return [
         tuple(Example(label=label, text=text, row=row) for label in found for row, text in enumerate(found[label], 1))
         for found in (REVIEWS, SHOPPING, FEELINGS)

@@ -1,4 +1,4 @@
-"""Published BERT-like checkpoints as this plugin's own: config.json to `Config`, key names, WordPiece from vocab.txt.
+"""Reads published BERT-like checkpoints: config.json as `Config`, names of weights, WordPiece from vocab.txt.
 
 DistilBERT (Sanh et al. 2019, https://arxiv.org/abs/1910.01108) with its classifier, and plain BERT encoders.
 """
@@ -17,7 +17,7 @@ from demo_app import DemoError
 from demo_app.nn import weights
 from demo_app_text_classifier.model import Config
 
-# Published name -> ours, in turn; a layer's prefix comes first
+# Published name -> ours, applied in order; a layer's prefix comes first
 DISTILBERT = (
     (r"^distilbert\.", ""),
     (r"^transformer\.layer\.", "layers."),
@@ -50,15 +50,15 @@ TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 
 
 def is_published(fields: Mapping[str, Any]) -> bool:
-    """Whether config.json is of the Hub's layout and not this plugin's own."""
+    """Whether config.json has the Hub's layout and not this plugin's own."""
     return "model_type" in fields
 
 
 def config_of(fields: Mapping[str, Any]) -> Config:
-    """A published config.json as ours. Raises `DemoError` for a kind of network that this one is not."""
+    """Convert a published config.json. Raises `DemoError` for a network of another architecture."""
     kind = fields["model_type"]
     if kind == "distilbert":
-        _demand(fields.get("activation", "gelu") == "gelu", "its activation is not gelu")
+        _require(fields.get("activation", "gelu") == "gelu", "its activation is not gelu")
         return Config(
             labels=_labels(fields),
             vocab_size=fields["vocab_size"],
@@ -73,11 +73,11 @@ def config_of(fields: Mapping[str, Any]) -> Config:
             pooling="first",
             head_hidden=True,
         )
-    _demand(kind == "bert", f"its model_type is {kind}")
-    _demand(fields.get("architectures") == ["BertModel"], "of BERT only the plain encoder is read")
-    _demand(fields.get("hidden_act", "gelu") == "gelu", "its activation is not gelu")
+    _require(kind == "bert", "its model_type is {kind}", kind=kind)
+    _require(fields.get("architectures") == ["BertModel"], "of BERT only the plain encoder is read")
+    _require(fields.get("hidden_act", "gelu") == "gelu", "its activation is not gelu")
     return Config(
-        labels=(),  # an encoder alone: the mean of its last layer
+        labels=(),  # an encoder without a head, whose output is the mean of its last layer
         vocab_size=fields["vocab_size"],
         max_tokens=fields["max_position_embeddings"],
         width=fields["hidden_size"],
@@ -92,10 +92,10 @@ def config_of(fields: Mapping[str, Any]) -> Config:
 
 
 def renamed(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
-    """Published names to ours. Raises `DemoError` where two names would become one.
+    """Rename the weights. Raises `DemoError` if two published names map to the same one.
 
-    BERT adds a vector for the first or the second sentence to every token. There is only the first here, so its vector
-    goes into the table of positions. The pooler, which belongs to BERT's pre-training, is left out.
+    BERT adds one of two vectors to every token, for the first or the second sentence. Here is only ever a first one, so
+    its vector is added to the position embeddings. The pooler, part of BERT's pre-training, is dropped.
     """
     ours = weights.renamed(tensors, (*(DISTILBERT if kind == "distilbert" else BERT), *EMBEDDINGS))
     if kind == "bert":
@@ -107,7 +107,7 @@ def renamed(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
 
 
 def tokenizer_of(folder: Path) -> Tokenizer:
-    """From tokenizer.json, or from vocab.txt as BERT cuts words (Devlin et al. 2018)."""
+    """Load tokenizer.json, or build BERT's WordPiece tokenizer (Devlin et al. 2018) from vocab.txt."""
     if (folder / "tokenizer.json").is_file():
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.no_truncation()
@@ -131,6 +131,9 @@ def _labels(fields: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(names[number]).lower() for number in sorted(names, key=int))
 
 
-def _demand(condition: bool, otherwise: str) -> None:
+def _require(condition: bool, reason: str, **values: str) -> None:
+    """Raise `DemoError` with the reason, a template of `values`, unless the condition holds."""
     if not condition:
-        raise DemoError(f"This checkpoint cannot be read by the text classifier: {otherwise}; choose another.")
+        raise DemoError(
+            "This checkpoint cannot be read by the text classifier: " + reason + "; choose another.", **values
+        )

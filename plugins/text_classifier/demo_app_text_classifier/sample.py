@@ -1,6 +1,6 @@
-"""What guests of a cinema might write: something to fine-tune on before one has data of one's own.
+"""What guests of a cinema might write: sample data for fine-tuning.
 
-So few sentences are not enough to learn a language from; with what a checkpoint of film reviews knows, they are.
+Too few sentences to learn a language from, but enough for a checkpoint that already knows film reviews.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ SENTENCES = {
 
 
 def write(folder: Path) -> list[Path]:
-    """A CSV with the columns text and label, the classes in turn."""
+    """Write cinema.csv with the columns text and label, alternating between the classes; returns its path."""
     file = folder / "cinema.csv"
-    turns = zip(*SENTENCES.values(), strict=True)
-    rows = [(text, label) for texts in turns for text, label in zip(texts, SENTENCES, strict=True)]
+    pairs = zip(*SENTENCES.values(), strict=True)
+    rows = [(text, label) for texts in pairs for text, label in zip(texts, SENTENCES, strict=True)]
     write_csv(file, ["text", "label"], rows)
     return [file]

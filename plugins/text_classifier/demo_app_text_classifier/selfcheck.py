@@ -1,4 +1,4 @@
-"""What was published of the checkpoints, beside what the models here give: for `demo-app selfcheck`."""
+"""Published outputs of the checkpoints beside those of the models here, for `demo-app selfcheck`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUICKTOUR = "Quicktour of transformers"
 PIPELINES = "pipeline tests of transformers"
 CARD = "recorded here when it was trained"
 
-# Texts that were padded together, and the logits of each
+# Texts that share a padded batch, and the logits of each
 LOGITS = {
     "distilbert_sst2": (
         (
@@ -29,7 +29,7 @@ LOGITS = {
     )
 }
 
-# The likeliest label and its probability, with as many digits as were published
+# Source, text, likeliest label, its probability as published, tolerance
 ANSWERS = {
     "distilbert_sst2": (
         (QUICKTOUR, "We are very happy to show you the 🤗 Transformers library.", "positive", 0.9998, 1e-4),
@@ -54,7 +54,7 @@ ANSWERS = {
 
 
 def selfcheck(classifier: Classifier, checkpoint: Checkpoint) -> Iterator[Comparison]:
-    """One comparison a published text; none for a checkpoint of which nothing is published."""
+    """One comparison per published text; none for a checkpoint without published outputs."""
     for source, published in LOGITS.get(checkpoint.name, ()):
         encoded = classifier.encode(list(published))
         logits = classifier.network(encoded.ids, encoded.mask).logits.detach().cpu().tolist()  # (B, C)
@@ -64,7 +64,7 @@ def selfcheck(classifier: Classifier, checkpoint: Checkpoint) -> Iterator[Compar
             )
     for source, text, label, probability, tolerance in ANSWERS.get(checkpoint.name, ()):
         encoded = classifier.encode([text])
-        shares = classifier.network(encoded.ids, encoded.mask).logits[0].softmax(-1)  # (C,), in single precision
+        shares = classifier.network(encoded.ids, encoded.mask).logits[0].softmax(-1)  # (C,), single precision
         found = shares[classifier.labels.index(label)].item()
         yield Comparison(
             what=f"{label}: {text!r}", source=source, expected=(probability,), found=(found,), tolerance=tolerance

@@ -1,6 +1,6 @@
-"""Networks that only teach: each errs in its own way, so their mean opinion is better than any one of them.
+"""Teacher networks for distillation. Each makes different errors, so their mean is better than any one of them.
 
-Every teacher maps ids (B, T) and mask (B, T) to `Output`, reads the student's tokens, and is used in training alone.
+Every teacher maps ids (B, T) and mask (B, T) to `Output`, uses the student's tokenizer, and exists only in training.
 """
 
 # B batch, T tokens, D width, C classes
@@ -14,7 +14,7 @@ from demo_app_text_classifier.model import Config, Output, TextClassifier, pool
 
 
 class TextCnn(nn.Module):
-    """The strongest match of each of 300 phrase patterns: Kim 2014, arXiv:1408.5882."""
+    """Max-pooled convolutions of three widths: Kim 2014, https://arxiv.org/abs/1408.5882."""
 
     def __init__(self, config: Config, filters: int = 100) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class TextCnn(nn.Module):
 
 
 class BiLstm(nn.Module):
-    """Reads from both ends; the mean and the maximum of its states."""
+    """A bidirectional LSTM, pooled by mean and maximum of its states."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -46,12 +46,12 @@ class BiLstm(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Output:
         x = self.dropout(self.embedding(ids)) * mask[..., None]  # (B, T, D)
-        states, _ = self.lstm(x)  # (B, T, D); the backward half starts in the padding, short in batches of like length
+        states, _ = self.lstm(x)  # (B, T, D); backwards it starts in the padding, which sorted batches keep short
         return Output(self.head(self.dropout(pool(states, mask, "mean_max"))))
 
 
 class Average(nn.Module):
-    """Word vectors, averaged and passed through one hidden layer: Iyyer et al. 2015 (deep averaging network)."""
+    """Pooled word vectors and one hidden layer, like the deep averaging network of Iyyer et al. 2015."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()

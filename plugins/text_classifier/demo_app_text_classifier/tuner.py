@@ -1,4 +1,4 @@
-"""How a text classifier learns from one's own sentences: see `demo_app.tuning`."""
+"""How a text classifier is fine-tuned on sentences: see `demo_app.finetune.tuner`."""
 
 # N examples, T tokens, C classes
 
@@ -37,7 +37,7 @@ class TextTuner(Tuner[Classifier]):
     def network(self, model: Classifier) -> nn.Module:
         return model.network
 
-    def renewed(self, model: Classifier, labels: tuple[str, ...]) -> nn.Module:
+    def new_network(self, model: Classifier, labels: tuple[str, ...]) -> nn.Module:
         return TextClassifier(replace(model.config, labels=labels))
 
     def outline(self, folder: Path, labels: tuple[str, ...]) -> nn.Module:
@@ -45,7 +45,7 @@ class TextTuner(Tuner[Classifier]):
             return TextClassifier(replace(_config(folder), labels=labels))
 
     def encode(self, model: Classifier, examples: Sequence[Example]) -> list[Row]:
-        """ids (T,) and mask (T,) of each; longer ones are cut to what the network reads."""
+        """ids (T,) and mask (T,) of each example, truncated to what the network reads."""
         encodings = model.tokenizer.encode_batch([example.text for example in examples])
         return [(torch.tensor(one.ids), torch.ones(len(one.ids), dtype=torch.bool)) for one in encodings]
 
@@ -62,17 +62,18 @@ class TextTuner(Tuner[Classifier]):
     def sample(self, folder: Path) -> list[Path]:
         return sample.write(folder)
 
-    def original(self, model: Classifier) -> Sequence[Example]:
-        """Of the sets that have its classes the one that it answers best, which is in the language that it reads."""
+    def original_examples(self, model: Classifier) -> Sequence[Example]:
+        """The set with the model's classes that it answers best: the one in its language, if there are several."""
 
-        def right(examples: Sequence[Example]) -> float:
-            said = [model.labels[place] for place in self.predict(model, examples).argmax(1).tolist()]
-            return sum(a == b.label for a, b in zip(said, examples, strict=True)) / len(examples)
+        def accuracy(examples: Sequence[Example]) -> float:
+            answers = [model.labels[place] for place in self.predict(model, examples).argmax(1).tolist()]
+            return sum(answer == one.label for answer, one in zip(answers, examples, strict=True)) / len(examples)
 
-        return max(originals(model.labels), key=right, default=())
+        return max(originals(model.labels), key=accuracy, default=())
 
 
 def _config(folder: Path) -> Config:
+    """The `Config` of a checkpoint, ours or a published one."""
     fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
     reader = published.config_of if published.is_published(fields) else lambda _: read_config(folder / "config.json")
     return weights.part(folder / "config.json", lambda _: reader(fields))

@@ -21,7 +21,6 @@ ZH_CN = {
         "最多 {limit} 个字符，模型最多读取其中 {tokens} 个 token。按回车即分类。"
     ),
     "Classify": "分类",
-    "Try one: each teaches something": "挑一个试试：每个都说明一点道理",
     "Two halves": "前后两半",
     "Negation": "否定",
     "Irony": "反讽",
@@ -139,6 +138,10 @@ ZH_CN = {
     ),
     "This checkpoint has no classes yet; teach it some at Fine-tune, or choose another.": (
         "这个权重还没有类别；请在“微调”里教它一些，或另选一个。"
+    ),
+    "Choose a checkpoint, and a method from: {methods}.": "请选择一个权重，以及一种方法：{methods}。",
+    "label {label} is unknown; use one of: {labels}, or its number from 0.": (
+        "不认识标签 {label}；请用其中之一：{labels}，或用它从 0 开始的序号。"
     ),
     "There is no file yet; choose a CSV file with a column 'text'.": "还没有文件；请选择一个带 text 列的 CSV 文件。",
     HOW: """

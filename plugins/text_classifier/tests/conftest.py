@@ -1,4 +1,4 @@
-"""A tiny classifier with random weights and a real tokenizer, in folders as the embedded ones are."""
+"""A tiny classifier with random weights and a real tokenizer, in folders like the embedded ones."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def classifier(folder: Path) -> Classifier:
 def _save(folder: Path, kind: int, texts: list[str], *, pooling: str) -> Path:
     import torch
     from demo_app_text_classifier.classifier import Classifier
-    from demo_app_text_classifier.data import TOKENIZERS, train_tokenizer
     from demo_app_text_classifier.model import Config, TextClassifier
+    from demo_app_text_classifier.tokens import TOKENIZERS, train_tokenizer
 
     torch.manual_seed(0)
     tokenizer = train_tokenizer(texts, TOKENIZERS[kind], 120)

@@ -1,4 +1,4 @@
-"""What the pictures show is what the model computed."""
+"""What the page explains is what the model computed. Importing `explain` needs no torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_gradient_x_input_of_a_linear_model_is_what_each_token_adds_to_the_avera
     torch.testing.assert_close(explain.gradient_x_input(logits, embeddings, mask), shares)
 
 
-def test_what_moves_all_logits_alike_is_no_reason() -> None:
+def test_gradient_x_input_ignores_what_moves_all_logits_equally() -> None:
     torch.manual_seed(0)
     embeddings = torch.randn(2, 5, 4, requires_grad=True, dtype=torch.float64)  # B T D
     logits = embeddings.sum(1)  # B C
@@ -70,7 +70,7 @@ def test_one_look_gives_what_the_model_predicts(classifier: Classifier) -> None:
     assert seen.parameters == sum(p.numel() for p in classifier.network.parameters())
 
 
-def test_texts_looked_at_together_do_not_change_each_other(classifier: Classifier) -> None:
+def test_texts_in_one_batch_do_not_affect_each_other(classifier: Classifier) -> None:
     texts = [TEXT, "a film"]
     for together, text in zip(explain.look(classifier, texts), texts, strict=True):
         (alone,) = explain.look(classifier, [text])
@@ -80,7 +80,7 @@ def test_texts_looked_at_together_do_not_change_each_other(classifier: Classifie
         np.testing.assert_allclose(together.attention, alone.attention, atol=2e-3)
 
 
-def test_tokens_are_the_visitors_own_letters(classifier: Classifier) -> None:
+def test_tokens_are_slices_of_the_visitors_text(classifier: Classifier) -> None:
     (seen,) = explain.look(classifier, ["The PLOT, unlikely!"])
     shown = [token for token, special in zip(seen.tokens, seen.special, strict=True) if not special]
     assert "".join(shown) == "ThePLOT,unlikely!"
@@ -92,10 +92,10 @@ def test_a_long_text_is_read_up_to_the_models_limit_and_drawn_up_to_ours(classif
     (seen,) = explain.look(classifier, ["film " * 5000])
     assert seen.truncated
     assert seen.length == classifier.config.max_tokens
-    assert len(seen.tokens) == len(seen.saliency) == seen.attention.shape[-1] == explain.SHOWN
+    assert len(seen.tokens) == len(seen.saliency) == seen.attention.shape[-1] == explain.MAX_TOKENS_SHOWN
 
 
-def test_a_visitors_record_is_small(classifier: Classifier) -> None:
+def test_the_record_of_a_session_is_small(classifier: Classifier) -> None:
     (seen,) = explain.look(classifier, ["film " * 5000])
     L, H, T, _ = seen.attention.shape
     assert seen.attention.nbytes == L * H * T * T * 2
@@ -166,11 +166,11 @@ def test_occlusion_is_the_answer_without_each_word(classifier: Classifier) -> No
         assert other == classifier.labels[int(alone.argmax())]
 
 
-def test_occlusion_tries_so_many_words_and_no_more(classifier: Classifier) -> None:
-    assert len(explain.occlude(classifier, "film " * 90).words) == explain.WORDS
+def test_occlusion_tries_a_limited_number_of_words(classifier: Classifier) -> None:
+    assert len(explain.occlude(classifier, "film " * 90).words) == explain.MAX_WORDS
 
 
-def test_one_word_leaves_nothing_to_compare_with(classifier: Classifier) -> None:
+def test_occlusion_of_a_single_word_is_empty(classifier: Classifier) -> None:
     assert explain.occlude(classifier, "film").words == ()
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from demo_app_text_classifier.classifier import Classifier, read_config
-from demo_app_text_classifier.data import train_tokenizer
 from demo_app_text_classifier.explain import look
 from demo_app_text_classifier.model import Config, TextClassifier, pool
+from demo_app_text_classifier.tokens import train_tokenizer
 from torch import Tensor, nn
 
 from demo_app import DemoError
@@ -45,13 +45,18 @@ VARIANTS = [
     {},
     {"norm": "post", "embedding_norm": True, "head_hidden": True},  # as in DistilBERT
     {"positions": "sinusoidal", "pooling": "mean", "activation": "relu"},
-    {"convolution": 3, "pooling": "mean_max", "final_norm": False, "head_hidden": True},  # as the embedded checkpoints
+    {
+        "convolution": 3,
+        "pooling": "mean_max",
+        "final_norm": False,
+        "head_hidden": True,
+    },  # as in the embedded checkpoints
     {"convolution": 5, "pooling": "max", "positions": "none", "layers": 0},
 ]
 
 
 @pytest.mark.parametrize("fields", VARIANTS)
-def test_padding_and_neighbours_in_the_batch_change_no_logit(fields: dict[str, object]) -> None:
+def test_padding_and_other_texts_in_the_batch_change_no_logit(fields: dict[str, object]) -> None:
     model, (ids, mask) = network(**fields), batch()
     together = model(ids, mask).logits
     for row, tokens in enumerate((9, 5, 1)):
@@ -69,10 +74,10 @@ def test_the_trace_changes_no_logit_and_holds_every_layers_attention(fields: dic
     for attention in traced.trace.attention:
         assert attention.shape == (3, 2, 9, 9)
         torch.testing.assert_close(attention.sum(-1), torch.ones(3, 2, 9))
-        assert attention[1, :, :, 5:].eq(0).all()  # nobody looks at padding
+        assert attention[1, :, :, 5:].eq(0).all()  # padding gets no attention
 
 
-def test_a_frozen_network_still_gives_the_gradient_by_its_embeddings() -> None:
+def test_a_frozen_network_still_gives_gradients_of_its_embeddings() -> None:
     model, (ids, mask) = network().requires_grad_(False), batch()
     output = model(ids, mask, trace=True)
     (gradient,) = torch.autograd.grad(output.logits[:, 1].sum(), output.trace.embeddings)
@@ -116,7 +121,7 @@ def test_pooling_ignores_padding() -> None:
     assert pool(x, mask, "mean_max").tolist() == [[2.0, -3.0, 3.0, -2.0]]
 
 
-def test_settings_that_cannot_be_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     for fields, sentence in (
         ({"pooling": "last"}, "choose one of: first, mean, max, mean_max"),
         ({"positions": "rotary"}, "choose one of: learned, sinusoidal, none"),
@@ -130,7 +135,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
         network()(torch.ones(1, 13, dtype=torch.int64), torch.ones(1, 13, dtype=torch.bool))
 
 
-def test_a_saved_classifier_is_read_back_in_half_precision(classifier: Classifier, tmp_path: Path) -> None:
+def test_a_saved_classifier_loads_in_half_precision(classifier: Classifier, tmp_path: Path) -> None:
     classifier.save(tmp_path)
     again = Classifier.load(tmp_path, "cpu")
     assert again.config == classifier.config == read_config(tmp_path / "config.json")
@@ -148,12 +153,12 @@ def test_prediction_keeps_the_order_whatever_the_lengths_and_batches(classifier:
     assert classifier.predict([]).shape == (0, 2)
 
 
-def test_prediction_takes_the_precision_that_is_asked_for_or_fastest(
+def test_prediction_uses_the_requested_or_the_fastest_precision(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "LARGE", 0)  # this network is small
     monkeypatch.setattr(precision, "fastest", lambda network: "bf16")
-    expected = classifier.predict(TEXTS)  # on any processor: oneDNN emulates what it lacks
+    expected = classifier.predict(TEXTS)  # on any processor: oneDNN emulates missing instructions
     assert classifier.quick is not classifier.network
     for asked, same in (("fp32", True), ("bf16", False)):
         monkeypatch.setenv("DEMO_APP_TEXT_CLASSIFIER_PRECISION", asked)
@@ -170,17 +175,17 @@ def test_a_precision_that_moves_probabilities_too_far_is_not_used(
 ) -> None:
     monkeypatch.setattr(precision, "LARGE", 0)
     monkeypatch.setattr(precision, "fastest", lambda network: "bf16")
-    monkeypatch.setattr("demo_app_text_classifier.classifier.MOVES", 0.0)
+    monkeypatch.setattr("demo_app_text_classifier.classifier.MAX_SHIFT", 0.0)
     classifier.predict(TEXTS)
     assert classifier.quick is classifier.network
 
 
 def test_the_look_inside_stays_in_single_precision(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Classifier, "quick", None)  # whoever calls it fails
+    monkeypatch.setattr(Classifier, "quick", None)  # calling it fails
     assert look(classifier, ["a good film"])[0].length == 4
 
 
-def test_offsets_point_into_the_text_as_it_was_given(classifier: Classifier) -> None:
+def test_offsets_point_into_the_original_text(classifier: Classifier) -> None:
     text = "A  GOOD film 😀 bad"
     encoded = classifier.encode([text])
     spans = [text[start:end] for start, end in encoded.offsets[0]]
@@ -190,7 +195,7 @@ def test_offsets_point_into_the_text_as_it_was_given(classifier: Classifier) -> 
     assert encoded.truncated == [False]
 
 
-def test_a_text_that_is_too_long_is_cut_and_said_so(classifier: Classifier) -> None:
+def test_a_text_that_is_too_long_is_truncated_and_marked(classifier: Classifier) -> None:
     encoded = classifier.encode(["good " * 100_000, "good"])
     assert encoded.ids.shape == (2, 12)
     assert encoded.truncated == [True, False]

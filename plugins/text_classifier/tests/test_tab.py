@@ -14,13 +14,16 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from demo_app_text_classifier import tab
+from demo_app_text_classifier import views
 from demo_app_text_classifier.classifier import Classifier
 from demo_app_text_classifier.example import compute, example
 from demo_app_text_classifier.explain import look, occlude
+from demo_app_text_classifier.lessons import LESSONS
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from demo_app import InputError
+from demo_app.page.widgets import index
 from demo_app.serving.server import Server
 from demo_app.testing import DemoHost
 from demo_app.testing.browser import Visits
@@ -121,7 +124,7 @@ def confidences(label: dict[str, Any]) -> dict[str, float]:
     return {entry["label"]: entry["confidence"] for entry in label["confidences"]}
 
 
-def test_every_action_has_a_name_and_says_what_it_takes_and_returns(server: Server) -> None:
+def test_every_action_has_a_name_and_documents_what_it_takes_and_returns(server: Server) -> None:
     fns = [fn for fn in server.app.blocks.fns.values() if str(fn.api_name).startswith("text_classifier_")]
     public = {fn.api_name.removeprefix("text_classifier_"): fn for fn in fns if fn.api_visibility == "public"}
     public = {name: fn for name, fn in public.items() if name != "use_folder" and not name.startswith("finetune")}
@@ -164,13 +167,13 @@ def test_a_layer_that_the_model_does_not_have_is_the_average(client: Client) -> 
 
 def test_before_the_first_click_the_pickers_redraw_the_pages_example(server: Server) -> None:
     fresh = Client(server.url, verbose=False)
-    assert call(fresh, "colour", "attention", "average", "average") == tab.words_view(
+    assert call(fresh, "colour", "attention", "average", "average") == views.words_view(
         example(), "attention", None, None
     )
 
 
 def test_every_example_is_classified(client: Client) -> None:
-    for number, lesson in enumerate(tab.LESSONS):
+    for number, lesson in enumerate(LESSONS):
         text, checkpoint, answer, words, heads = call(client, "example", number)
         assert (text, checkpoint) == (lesson.text, lesson.checkpoint)
         assert sum(confidences(answer).values()) == pytest.approx(1, abs=1e-3)
@@ -180,7 +183,7 @@ def test_every_example_is_classified(client: Client) -> None:
 
 def test_occlusion_shows_each_word(client: Client, classifier: Classifier) -> None:
     view = call(client, "occlude", "not bad at all", "sst2")
-    assert view == tab.occlusion_view(occlude(classifier, "not bad at all"))
+    assert view == views.occlusion_view(occlude(classifier, "not bad at all"))
     assert all(f">{word}</span>" in view for word in ("not", "bad", "at", "all"))
 
 
@@ -263,7 +266,7 @@ def test_unusable_text_gets_a_sentence(client: Client, text: str, sentence: str,
     assert call(client, "classify", "a film", "sst2")
 
 
-def test_half_a_character_is_read_as_a_question_mark(server: Server) -> None:
+def test_a_lone_surrogate_is_read_as_a_question_mark(server: Server) -> None:
     body = json.dumps({"data": ["bad \ud83d film", "sst2", "gradient", "average", "average"], "session_hash": "half"})
     url = f"{server.url}gradio_api/run/text_classifier_classify"
     response = httpx.post(url, content=body, headers={"content-type": "application/json"}, timeout=60)
@@ -281,7 +284,7 @@ def test_a_single_word_cannot_be_taken_away(client: Client) -> None:
         call(client, "occlude", "film", "sst2")
 
 
-def test_an_encoder_alone_says_that_it_has_no_classes_and_can_be_taught_some(client: Client, tmp_path: Path) -> None:
+def test_an_encoder_without_a_head_is_refused_until_it_is_fine_tuned(client: Client, tmp_path: Path) -> None:
     texts = tmp_path / "texts.csv"
     texts.write_text("text\na film\n")
     file = handle_file(texts)
@@ -325,12 +328,12 @@ def test_no_file_gets_a_sentence(client: Client) -> None:
 
 
 @pytest.mark.parametrize("choice", ["0", "-1", "last", ""])
-def test_what_is_no_head_gets_a_sentence(choice: str) -> None:
-    with pytest.raises(tab.InputError, match="a number from 1 to 4"):
-        tab.index(choice, 4)
+def test_an_invalid_head_gets_a_sentence(choice: str) -> None:
+    with pytest.raises(InputError, match="a number from 1 to 4"):
+        index(choice, 4)
 
 
-def test_the_page_opens_with_what_the_real_model_says() -> None:
+def test_the_page_opens_with_the_answer_of_the_real_model() -> None:
     """After a change of the weights: python -m demo_app_text_classifier.example"""
     shown, now = example(), compute()
     assert (shown.labels, shown.tokens, shown.length, shown.parameters) == (
@@ -346,7 +349,7 @@ def test_the_page_opens_with_what_the_real_model_says() -> None:
 
 @contextmanager
 def browser_page(visit: Visits, server: Server, **look: Any) -> Iterator[Any]:
-    """The tab, open in a browser; nothing is complained about, and no request leaves for another host."""
+    """The tab in a browser. At the end: no complaints, and no request to another host."""
     seen = visit(server.url, **look)
     seen.page.locator(".viz-strip").first.wait_for()
     yield seen.page

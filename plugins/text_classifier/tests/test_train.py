@@ -1,4 +1,4 @@
-"""Training from any CSV file: reading it, repeating, going on after a kill, measuring; the embedded checkpoints."""
+"""Training from a CSV file: reading, reproducing, resuming, evaluating; and the embedded checkpoints."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import pytest
 import torch
 from demo_app_text_classifier import evaluate, train
 from demo_app_text_classifier.classifier import Classifier
-from demo_app_text_classifier.data import class_ids, label_names, read_csv, train_tokenizer
+from demo_app_text_classifier.data import class_ids, read_csv
 from demo_app_text_classifier.model import Config, TextClassifier
+from demo_app_text_classifier.tokens import train_tokenizer
 
 from demo_app import InputError
+from demo_app.inputs.tables import label_names
 
 GOOD, BAD = ("good", "fine", "lovely", "warm"), ("bad", "dull", "awful", "cold")
 SHORT = "--epochs 2 --batch-size 8 --vocab-size 120 --width 16 --heads 2 --feed-forward 16 --max-tokens 16 --layers 1"
@@ -25,7 +27,7 @@ WEIGHTS = sorted(path.parent for path in evaluate.WEIGHTS.glob("*/config.json"))
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """80 short reviews whose one telling word gives the label away."""
+    """80 short reviews with one word that reveals the label."""
     words = [(word, label) for label, some in ((1, GOOD), (0, BAD)) for word in some]
     rows = [f'"a {word} film, number {number}",{label}' for number in range(10) for word, label in words]
     path = tmp_path / "table.csv"
@@ -41,7 +43,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-def test_two_runs_of_one_seed_give_the_same_bytes_and_another_seed_others(table: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(table: Path, tmp_path: Path) -> None:
     run(table, tmp_path / "one")
     run(table, tmp_path / "two")
     run(table, tmp_path / "other", "--seed", "1")
@@ -52,7 +54,7 @@ def test_two_runs_of_one_seed_give_the_same_bytes_and_another_seed_others(table:
 
 
 @pytest.mark.parametrize("step", [5, 15])  # within the first epoch of ten steps, and within the second
-def test_a_killed_training_goes_on_to_the_same_weights(
+def test_a_killed_training_resumes_to_the_same_weights(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     run(table, tmp_path / "whole")
@@ -75,7 +77,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     assert not (tmp_path / "killed" / "training.pt").exists()
 
 
-def test_it_learns_and_the_last_line_is_the_result_that_evaluate_finds_too(
+def test_it_learns_and_prints_the_scores_that_evaluate_finds_too(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(table, tmp_path / "model", "--epochs", "12", "--learning-rate", "0.01", "--convolution", "3")
@@ -92,14 +94,14 @@ def test_a_progress_bar_is_shown_on_stderr(table: Path, tmp_path: Path, capsys: 
     assert "20/20" in capsys.readouterr().err
 
 
-def test_without_a_validation_file_every_twentieth_row_is_kept_back(
+def test_without_a_validation_file_every_twentieth_row_is_held_out(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train.main(["--data", str(table), "--out", str(tmp_path / "model"), *SHORT.split()])
     assert last_line(capsys)["examples"] == 4
 
 
-def test_teachers_of_every_kind_are_trained_once_and_learned_from(table: Path, tmp_path: Path) -> None:
+def test_teachers_of_every_kind_are_trained_once_and_reused(table: Path, tmp_path: Path) -> None:
     options = ("--teachers", *train.TEACHERS, "--augment", "1", "--teacher-epochs", "1", "--r-drop", "0.5")
     run(table, tmp_path / "model", *options)
     files = sorted((tmp_path / "model" / "teachers").glob("*.safetensors"))
@@ -113,7 +115,7 @@ def test_teachers_of_every_kind_are_trained_once_and_learned_from(table: Path, t
     assert Classifier.load(tmp_path / "second", "cpu").labels == ("0", "1")
 
 
-def test_training_goes_on_from_a_finished_checkpoint(
+def test_training_continues_from_a_finished_checkpoint(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(table, tmp_path / "model", "--epochs", "12", "--learning-rate", "0.01", "--convolution", "3")
@@ -126,7 +128,7 @@ def test_training_goes_on_from_a_finished_checkpoint(
         run(table, tmp_path / "other", *more, "--labels", "bad,good")
 
 
-def test_neutral_words_are_those_that_are_no_example() -> None:
+def test_neutral_words_are_not_examples_by_themselves() -> None:
     assert train.neutral_words(["dull", "a dull film", "film of note", "note "]) == ["a", "film", "of"]
 
 
@@ -134,7 +136,7 @@ def test_a_quiet_start_is_the_network_without_its_layers() -> None:
     torch.manual_seed(0)
     config = Config(labels=("bad", "good"), vocab_size=9, width=16, heads=2, feed_forward=16)
     network = TextClassifier(config).eval()
-    train.quieten(network)
+    train.start_as_identity(network)
     for layer in network.layers:
         layer.attention.out_proj.bias.data.zero_()
         layer.feed_forward.fc_out.bias.data.zero_()
@@ -150,13 +152,13 @@ def test_teachers_of_other_labels_are_refused(table: Path, tmp_path: Path, capsy
         run(table, tmp_path / "second", "--distil", str(tmp_path / "model"))
 
 
-def test_a_setting_that_cannot_be_is_one_sentence(table: Path, tmp_path: Path) -> None:
+def test_an_invalid_setting_gets_one_sentence(table: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="error: width 16 cannot be shared out among 3 heads"):
         run(table, tmp_path / "model", "--heads", "3")
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
-def test_a_tokenizer_is_the_same_whenever_it_is_trained(kind: str) -> None:
+def test_training_a_tokenizer_is_reproducible(kind: str) -> None:
     texts = [f"{word}ness un{word}ly {word}" for word in (*GOOD, *BAD)]
     assert len({train_tokenizer(texts, kind, 80).to_str() for _ in range(5)}) == 1
 
@@ -212,7 +214,7 @@ def test_csv_files_are_read_in_their_usual_encodings_packed_or_not(tmp_path: Pat
         (b"text,label\n" + b"x" * 200_000, "a cell of more than 131,072 characters; shorten it"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_one_clear_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_an_unusable_file_gets_one_clear_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "file.csv").write_bytes(content)
     with pytest.raises(InputError, match=sentence):
         read_csv(tmp_path / "file.csv", require_label=True, max_rows=10)
@@ -260,6 +262,6 @@ def test_every_embedded_checkpoint_has_a_card_with_data_metric_command_and_licen
         assert word in card
 
 
-def test_a_folder_without_a_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_a_checkpoint_gets_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="embedded checkpoint"):
         evaluate.main(["--checkpoint", str(tmp_path), "--data", "none.csv"])

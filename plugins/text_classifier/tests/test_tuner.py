@@ -1,4 +1,4 @@
-"""How a text classifier learns from one's own sentences."""
+"""Fine-tuning a text classifier on sentences."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from tokenizers import Tokenizer
 from demo_app import DemoError, InputError, finetune
 from demo_app.finetune.data import Data, Example, read_data
 from demo_app.finetune.recipe import STRATEGIES, Recipe
-from demo_app.finetune.run import Listener, ordered, preview, tune
-from demo_app.finetune.tuner import begin, with_old_head
+from demo_app.finetune.run import Listener, tune
+from demo_app.finetune.strategies import in_checkpoint_order, preview
+from demo_app.finetune.tuner import start_network, with_old_head
 from demo_app.nn import stages
 
 ROOT = Path(__file__).parents[3]
@@ -40,7 +41,7 @@ def sst2() -> Classifier:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A checkpoint with random weights: three post-norm layers, as published ones have them."""
+    """A checkpoint with random weights: three post-norm layers, as in published checkpoints."""
     torch.manual_seed(0)
     shape = {"width": 16, "heads": 2, "layers": 3, "feed_forward": 32, "norm": "post", "head_hidden": True}
     config = Config(labels=("no", "yes"), vocab_size=12000, max_tokens=32, **shape)
@@ -49,11 +50,11 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["sst2", "emotion", "zh_reviews"])
-def test_stage_by_stage_it_computes_what_the_whole_network_does(name: str) -> None:
+def test_the_stages_compute_what_the_whole_network_does(name: str) -> None:
     model = TUNER.load(WEIGHTS / name)
     texts = ("a fine film", "it is not bad, but far too long for what it says", "房间很大")
     ids, mask = stages.collate(TUNER.encode(model, [Example(label="", text=text) for text in texts]))
-    state: stages.State = (ids, mask)
+    state: stages.Tensors = (ids, mask)
     for stage in model.network.stages():
         state = stage(state)
     torch.testing.assert_close(state[0], model.network(ids, mask).logits)
@@ -66,7 +67,7 @@ def test_every_parameter_is_in_one_stage(sst2: Classifier) -> None:
 
 def test_the_outline_is_the_network_without_its_weights(sst2: Classifier) -> None:
     outline = TUNER.outline(SST2, ("a", "b", "c"))
-    made = TUNER.renewed(sst2, ("a", "b", "c"))
+    made = TUNER.new_network(sst2, ("a", "b", "c"))
     shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in (outline, made)]
     assert shapes[0] == shapes[1]
     assert all(parameter.is_meta for parameter in outline.parameters())
@@ -74,13 +75,13 @@ def test_the_outline_is_the_network_without_its_weights(sst2: Classifier) -> Non
 
 
 def test_a_new_head_keeps_what_is_known_of_classes_of_the_same_name(sst2: Classifier) -> None:
-    network = begin(TUNER, sst2, sst2.labels, ("neutral", "positive"))
+    network = start_network(TUNER, sst2, sst2.labels, ("neutral", "positive"))
     assert isinstance(network, TextClassifier)
     assert torch.equal(network.head.weight[1], sst2.network.head.weight[1])
     assert not torch.equal(network.head.weight[0], sst2.network.head.weight[0])
     assert torch.equal(network.head_hidden.weight, sst2.network.head_hidden.weight)
     assert torch.equal(network.token_embedding.weight, sst2.network.token_embedding.weight)
-    fresh = begin(TUNER, sst2, sst2.labels, ("neutral", "positive"), scratch=True)
+    fresh = start_network(TUNER, sst2, sst2.labels, ("neutral", "positive"), scratch=True)
     assert not torch.equal(
         fresh.state_dict()["layers.0.ln_1.weight"].sum() * 0, fresh.state_dict()["head.weight"].sum()
     )
@@ -88,15 +89,15 @@ def test_a_new_head_keeps_what_is_known_of_classes_of_the_same_name(sst2: Classi
 
 
 def test_the_old_head_on_what_did_not_change_answers_as_before(sst2: Classifier) -> None:
-    network = begin(TUNER, sst2, sst2.labels, ("a", "b", "c"))
+    network = start_network(TUNER, sst2, sst2.labels, ("a", "b", "c"))
     again = with_old_head(TUNER, sst2, sst2.labels, network)
     texts = ["a warm and funny film", "dull"]
     torch.testing.assert_close(again.predict(texts), sst2.predict(texts))
 
 
 def test_classes_that_are_the_same_keep_the_checkpoint_s_order() -> None:
-    assert ordered(("negative", "positive"), ("positive", "negative")) == ("positive", "negative")
-    assert ordered(("a", "b"), ("positive", "negative")) == ("a", "b")
+    assert in_checkpoint_order(("negative", "positive"), ("positive", "negative")) == ("positive", "negative")
+    assert in_checkpoint_order(("a", "b"), ("positive", "negative")) == ("a", "b")
 
 
 def test_the_plan_is_known_before_anything_is_loaded() -> None:
@@ -118,7 +119,7 @@ def test_an_encoder_without_a_head_gets_one(topics: Data, tmp_path: Path) -> Non
         recipe = Recipe(strategy=strategy, layers="layers.1" if strategy == "layers" else "", epochs=1)
         result = tune(TUNER, tmp_path / "encoder", topics, recipe, tmp_path / strategy)
         assert strategy != "freeze" or result.trained == 17 * len(topics.labels)
-        assert result.forgetting is None  # it had no task
+        assert result.forgetting is None  # it had no task to forget
         assert TUNER.labels(tmp_path / strategy) == topics.labels
 
 
@@ -133,7 +134,7 @@ def test_every_strategy_learns_and_saves(strategy: str, topics: Data, tmp_path: 
     assert (result.steps, result.examples + result.held_out) == (len(told) - 3, len(topics.examples))
     assert result.labels == topics.labels
     assert sum(map(sum, result.confusion)) == result.held_out
-    assert plans[0].parameters >= result.parameters  # LoRA's adapters are merged away
+    assert plans[0].parameters >= result.parameters  # LoRA's adapters are merged into the weights
     assert result.cached == {"freeze": 6, "gradual": 6, "layers": 4, "lora": 2}.get(strategy, 0)
     model = TUNER.load(tmp_path / "new")
     assert model.labels == topics.labels
@@ -163,7 +164,7 @@ def test_the_same_seed_gives_the_same_weights(small: Path, topics: Data, tmp_pat
     assert not torch.equal(states[0]["head.weight"], states[2]["head.weight"])
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(small: Path, topics: Data, tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(small: Path, topics: Data, tmp_path: Path) -> None:
     recipe = Recipe(strategy="layerwise", epochs=3, precision="fp32")
     tune(TUNER, small, topics, recipe, tmp_path / "whole")
 
@@ -184,7 +185,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(small: Path, topics: Data
     assert not state.exists()
 
 
-def test_it_ends_when_it_shall(topics: Data, small: Path, tmp_path: Path) -> None:
+def test_it_stops_when_told_to(topics: Data, small: Path, tmp_path: Path) -> None:
     seen: list[int] = []
     listener = Listener(progress=lambda now: seen.append(now.step), stop=lambda: len(seen) >= 7)
     result = tune(TUNER, small, topics, Recipe(strategy="full", epochs=50), tmp_path / "new", listener=listener)
@@ -219,7 +220,7 @@ def test_two_processes_give_the_weights_of_one(small: Path, topics: Data, tmp_pa
         command = [*launcher, "-m", "demo_app", "finetune", *common, "--device", "cpu", "--out", str(out)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("written to") == 1  # one of the processes speaks
+        assert done.stdout.count("written to") == 1  # only one of the processes prints
     one, two = (TUNER.load(tmp_path / name).network.state_dict() for name in ("one", "two"))
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, atol=1e-3, rtol=1e-3)  # halves on disk

@@ -14,7 +14,7 @@ from demo_app_translator.selfcheck import selfcheck
 from demo_app_translator.zh_cn import ZH_CN
 
 if TYPE_CHECKING:
-    from demo_app.page.handle import ModelHandle
+    from demo_app import ModelHandle
     from demo_app_translator.translator import Translator
 
 

@@ -1,6 +1,6 @@
 """The checkpoints: embedded ones, trained from scratch by `train.py`, and published ones, pinned to a Hub commit.
 
-Each embedded folder's README.md is its model card.
+The README.md in each embedded folder is its model card.
 """
 
 from __future__ import annotations

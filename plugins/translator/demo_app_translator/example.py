@@ -1,8 +1,8 @@
-"""The sentence and its translation that a freshly opened page shows, computed beforehand by the real model.
+"""The sentence and the translation that the page opens with, computed in advance by the real model.
 
-    python -m demo_app_translator.example      writes example.npz anew; needed after every change of the weights
+    python -m demo_app_translator.example      rewrites example.npz; needed after every change of the weights
 
-A test compares the file with what the model says today.
+A test compares the file with the model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ARRAYS = ("encoder", "decoder", "cross")
 
 
 def compute() -> Seen:
-    """From the default checkpoint, now."""
+    """Compute it with the default checkpoint."""
     from demo_app_translator.search import Beam
     from demo_app_translator.translator import Translator
 
@@ -32,11 +32,14 @@ def compute() -> Seen:
     assert checkpoint.folder is not None
     translator = Translator.load(checkpoint.folder, "cpu")
     runs = [list(watch(translator, SENTENCE, Beam(), checkpoint.name))[-1] for _ in range(5)]
-    seen = min((run for run in runs if isinstance(run, Seen)), key=lambda run: run.milliseconds)  # the first is slow
+    seen = min(
+        (run for run in runs if isinstance(run, Seen)), key=lambda run: run.milliseconds
+    )  # the first run is slow
     return replace(seen, milliseconds=round(seen.milliseconds, 1))
 
 
 def write(seen: Seen, file: Path = FILE) -> None:
+    """Write it in the format that `example` reads."""
     plain = {name: value for name, value in asdict(seen).items() if name not in ARRAYS}
     arrays: dict[str, Any] = {name: getattr(seen, name).astype(np.float16) for name in ARRAYS}
     np.savez_compressed(file, plain=np.array(json.dumps(plain, ensure_ascii=False)), **arrays)
@@ -44,7 +47,7 @@ def write(seen: Seen, file: Path = FILE) -> None:
 
 @functools.cache
 def example() -> Seen:
-    """From the file."""
+    """Read example.npz."""
     with np.load(FILE) as stored:
         plain = json.loads(str(stored["plain"]))
         arrays = {name: stored[name].astype(np.float32) for name in ARRAYS}

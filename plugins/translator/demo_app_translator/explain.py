@@ -1,4 +1,7 @@
-"""What a translation shows of itself: who looked at whom, what else was considered. Pure functions; no gradio."""
+"""What a translation shows of itself: its attention, and what else the search considered. Imports no gradio.
+
+Importing this module does not import torch, because the page is built without it.
+"""
 
 # L layers, H heads, S source tokens, T target tokens; words instead of tokens: W of the source, V of the target
 
@@ -12,8 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from demo_app_translator.texts import SPACELESS
+
 if TYPE_CHECKING:
-    from demo_app_translator.search import Beam, Candidate, Stage
+    from demo_app_translator.search import Beam, Candidate, SearchStep
     from demo_app_translator.translator import Translator
 
 Array = NDArray[np.float32]
@@ -22,26 +27,26 @@ END = "</s>"
 
 @dataclass(frozen=True)
 class Node:
-    """A continuation that a beam search kept, or with which a translation ended."""
+    """A continuation that a beam search kept, or that ended a translation."""
 
     step: int  # from 0
-    beam: int | None  # None: ended here
-    parent: int  # the beam of the step before
+    beam: int | None  # None: a translation ends here
+    parent: int  # its beam in the step before
     text: str
     probability: float  # of this token alone
     total: float  # log-probability of all tokens so far
-    chosen: bool  # on the way to the translation
+    chosen: bool  # part of the translation
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One sentence and its translation, with all that the tab draws of them."""
+    """One sentence and its translation, with everything that the tab draws."""
 
     checkpoint: str
     source_language: str
     target_language: str
     source: tuple[str, ...]  # S tokens; the last is the end
-    target: tuple[str, ...]  # T tokens; the last is the end, if the translation ended
+    target: tuple[str, ...]  # T tokens; the last is the end, if the translation is finished
     text: str  # the translation
     log_probability: float
     beams: int
@@ -55,16 +60,16 @@ class Seen:
 
 
 def watch(translator: Translator, sentence: str, settings: Beam, checkpoint: str) -> Iterator[str | Seen]:
-    """Translate a sentence: its translation as it grows, and at last all that was seen."""
+    """Translate a sentence; yields the translation as it grows, then `Seen`."""
     started = time.perf_counter()
-    stages: list[tuple[Candidate, ...]] = []
-    stage: Stage | None = None
-    for stage in translator.steps(sentence, settings):
-        stages.append(stage.candidates[0])
-        yield translator.text(stage.best[0].ids)
-    assert stage is not None
+    candidates: list[tuple[Candidate, ...]] = []
+    step: SearchStep | None = None
+    for step in translator.steps(sentence, settings):
+        candidates.append(step.candidates[0])
+        yield translator.text(step.best[0].ids)
+    assert step is not None
     milliseconds = 1e3 * (time.perf_counter() - started)
-    best = stage.best[0]
+    best = step.best[0]
     trace = translator.trace(sentence, best.ids)
     ids, _ = translator.encode([sentence])
     config = translator.config
@@ -84,7 +89,7 @@ def watch(translator: Translator, sentence: str, settings: Beam, checkpoint: str
         encoder=encoder,
         decoder=decoder,
         cross=cross,
-        nodes=nodes(stages, best.ids, translator),
+        nodes=nodes(candidates, best.ids, translator),
         width=config.width,
         milliseconds=milliseconds,
     )
@@ -94,17 +99,17 @@ def _named(pieces: Sequence[str], ids: Sequence[int], end: int) -> tuple[str, ..
     return tuple(END if token == end else piece for piece, token in zip(pieces, ids, strict=True))
 
 
-def nodes(stages: Sequence[Sequence[Candidate]], ids: Sequence[int], translator: Translator) -> tuple[Node, ...]:
-    """The candidates that went on or ended, step by step; those that led to `ids` are marked."""
+def nodes(steps: Sequence[Sequence[Candidate]], ids: Sequence[int], translator: Translator) -> tuple[Node, ...]:
+    """The candidates of each step that became a beam or ended; those that lead to `ids` are marked as chosen."""
     found: list[Node] = []
-    at: int | None = 0  # the beam that carries `ids` so far
-    for step, candidates in enumerate(stages):
-        following: int | None = None
+    beam: int | None = 0  # the one that holds `ids` so far
+    for step, candidates in enumerate(steps):
+        next_beam: int | None = None
         for rank, candidate in enumerate(candidates):
-            wanted = at is not None and step < len(ids) and (candidate.parent, candidate.token) == (at, ids[step])
-            following = candidate.beam if wanted else following
-            counts = candidate.ended and (wanted or rank < len(candidates) // 2)  # others that end are dropped
-            if candidate.beam is None and not counts:
+            chosen = beam is not None and step < len(ids) and (candidate.parent, candidate.token) == (beam, ids[step])
+            next_beam = candidate.beam if chosen else next_beam
+            finished = candidate.ended and (chosen or rank < len(candidates) // 2)  # the search drops other ends
+            if candidate.beam is None and not finished:
                 continue
             (piece,) = translator.target.pieces([candidate.token])
             found.append(
@@ -115,19 +120,19 @@ def nodes(stages: Sequence[Sequence[Candidate]], ids: Sequence[int], translator:
                     text=END if candidate.ended else piece,
                     probability=float(np.exp(candidate.log_probability)),
                     total=candidate.total,
-                    chosen=wanted,
+                    chosen=chosen,
                 )
             )
-        at = following
+        beam = next_beam
     return tuple(found)
 
 
 def words(pieces: Sequence[str], language: str) -> list[tuple[str, list[int]]]:
-    """The words that pieces make, each with the places of its pieces. Where no spaces are written, each is one."""
+    """Words made of pieces, each with the indices of its pieces. In languages without spaces every piece is a word."""
     found: list[tuple[str, list[int]]] = []
     for place, piece in enumerate(pieces):
         text = piece.strip()
-        alone = piece == END or language in ("zh", "ja") or not any(letter.isalnum() for letter in text)
+        alone = piece == END or language in SPACELESS or not any(letter.isalnum() for letter in text)
         if not found or alone or piece.startswith(" ") or found[-1][0] == END or not found[-1][0][-1:].isalnum():
             found.append((text, [place]))
         else:
@@ -137,10 +142,11 @@ def words(pieces: Sequence[str], language: str) -> list[tuple[str, list[int]]]:
 
 
 def alignment(seen: Seen, layer: int | None, head: int | None) -> tuple[list[str], list[str], Array]:
-    """Source words, target words, and how much each target word looked at each source word: (V, W).
+    """Source words, target words, and the attention of each target word to each source word: (V, W).
 
-    A word of several pieces is looked at by the sum of them, and looks as the mean of them does. Attention is no
-    alignment by definition, and it is often read as one (Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473).
+    The attention to a word is the sum over its pieces; the attention of a word is the mean over its pieces. Attention
+    is often read as an alignment (Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473), but it need not be one.
+    `layer` and `head` count from 0; `None` averages over all.
     """
     cross = seen.cross if layer is None else seen.cross[layer : layer + 1]  # (L, H, T, S)
     cross = cross if head is None else cross[:, head : head + 1]
@@ -154,15 +160,15 @@ def alignment(seen: Seen, layer: int | None, head: int | None) -> tuple[list[str
 
 @dataclass(frozen=True)
 class Forced:
-    """A translation that was given, token by token, with what the network thought of each."""
+    """A given translation, token by token, and what the network expected instead."""
 
     pieces: tuple[str, ...]
     probabilities: tuple[float, ...]
-    likeliest: tuple[str, ...]  # what it would have written instead
+    likeliest: tuple[str, ...]  # the network's own choice in each place
 
 
 def force(translator: Translator, sentence: str, translation: str) -> Forced:
-    """Teacher forcing: the network reads the given translation, whatever it would have written itself."""
+    """Teacher forcing: the network reads the given translation instead of its own."""
     import torch
 
     config = translator.config

@@ -1,4 +1,4 @@
-"""What the tab says under "How it works"."""
+"""The text of the sub-tab "How it works"."""
 
 HOW = """
 1. **The encoder reads all of it.** Every source token may look at every other, to its left and to its right. What

@@ -1,12 +1,12 @@
-"""The translator: an encoder reads the whole sentence, a decoder writes its translation and looks back at it.
+"""The translator: an encoder reads the whole sentence, a decoder writes the translation and attends to the sentence.
 
 Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. With `norm="post"`, one embedding for both languages and the
-output, and a bias on the logits this is Marian (Junczys-Dowmunt et al. 2018, https://arxiv.org/abs/1804.00344) as the
-OPUS-MT models have it; `published.py` reads such checkpoints. The embedded ones are small pre-norm networks.
+output, and a bias on the logits this is Marian (Junczys-Dowmunt et al. 2018, https://arxiv.org/abs/1804.00344), the
+network of the OPUS-MT models; `published.py` reads such checkpoints. The embedded ones are small pre-norm networks.
 """
 
-# N sentences, B = N R rows of target (R beams a sentence), S source tokens, T target tokens, H heads, D width,
-# V target vocabulary, L layers
+# N sentences, B = N R rows of target (R beams per sentence), S source tokens, T target tokens, H heads, D width,
+# K = D / H width of a head, V target vocabulary, L layers
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from demo_app.nn.seq2seq import CrossDecoderLayer, Memory
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What config.json holds: all that is needed to build the network."""
+    """What config.json holds: everything needed to build the network."""
 
     source: str  # language, as in "en"
     target: str
     source_vocab_size: int
     target_vocab_size: int  # V
     pad_id: int = 0  # of both vocabularies
-    start_id: int = 2  # what the decoder reads before the first word
-    end_id: int = 3  # ends a sentence, of both languages
-    banned_ids: tuple[int, ...] = (0, 1, 2)  # what is never written: padding, the unknown token, the start
-    max_tokens: int = 128  # longer sentences are cut
+    start_id: int = 2  # the decoder's first input
+    end_id: int = 3  # ends a sentence, in both languages
+    banned_ids: tuple[int, ...] = (0, 1, 2)  # never written: padding, the unknown token, the start
+    max_tokens: int = 128  # longer sentences are truncated
     width: int = 192  # D
     heads: int = 4  # H
     encoder_layers: int = 4
@@ -49,7 +49,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Trace:
-    """What the network computed on the way to the logits: who looked at whom. Rows sum to 1."""
+    """The attention computed on the way to the logits: query, key; rows sum to 1."""
 
     encoder: tuple[Tensor, ...]  # L times (N, H, S, S)
     decoder: tuple[Tensor, ...]  # L times (B, H, T, T)
@@ -58,21 +58,21 @@ class Trace:
 
 @dataclass(frozen=True)
 class Output:
-    logits: Tensor  # (B, T, V): of the token that comes after each
+    logits: Tensor  # (B, T, V): of the token after each
     trace: Trace | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the encoder made of the sentences: all that a decoder needs, computed once."""
+    """The encoder's output: everything that the decoder needs, computed once."""
 
-    memory: tuple[Memory, ...]  # of each decoder layer: keys and values (N, H, S, K)
-    mask: Tensor | None  # (N, 1, 1, S), True = a token; None where nothing is padding
-    encoder: tuple[Tensor, ...] = ()  # with `trace`, its attention
+    memory: tuple[Memory, ...]  # for each decoder layer: keys and values (N, H, S, K)
+    mask: Tensor | None  # (N, 1, 1, S), True = a token; None if nothing is padding
+    encoder: tuple[Tensor, ...] = ()  # the encoder's attention, with `trace`
 
 
 class EncoderDecoder(nn.Module):
-    """Source and target ids to logits. `forward` returns all it computed and stores nothing: threads may share it."""
+    """Source and target ids to logits. It returns what it computed and stores nothing, so threads may share it."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -95,19 +95,21 @@ class EncoderDecoder(nn.Module):
         self.decoder_norm = nn.LayerNorm(D) if normed else nn.Identity()
         self.output_bias = nn.Parameter(torch.zeros(config.target_vocab_size)) if config.output_bias else None
         self.dropout = nn.Dropout(config.dropout)
-        for embedding in dict.fromkeys((self.source_embedding, self.target_embedding)):  # in order, each once
+        for embedding in dict.fromkeys(
+            (self.source_embedding, self.target_embedding)
+        ):  # in this order, without repeats
             nn.init.normal_(embedding.weight, std=D**-0.5)
 
     def forward(self, source: Tensor, mask: Tensor, target: Tensor, *, trace: bool = False) -> Output:
-        """source (N, S) and target (N, T) ids, mask (N, S) bool, True = a token, False = padding.
+        """Teacher forcing: source (N, S) and target (N, T) ids, mask (N, S) bool, True = a token, False = padding.
 
-        The target begins with `start_id`; logits (N, T, V) are of the token after each (teacher forcing).
+        The target begins with `start_id`; the logits (N, T, V) are those of the token after each.
         Raises `ValueError` for more than `max_tokens` tokens.
         """
         return self.decode(target, self.encode(source, mask, trace=trace), trace=trace)
 
     def encode(self, source: Tensor, mask: Tensor, *, trace: bool = False) -> Source:
-        """Read the sentences: source (N, S) ids, mask (N, S) bool, True = a token."""
+        """Encode sentences: source (N, S) ids, mask (N, S) bool, True = a token."""
         x = self._embed(self.source_embedding, source, 0)  # (N, S, D)
         padded = mask[:, None, None, :] if not mask.all() else None  # (N, 1, 1, S)
         attention: list[Tensor] = []
@@ -123,7 +125,7 @@ class EncoderDecoder(nn.Module):
     ) -> Output:
         """Logits (B, T, V) after each target token (B, T), where B is N or, for beams, a multiple of it.
 
-        With `cache`, the target goes on from what the cache holds, and is added to it.
+        With `cache`, the target continues what the cache holds, and is added to it.
         """
         T = target.shape[1]
         step = cache.step(T) if cache is not None else None
@@ -131,21 +133,21 @@ class EncoderDecoder(nn.Module):
         own: list[Tensor] = []
         cross: list[Tensor] = []
         for place, (layer, memory) in enumerate(zip(self.decoder, source.memory, strict=True)):
-            x, looked_back, looked_over = layer(x, memory, source.mask, cache, step, place, need_weights=trace)
-            own += [looked_back] if trace else []
-            cross += [looked_over] if trace else []
+            x, own_weights, cross_weights = layer(x, memory, source.mask, cache, step, place, need_weights=trace)
+            own += [own_weights] if trace else []
+            cross += [cross_weights] if trace else []
         if cache is not None:
             cache.advance(T)
         logits = F.linear(self.decoder_norm(x), self.target_embedding.weight, self.output_bias)  # (B, T, V)
         return Output(logits, Trace(source.encoder, tuple(own), tuple(cross)) if trace else None)
 
     def new_cache(self, rows: int, tokens: int) -> KeyValueCache:
-        """Room for that many tokens of each row of the target."""
+        """An empty cache for that many tokens of each row of the target."""
         config, weight = self.config, self.target_embedding.weight
         shape = (config.decoder_layers, rows, config.heads, tokens, config.width // config.heads)
         return KeyValueCache.empty(*shape, dtype=weight.dtype, device=weight.device)
 
     def _embed(self, embedding: nn.Embedding, ids: Tensor, start: int) -> Tensor:
-        """(B, T) to (B, T, D): scaled up, so that the positions, of size 1, do not drown the words."""
+        """(B, T) to (B, T, D). Embeddings are scaled up, because the positions, of size 1, would outweigh them."""
         places = self.positions(start + ids.shape[1])[start:]  # (T, D)
         return self.dropout(embedding(ids) * math.sqrt(self.config.width) + places)

@@ -1,8 +1,8 @@
-"""OPUS-MT checkpoints (Tiedemann and Thottingal 2020, https://aclanthology.org/2020.eamt-1.61) as this plugin's own.
+"""Reads OPUS-MT checkpoints (Tiedemann and Thottingal 2020, https://aclanthology.org/2020.eamt-1.61).
 
 They are Marian networks (https://arxiv.org/abs/1804.00344): post-norm, one embedding for both languages and the output,
 sines before cosines in the positions. Their SentencePiece models (Kudo and Richardson 2018,
-https://arxiv.org/abs/1808.06226) cut texts into pieces, and vocab.json numbers the pieces.
+https://arxiv.org/abs/1808.06226) split texts into pieces, and vocab.json numbers the pieces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from demo_app import DemoError
 from demo_app.nn import weights
 from demo_app_translator.model import Config
 
-RULES = (  # published name -> ours, in turn
+RULES = (  # published name -> ours, applied in order
     (r"^model\.", ""),
     (r"^(encoder|decoder)\.layers\.", r"\1."),
     (r"^(encoder\.\d+)\.self_attn\.", r"\1.attention."),
@@ -34,28 +34,29 @@ RULES = (  # published name -> ours, in turn
     (r"^(decoder\.\d+)\.final_layer_norm\.", r"\1.ln_3."),
 )
 EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
-COMPUTED = ("encoder.embed_positions.weight", "decoder.embed_positions.weight")  # sinusoids
+COMPUTED = ("encoder.embed_positions.weight", "decoder.embed_positions.weight")  # sinusoids, computed here
 SPACE = "▁"
-CODE = re.compile(r"(>>\w+<<)\s*")  # names the language to translate into, where a model knows several
+CODE = re.compile(r"(>>\w+<<)\s*")  # the language to translate into, if a model knows several
 
 
 def is_published(fields: Mapping[str, Any]) -> bool:
-    """Whether config.json is of the Hub's layout and not this plugin's own."""
+    """Whether config.json has the Hub's layout and not this plugin's own."""
     return "model_type" in fields
 
 
 def config_of(fields: Mapping[str, Any], vocabulary: Mapping[str, int]) -> Config:
-    """A published config.json as ours. Raises `DemoError` for a kind of network that this one is not.
+    """Convert a published config.json. Raises `DemoError` for a network of another architecture.
 
-    The file does not name the languages. Of the two that are offered, Chinese and English, the model that writes
-    Chinese has codes for its scripts in its vocabulary, as in `>>cmn_Hans<<`.
+    The file does not name the languages. Of the two pairs that are offered, the model that writes Chinese has codes
+    for its scripts in the vocabulary, as in `>>cmn_Hans<<`.
     """
-    _demand(fields["model_type"] == "marian", f"its model_type is {fields['model_type']}")
-    _demand(fields.get("activation_function") in ("swish", "silu"), "its activation is not swish")
-    for name, wanted in (("scale_embedding", True), ("normalize_before", False), ("normalize_embedding", False)):
-        _demand(fields.get(name, wanted) == wanted, f"its {name} is not {wanted}")
-    for one in ("attention_heads", "ffn_dim"):
-        _demand(fields[f"encoder_{one}"] == fields[f"decoder_{one}"], f"encoder and decoder differ in {one}")
+    _require(fields["model_type"] == "marian", "its model_type is {kind}", kind=fields["model_type"])
+    _require(fields.get("activation_function") in ("swish", "silu"), "its activation is not swish")
+    for name, value in (("scale_embedding", True), ("normalize_before", False), ("normalize_embedding", False)):
+        _require(fields.get(name, value) == value, "its {name} is not {value}", name=name, value=value)
+    for name in ("attention_heads", "ffn_dim"):
+        same = fields[f"encoder_{name}"] == fields[f"decoder_{name}"]
+        _require(same, "encoder and decoder differ in {name}", name=name)
     chinese = any(piece.startswith(">>cmn") for piece in vocabulary)
     return Config(
         source="en" if chinese else "zh",
@@ -82,10 +83,10 @@ def config_of(fields: Mapping[str, Any], vocabulary: Mapping[str, int]) -> Confi
 
 
 def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Published names to ours. The decoder's queries, keys and values become one matrix, the embedding's names two."""
+    """Rename the weights. The decoder's queries, keys and values become one matrix; the embedding gets two names."""
     ours = weights.renamed(tensors, RULES)
     embeddings = [ours.pop(name) for name in EMBEDDINGS if name in ours]
-    _demand(bool(embeddings), "it has no embedding")
+    _require(bool(embeddings), "it has no embedding")
     ours["source_embedding.weight"] = ours["target_embedding.weight"] = embeddings[0]
     if "final_logits_bias" in ours:
         ours["output_bias"] = ours.pop("final_logits_bias").flatten()
@@ -109,7 +110,7 @@ class SentencePieces:
         self.special = {numbers[name] for name in ("</s>", "<pad>") if name in numbers}
 
     def encode(self, text: str) -> list[int]:
-        """A language's code in front, as in `>>cmn_Hans<< Hello`, is one token."""
+        """Ids of a text, without start and end. A leading language code, as in `>>cmn_Hans<< Hello`, is one token."""
         code = CODE.match(text)
         pieces = self.processor.encode(text[code.end() :] if code else text, out_type=str)
         return [self.numbers.get(piece, self.unknown) for piece in [*([code[1]] if code else []), *pieces]]
@@ -127,6 +128,9 @@ def vocabulary_of(folder: Path) -> dict[str, int]:
     return numbers
 
 
-def _demand(holds: bool, what: str) -> None:
-    if not holds:
-        raise DemoError(f"This checkpoint is not one of OPUS-MT's as the translator reads them: {what}.")
+def _require(condition: bool, reason: str, **values: Any) -> None:
+    """Raise `DemoError` with the reason, a template of `values`, unless the condition holds."""
+    if not condition:
+        raise DemoError(
+            "This checkpoint is not one of OPUS-MT's as the translator reads them: " + reason + ".", **values
+        )

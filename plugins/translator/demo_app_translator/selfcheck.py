@@ -1,4 +1,4 @@
-"""What was published of the checkpoints, beside what the models here write: for `demo-app selfcheck`."""
+"""Published translations of the checkpoints beside those of the models here, for `demo-app selfcheck`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from demo_app import Checkpoint, Comparison
 if TYPE_CHECKING:
     from demo_app_translator.translator import Translator
 
-# Checkpoint -> source of the claim, beams, a sentence and its published translation
+# Checkpoint -> where it was published, beams, a sentence, its translation
 PUBLISHED = {
     "opus_mt_en_zh": (
         ("pipeline tests of transformers", 2, "My name is Wolfgang and I live in Berlin", "我叫沃尔夫冈 我住在柏林"),
@@ -19,7 +19,7 @@ PUBLISHED = {
 
 
 def selfcheck(translator: Translator, checkpoint: Checkpoint) -> Iterator[Comparison]:
-    """One comparison a published translation; none for a checkpoint of which nothing is published."""
+    """One comparison per published translation; none for a checkpoint without any."""
     from demo_app_translator.search import Beam
 
     for source, beams, sentence, expected in PUBLISHED.get(checkpoint.name, ()):

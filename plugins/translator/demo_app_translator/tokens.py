@@ -1,7 +1,7 @@
-"""From text to ids and back, one vocabulary a language: byte-pair encoding (Sennrich et al. 2016).
+"""Text to ids and back, with one vocabulary per language: byte-pair encoding (Sennrich et al. 2016).
 
-https://arxiv.org/abs/1508.07909. In training the merges are dropped at random (BPE-dropout, Provilkov et al. 2020,
-https://arxiv.org/abs/1910.13267), so that a word is seen in many pieces.
+https://arxiv.org/abs/1508.07909. Training drops merges at random (BPE-dropout, Provilkov et al. 2020,
+https://arxiv.org/abs/1910.13267), so that the network sees a word in different pieces.
 """
 
 from __future__ import annotations
@@ -11,24 +11,25 @@ from typing import Protocol
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from demo_app_translator.texts import SPACELESS
+
 PAD, UNKNOWN, START, END = SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")  # ids 0, 1, 2, 3
-SPACELESS = ("zh", "ja", "th")  # languages that write no spaces between words
-LETTERS = 6000  # characters of one language that have a token of their own
+MAX_ALPHABET = 6000  # characters of one language that have a token of their own
 
 
 class Vocabulary(Protocol):
-    """What reads and writes one language."""
+    """Reads and writes one language."""
 
-    unknown: int  # id of what has no token
+    unknown: int  # id of the unknown token
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without start and end."""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids; start, end and padding are left out."""
+        """The text of ids, without start, end and padding."""
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Each token as it is shown; the first of a word begins with a space, where words have spaces between."""
+        """Each token as the page shows it; in languages with spaces, the first of a word begins with a space."""
 
 
 class Pieces:
@@ -49,14 +50,17 @@ class Pieces:
 
 
 def decoder_of(language: str) -> decoders.Decoder:
-    """From tokens to text. NFKC has made wide punctuation narrow; where words have no spaces it is wide again."""
+    """Tokens to text. NFKC turned wide punctuation into narrow; in languages without spaces this undoes it."""
     spaces = decoders.Metaspace(prepend_scheme="never" if language in SPACELESS else "always")
     wide = [decoders.Replace(narrow, sign) for narrow, sign in zip(",?!", "，？！", strict=True)]
     return decoders.Sequence([spaces, *wide]) if language in SPACELESS else spaces
 
 
 def train_tokenizer(texts: Iterable[str], language: str, size: int, *, lowercase: bool) -> Tokenizer:
-    """A byte-pair tokenizer of `size` tokens. Punctuation and digits stand alone, spaces belong to the word after."""
+    """Train a byte-pair tokenizer of `size` tokens.
+
+    Punctuation marks and digits are tokens of their own; a space belongs to the word after it.
+    """
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.Strip(), *([normalizers.Lowercase()] if lowercase else [])]
@@ -68,7 +72,7 @@ def train_tokenizer(texts: Iterable[str], language: str, size: int, *, lowercase
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         special_tokens=list(SPECIAL),
-        limit_alphabet=LETTERS,
+        limit_alphabet=MAX_ALPHABET,
         min_frequency=2,
         max_token_length=4 if language in SPACELESS else None,
         show_progress=False,

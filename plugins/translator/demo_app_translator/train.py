@@ -21,12 +21,13 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from demo_app.nn import dropout
-from demo_app.options import add_options, chosen, option, report
-from demo_app.training import loop
-from demo_app.training import optimizers as training_optimizers
-from demo_app.training import progress as training_progress
-from demo_app.training.optimizers import Muon
+from demo_app.nn.dropout import use_byte_dropout
+from demo_app.options import add_options, from_options, option, report
+from demo_app.training.optimizers import Muon, weight_decay_groups
+from demo_app.training.progress import progress_bar
+from demo_app.training.schedule import Schedule
+from demo_app.training.state import StateFile
+from demo_app.training.trainer import Trainer
 from demo_app_translator.data import Pairs, read_pairs
 from demo_app_translator.evaluate import scores
 from demo_app_translator.model import Config, EncoderDecoder
@@ -34,24 +35,22 @@ from demo_app_translator.search import Beam
 from demo_app_translator.tokens import Pieces, train_tokenizer
 from demo_app_translator.translator import Translator
 
-SHELF = 30  # batches that are drawn together and sorted by length, so that little is padding
+POOL = 30  # batches whose pairs are drawn together and sorted by length, to keep padding short
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How to train. Each field is an option of the command line."""
+class TrainingSettings:
+    """The hyperparameters. Each field is a command-line option."""
 
     epochs: int = option(40, "times to go through the data")
     batch_size: int = option(128, "pairs in a step")
-    learning_rate: float = option(0.02, "Muon's, for the layers' matrices; it rises, then falls to zero in a line")
-    adam_rate: float = option(3e-3, "AdamW's, for embeddings and norms")
+    learning_rate: float = option(0.02, "of Muon, for the layers' matrices: linear warm-up, then linear decay to zero")
+    adam_rate: float = option(3e-3, "of AdamW, for embeddings and norms")
     warmup: float = option(0.05, "share of all steps")
     weight_decay: float = option(0.1, "of matrices")
-    label_smoothing: float = option(0.1, "probability mass given to all tokens alike")
-    merge_dropout: float = option(
-        0.1, "probability to leave out a merge of the tokenizers (BPE-dropout); no seed rules it"
-    )
-    average: float = option(0.999, "decay of the running mean of the weights, which is what is saved")
+    label_smoothing: float = option(0.1, "probability mass spread evenly over all tokens")
+    merge_dropout: float = option(0.1, "probability of dropping a merge of the tokenizers (BPE-dropout); takes no seed")
+    average: float = option(0.999, "decay of the moving average of the weights, which is what is saved")
     evaluate_every: int = option(5, "epochs")
     seed: int = option(0, "of weights, order and dropout")
     threads: int = option(2, "of torch")
@@ -63,41 +62,43 @@ class Batch:
 
     source: Tensor  # (N, S)
     mask: Tensor  # (N, S), True = a token
-    target: Tensor  # (N, T + 1), from the start's id to the end's, padded
+    target: Tensor  # (N, T + 1), from start to end, padded
 
 
-def optimizers(network: EncoderDecoder, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimizers(network: EncoderDecoder, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the matrices inside layers, AdamW for embeddings, norms and biases."""
     layers = [*network.encoder.parameters(), *network.decoder.parameters()]
-    inside = [p for p in layers if p.ndim == 2]
-    chosen_ones = {id(p) for p in inside}
-    others = [p for p in network.parameters() if id(p) not in chosen_ones]
-    muon = Muon(inside, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    groups = training_optimizers.decayed(others, 0.0)
-    return [muon, torch.optim.AdamW(groups, lr=recipe.adam_rate, betas=(0.9, 0.98), fused=True)]
+    matrices = [p for p in layers if p.ndim == 2]
+    known = {id(p) for p in matrices}
+    others = [p for p in network.parameters() if id(p) not in known]
+    muon = Muon(matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    groups = weight_decay_groups(others, 0.0)
+    return [muon, torch.optim.AdamW(groups, lr=settings.adam_rate, betas=(0.9, 0.98), fused=True)]
 
 
 class Examples:
     """Pairs as batches of tokens."""
 
-    def __init__(self, pairs: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], config: Config, recipe: Recipe) -> None:
-        self.pairs, self.config, self.recipe = pairs, config, recipe
+    def __init__(
+        self, pairs: Pairs, tokenizers: tuple[Tokenizer, Tokenizer], config: Config, settings: TrainingSettings
+    ) -> None:
+        self.pairs, self.config, self.settings = pairs, config, settings
         self.source, self.target = tokenizers
 
     def batches(self) -> Iterator[Batch]:
-        """Of one epoch, in random order, with other merges left out every time.
+        """The batches of one epoch, in random order, each time with other merges dropped.
 
-        Which ones, the tokenizer draws itself, and takes no seed. Without `merge_dropout` it is the same every time.
+        The tokenizer draws the merges itself and takes no seed. Without `merge_dropout` the tokens never change.
         """
         sources = self._tokenise(self.source, self.pairs.source)
         targets = self._tokenise(self.target, self.pairs.target)
         lengths = [(len(target), len(source)) for source, target in zip(sources, targets, strict=True)]
-        for numbers in batches(lengths, self.recipe.batch_size):
+        for numbers in batches(lengths, self.settings.batch_size):
             yield self._batch([sources[n] for n in numbers], [targets[n] for n in numbers])
 
     def _tokenise(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text; the tokenizer is left as it was."""
-        tokenizer.model.dropout = self.recipe.merge_dropout or None
+        """Ids of each text, with merges dropped; the tokenizer itself is left unchanged."""
+        tokenizer.model.dropout = self.settings.merge_dropout or None
         try:
             return [one.ids[: self.config.max_tokens - 1] for one in tokenizer.encode_batch(list(texts))]
         finally:
@@ -112,66 +113,69 @@ class Examples:
 
 
 def batches(lengths: Sequence[tuple[int, int]], size: int) -> list[list[int]]:
-    """Row numbers of each batch of one epoch: shuffled, with pairs of like (target, source) length together."""
-    shelves = torch.randperm(len(lengths)).split(size * SHELF)
+    """The rows of each batch of one epoch: shuffled, with pairs of similar (target, source) lengths together."""
+    pools = torch.randperm(len(lengths)).split(size * POOL)
     drawn: list[list[int]] = []
-    for shelf in shelves:
-        ordered = sorted(shelf.tolist(), key=lambda n: lengths[n])
+    for pool in pools:
+        ordered = sorted(pool.tolist(), key=lambda n: lengths[n])
         drawn += [ordered[start : start + size] for start in range(0, len(ordered), size)]
     return [drawn[place] for place in torch.randperm(len(drawn)).tolist()]
 
 
 def loss_of(network: EncoderDecoder, batch: Batch, smoothing: float) -> Tensor:
-    """Cross-entropy a target token with label smoothing (Szegedy et al. 2016); the true text is given (forcing)."""
+    """Cross-entropy per target token with teacher forcing and label smoothing (Szegedy et al. 2016)."""
     logits = network(batch.source, batch.mask, batch.target[:, :-1]).logits  # (N, T, V)
-    wanted, pad = batch.target[:, 1:], network.config.pad_id  # (N, T)
-    return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=pad, label_smoothing=smoothing)
+    expected, pad = batch.target[:, 1:], network.config.pad_id  # (N, T)
+    return F.cross_entropy(logits.flatten(0, 1), expected.flatten(), ignore_index=pad, label_smoothing=smoothing)
 
 
 def fit(
     pairs: Pairs,
     validation: Pairs,
     config: Config,
-    recipe: Recipe,
+    settings: TrainingSettings,
     tokenizers: tuple[Tokenizer, Tokenizer],
     out: Path,
 ) -> Translator:
-    """The mean weights that translated the validation pairs best.
+    """Train a translator; returns the averaged weights with the best BLEU on the validation pairs.
 
-    Goes on with `training.pt`, and removes it at last.
+    Resumes from `training.pt` in `out` and removes it at the end.
     """
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(settings.seed)
     network = EncoderDecoder(config)
-    dropout.use_byte_dropout(network)
-    examples = Examples(pairs, tokenizers, config, recipe)
+    use_byte_dropout(network)
+    examples = Examples(pairs, tokenizers, config, settings)
     source, target = (Pieces(tokenizer) for tokenizer in tokenizers)
-    course = loop.Course(
-        epochs=recipe.epochs,
-        steps=recipe.epochs * -(-len(pairs) // recipe.batch_size),
-        warmup=recipe.warmup,
-        fall="linear",
-        average=recipe.average,
-        evaluate_every=recipe.evaluate_every,
-        watch="bleu",
-        higher=True,
-        seed=recipe.seed,
+    schedule = Schedule(
+        epochs=settings.epochs,
+        steps=settings.epochs * -(-len(pairs) // settings.batch_size),
+        warmup=settings.warmup,
+        decay="linear",
+        ema_decay=settings.average,
+        evaluate_every=settings.evaluate_every,
+        monitor="bleu",
+        higher_is_better=True,
+        seed=settings.seed,
     )
 
     def evaluate(mean: EncoderDecoder) -> dict[str, float]:
         return {"bleu": scores(Translator(mean, source, target), validation, Beam(beams=1))["bleu"]}
 
     out.mkdir(parents=True, exist_ok=True)
-    with training_progress.bar() as progress:
-        loop.train(
+    with progress_bar() as bar:
+        trainer = Trainer(
             network,
-            optimizers(network, recipe),
+            optimizers(network, settings),
+            schedule,
+            state_file=StateFile(
+                path=out / "training.pt", settings=json.dumps([asdict(config), asdict(settings), len(pairs)])
+            ),
+            progress=bar,
+        )
+        trainer.fit(
             lambda epoch: examples.batches(),
-            lambda network, batch: loss_of(network, batch, recipe.label_smoothing),
-            course,
+            lambda network, batch: loss_of(network, batch, settings.label_smoothing),
             evaluate=evaluate,
-            state=out / "training.pt",
-            settings=json.dumps([asdict(config), asdict(recipe), len(pairs)]),
-            progress=progress,
         )
     return Translator(network.requires_grad_(False), source, target)
 
@@ -180,19 +184,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--languages", nargs=2, required=True, metavar=("SOURCE", "TARGET"), help="as in: en de")
     for name, text in (("", "to learn from"), ("validation-", "to choose the best weights by")):
-        parser.add_argument(f"--{name}source", type=Path, help=f"sentences {text}, one a line; .gz too")
+        parser.add_argument(f"--{name}source", type=Path, help=f"sentences {text}, one per line; .gz too")
         parser.add_argument(f"--{name}target", type=Path, help="their translations")
-    parser.add_argument("--data", type=Path, help="instead: a CSV with a column for each language; .gz too")
+    parser.add_argument("--data", type=Path, help="instead, a CSV with a column for each language; .gz too")
     parser.add_argument("--validation", type=Path, help="the same, to choose the best weights by")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--vocab-size", type=int, default=4000, help="tokens of each language")
     parser.add_argument("--lowercase-source", action=argparse.BooleanOptionalAction, default=True)
     add_options(parser, Config)
-    add_options(parser, Recipe)
+    add_options(parser, TrainingSettings)
     return parser
 
 
 def run(options: argparse.Namespace) -> dict[str, float | str]:
+    """Train as the command line says; returns the scores of the saved checkpoint."""
     started = time.perf_counter()
     torch.set_num_threads(options.threads)
     languages = options.languages
@@ -200,7 +205,7 @@ def run(options: argparse.Namespace) -> dict[str, float | str]:
     validation = read_pairs(options.validation_source, options.validation_target, options.validation, languages)
     source = train_tokenizer(pairs.source, languages[0], options.vocab_size, lowercase=options.lowercase_source)
     target = train_tokenizer(pairs.target, languages[1], options.vocab_size, lowercase=False)
-    config = chosen(
+    config = from_options(
         Config,
         options,
         source=languages[0],
@@ -208,9 +213,9 @@ def run(options: argparse.Namespace) -> dict[str, float | str]:
         source_vocab_size=source.get_vocab_size(),
         target_vocab_size=target.get_vocab_size(),
     )
-    translator = fit(pairs, validation, config, chosen(Recipe, options), (source, target), options.out)
+    translator = fit(pairs, validation, config, from_options(TrainingSettings, options), (source, target), options.out)
     translator.save(options.out)
-    translator = Translator.load(options.out, "cpu")  # as it is on disk, in half precision
+    translator = Translator.load(options.out, "cpu")  # as saved, in half precision
     return scores(translator, validation, Beam()) | {
         "parameters": sum(p.numel() for p in translator.network.parameters()),
         "seconds": round(time.perf_counter() - started, 1),

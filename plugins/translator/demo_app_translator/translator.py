@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,18 +16,15 @@ from demo_app import InputError
 from demo_app.nn import weights
 from demo_app_translator import published
 from demo_app_translator.model import Config, EncoderDecoder, Source, Trace
-from demo_app_translator.search import Beam, Hypothesis, Stage, search
-from demo_app_translator.tokens import SPACELESS, Pieces, Vocabulary
+from demo_app_translator.search import Beam, Hypothesis, SearchStep, search
+from demo_app_translator.tokens import Pieces, Vocabulary
 
 LANGUAGES = {"en": "English", "de": "German", "fr": "French", "zh": "Chinese"}
-BATCH = 64  # sentences that are translated together
-ENDS = re.compile(
-    r"(?:(?<=[.!?…])|(?<=[.!?…][\"'”’)\]]))\s+(?=\S)|(?<=[。！？])(?=[^”’」』）])|\n+"
-)  # between two sentences
+BATCH = 64  # sentences per batch of `write`
 
 
 class Translator:
-    """The network with what reads its source and writes its target. It has no state: threads may share it."""
+    """The network and the vocabularies of its two languages. It has no state, so threads may share it."""
 
     def __init__(self, network: EncoderDecoder, source: Vocabulary, target: Vocabulary) -> None:
         self.network = network.eval()
@@ -41,10 +37,10 @@ class Translator:
 
     @classmethod
     def load(cls, folder: Path, device: str) -> Translator:
-        """From config.json, the weights and one tokenizer a language, ours or published ones.
+        """Load config.json, the weights and one tokenizer per language, ours or published ones.
 
-        Weights are mapped from disk as they are; those in half precision are widened. Raises `DemoError` when a file
-        is missing, damaged, or belongs to another network.
+        The weights are memory-mapped; half precision is converted to single. Raises `DemoError` if a file is missing,
+        damaged, or belongs to another network.
         """
         fields = weights.part(folder / "config.json", lambda path: json.loads(path.read_text("utf-8")))
         whole = folder / "model.safetensors"
@@ -72,7 +68,7 @@ class Translator:
         return cls(network.to(device).requires_grad_(False), source, target)
 
     def save(self, folder: Path) -> None:
-        """In the layout that `load` reads, in half precision. Only for what has one tokenizer a language."""
+        """Write the files that `load` reads, in half precision. Published vocabularies cannot be saved."""
         assert isinstance(self.source, Pieces)
         assert isinstance(self.target, Pieces)
         weights.save(folder, self.network, self.config)
@@ -80,7 +76,7 @@ class Translator:
         self.target.tokenizer.save(str(folder / "target.json"), pretty=False)
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """ids (N, S) and mask (N, S) of sentences, each with its end; what is longer than the network reads is cut."""
+        """ids (N, S) and mask (N, S) of sentences, each with its end; truncated to what the network reads."""
         room = self.config.max_tokens - 1
         rows = [torch.tensor([*self.source.encode(text)[:room], self.config.end_id]) for text in texts]
         ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.config.pad_id)
@@ -89,22 +85,26 @@ class Translator:
         return ids.to(device), mask.to(device)
 
     def check(self, text: str) -> None:
-        """Raise `InputError` for a text that is not written in letters of the language that is read."""
+        """Raise `InputError` if at least half of the text's tokens are unknown, as in a language of other letters."""
         ids = self.source.encode(text)
         if ids and 2 * sum(token == self.source.unknown for token in ids) >= len(ids):
             language = LANGUAGES.get(self.config.source, self.config.source)
-            raise InputError(f"This checkpoint reads {language}, and most of the text is in letters it does not know.")
+            raise InputError(
+                "This checkpoint reads {language}, and most of the text is in letters it does not know.",
+                language=language,
+            )
 
     @torch.no_grad()
     def read(self, texts: Sequence[str]) -> Source:
+        """What the encoder makes of sentences."""
         return self.network.encode(*self.encode(texts))
 
-    def steps(self, text: str, settings: Beam) -> Iterator[Stage]:
-        """One sentence, token by token."""
+    def steps(self, text: str, settings: Beam) -> Iterator[SearchStep]:
+        """Translate one sentence, token by token."""
         yield from search(self.network, self.read([text]), 1, settings)
 
     def write(self, texts: Sequence[str], settings: Beam) -> list[Hypothesis]:
-        """The best translation of each sentence. Sentences of like length are translated together."""
+        """The best translation of each sentence. Sentences of similar length share a batch."""
         order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
         found: dict[int, Hypothesis] = {}
         for start in range(0, len(order), BATCH):
@@ -114,32 +114,17 @@ class Translator:
         return [found[n] for n in range(len(texts))]
 
     def translate(self, texts: Sequence[str], settings: Beam) -> list[str]:
+        """The best translation of each sentence, as text."""
         return [self.text(hypothesis.ids) for hypothesis in self.write(texts, settings)]
 
     def text(self, ids: Sequence[int]) -> str:
-        """What ids of the target say; the end is left out."""
+        """The text of target ids, without the end."""
         return self.target.decode([token for token in ids if token != self.config.end_id])
 
     @torch.no_grad()
     def trace(self, text: str, ids: Sequence[int]) -> Trace:
-        """Who looked at whom while `ids` was written as the translation of one sentence: T rows, one for each id."""
+        """The attention while `ids` was written as the translation of one sentence: T rows, one for each id."""
         target = torch.tensor([[self.config.start_id, *ids[:-1]]], device=self.network.source_embedding.weight.device)
         trace = self.network(*self.encode([text]), target, trace=True).trace
         assert trace is not None
         return trace
-
-
-def sentences(text: str) -> list[str]:
-    """A text cut after each sentence and line, as the network has learned from single ones.
-
-    Raises `InputError` for a text without any.
-    """
-    found = [part.strip() for part in ENDS.split(text) if part and part.strip()]
-    if not found:
-        raise InputError("There is nothing to translate; write a sentence.")
-    return found
-
-
-def joined(texts: Sequence[str], language: str) -> str:
-    """Sentences as one text, as the language writes them."""
-    return ("" if language in SPACELESS else " ").join(text for text in texts if text)

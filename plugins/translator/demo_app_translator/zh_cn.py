@@ -40,7 +40,18 @@ ZH_CN = {
     "The translation is empty.": "译文是空的。",
     # look inside
     "Beam search": "束搜索",
+    "“{word}” looked at “{source}” most: {share}": "“{word}”看得最多的是“{source}”：{share}",
+    "The beam search, 1 beam, step by step": "束搜索，束宽 1，一步一步来",
     "The beam search, {count} beams, step by step": "束搜索，束宽 {count}，一步一步来",
+    "Chosen: “{text}”, log-probability {value}.": "选中：“{text}”，对数概率 {value}。",
+    "end": "结束",
+    "score {value}": "得分 {value}",
+    "“{token}”: probability {share}, sum of log-probabilities {total}": (
+        "“{token}”：概率 {share}，对数概率之和 {total}"
+    ),
+    "“{token}”: probability {share}, sum of log-probabilities {total}, score {score}": (
+        "“{token}”：概率 {share}，对数概率之和 {total}，得分 {score}"
+    ),
     "Each box: a token, its probability, and below it the log-probability of all tokens so far. A box with a thick frame "
     "ends a translation; its score is that sum over (length ^ length penalty).": (
         "每个方框是一个 token 及其概率，下面是到此为止所有 token 的对数概率之和。粗框表示译文到此结束；"
@@ -90,6 +101,7 @@ ZH_CN = {
     "{count} (keys and values)": "{count}（键和值）",
     "How it works": "工作原理",
     # what is wrong
+    "There is no sentence {number}; choose one from 0 to {last}.": "没有第 {number} 句；请选择 0 到 {last} 中的一句。",
     "There is nothing to translate; write a sentence.": "没有可翻译的内容；请写一句话。",
     "There is no translation to judge; write one.": "没有可评判的译文；请写一句。",
     "This checkpoint reads {language}, and most of the text is in letters it does not know.": (

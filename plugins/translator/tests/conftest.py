@@ -1,4 +1,4 @@
-"""Tiny networks with random weights; one thread, since they are small and several tests may share two CPUs."""
+"""Tiny networks with random weights. One thread, because they are small and tests may share two CPUs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def network_of(vocab_size: int = 30, **changes: object) -> EncoderDecoder:
 
 @pytest.fixture(scope="session", name="network_of")
 def networks() -> Callable[..., EncoderDecoder]:
-    """`network_of(30, norm="post")`: an untrained one with so many tokens of each language."""
+    """`network_of(30, norm="post")`: an untrained network with that many tokens per language."""
     return network_of
 
 

@@ -33,7 +33,7 @@ def test_padding_changes_nothing(network_of: Networks) -> None:
     torch.testing.assert_close(network(SOURCE, MASK, TARGET).logits[1:], alone, atol=1e-5, rtol=0)
 
 
-def test_what_comes_later_is_not_seen(network_of: Networks) -> None:
+def test_later_tokens_are_not_seen(network_of: Networks) -> None:
     network = network_of()
     changed = TARGET.clone()
     changed[:, 3] = 25
@@ -55,7 +55,7 @@ def test_every_source_token_sees_all_others_and_every_target_token_all_of_them(n
         assert (layer.triu(1) == 0).all()
 
 
-def test_beams_look_at_one_memory_as_at_copies_of_it(network_of: Networks) -> None:
+def test_beams_share_one_memory_as_if_it_were_copied(network_of: Networks) -> None:
     network = network_of()
     rows = TARGET.repeat_interleave(3, dim=0)
     rows[1, 2], rows[5, 1] = 15, 16
@@ -69,7 +69,7 @@ def test_beams_look_at_one_memory_as_at_copies_of_it(network_of: Networks) -> No
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-def test_a_cache_goes_on_from_the_rows_that_are_selected(network_of: Networks) -> None:
+def test_a_cache_continues_with_the_selected_rows(network_of: Networks) -> None:
     network = network_of()
     source = network.encode(SOURCE[:1], MASK[:1])
     cache = network.new_cache(3, 8)
@@ -83,12 +83,12 @@ def test_a_cache_goes_on_from_the_rows_that_are_selected(network_of: Networks) -
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-def test_more_tokens_than_places_are_refused(network_of: Networks) -> None:
+def test_more_tokens_than_positions_are_refused(network_of: Networks) -> None:
     with pytest.raises(ValueError, match="do not fit"):
         network_of()(torch.full((1, 33), 5), torch.ones(1, 33, dtype=torch.bool), TARGET[:1])
 
 
-def test_what_is_saved_loads_and_says_the_same(tiny: Translator, tmp_path: Path) -> None:
+def test_a_saved_translator_loads_and_gives_the_same(tiny: Translator, tmp_path: Path) -> None:
     tiny.save(tmp_path / "saved")
     loaded = Translator.load(tmp_path / "saved", "cpu")
     half = [p.half().float() for p in tiny.network.state_dict().values()]

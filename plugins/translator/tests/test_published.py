@@ -14,7 +14,7 @@ from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 
 from demo_app import DemoError
 
-# What the two repositories publish, but for the sizes, which a test may make smaller
+# As published in the two repositories; a test may choose smaller sizes
 CONFIG = {
     "activation_function": "swish",
     "add_final_layer_norm": False,
@@ -60,7 +60,7 @@ CHINESE = [
 
 
 def write_checkpoint(folder: Path, *, chinese: bool, weights: str = "safetensors", **sizes: int) -> Path:
-    """A checkpoint in the published layout: real SentencePiece models, random weights that are far from trivial."""
+    """A checkpoint in the published layout: real SentencePiece models, random weights with large values."""
     folder.mkdir(parents=True)
     pieces: list[str] = []
     texts = (ENGLISH, CHINESE) if chinese else (CHINESE, ENGLISH)
@@ -108,7 +108,7 @@ def write_checkpoint(folder: Path, *, chinese: bool, weights: str = "safetensors
 
 
 def _teach(network: MarianMTModel, folder: Path, texts: tuple[list[str], list[str]]) -> None:
-    """A few steps, so that what it writes differs from sentence to sentence and ends at different places."""
+    """Train a few steps, so that translations differ between sentences and have different lengths."""
     theirs = MarianTokenizer(
         source_spm=str(folder / "source.spm"),
         target_spm=str(folder / "target.spm"),
@@ -240,7 +240,7 @@ def test_the_pickled_layout_of_the_hub_gives_the_same(small: Path, tmp_path: Pat
     assert ours[0] == ours[1]
 
 
-def test_the_languages_are_told_by_the_codes_in_the_vocabulary(small: Path, tmp_path: Path) -> None:
+def test_the_languages_follow_from_the_codes_in_the_vocabulary(small: Path, tmp_path: Path) -> None:
     other = write_checkpoint(tmp_path / "zh_en", chinese=False, **SMALL)
     assert (Translator.load(small, "cpu").config.source, Translator.load(small, "cpu").config.target) == ("en", "zh")
     translator = Translator.load(other, "cpu")
@@ -257,7 +257,7 @@ def test_the_languages_are_told_by_the_codes_in_the_vocabulary(small: Path, tmp_
         ("scale_embedding", False, "scale_embedding"),
     ],
 )
-def test_another_kind_of_network_is_refused_in_a_sentence(
+def test_another_architecture_is_refused_with_a_sentence(
     small: Path, tmp_path: Path, field: str, value: object, said: str
 ) -> None:
     import shutil

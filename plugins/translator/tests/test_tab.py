@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demo_app_translator import pictures, tab
+from demo_app_translator import views
 from demo_app_translator.checkpoints import CHECKPOINTS
 from demo_app_translator.example import SENTENCE, compute, example
 from demo_app_translator.explain import Seen, alignment
@@ -32,7 +32,7 @@ def test_the_plugin_has_no_problems(plugin_dir: Any) -> None:
     assert not report.problems, str(report)
 
 
-def test_what_the_page_opens_with_is_what_the_model_says() -> None:
+def test_the_page_opens_with_the_translation_of_the_real_model() -> None:
     stored, now = example(), compute()
     assert (stored.text, stored.source, stored.target) == (now.text, now.source, now.target)
     assert stored.log_probability == pytest.approx(now.log_probability, abs=1e-2)
@@ -116,14 +116,14 @@ def test_what_visitors_write_is_escaped() -> None:
         **{**seen.__dict__, "source": (attack, *seen.source[1:]), "target": (" " + attack, *seen.target[1:])}
     )
     words = alignment(poisoned, None, None)
-    for drawn in (pictures.alignment_lines(*words), pictures.alignment_map(*words), pictures.two_designs(poisoned)):
+    for drawn in (views.alignment_lines(*words), views.alignment_map(*words), views.two_designs(poisoned)):
         assert "<img" not in drawn
         assert "&lt;img" in drawn
 
 
 def test_no_panel_needs_a_translation_first() -> None:
-    assert pictures.alignment_lines([], [], np.zeros((0, 0), np.float32))
-    assert tab.about([example()])
+    assert views.alignment_lines([], [], np.zeros((0, 0), np.float32))
+    assert views.about([example()])
 
 
 @pytest.mark.browser

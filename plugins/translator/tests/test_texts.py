@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from demo_app_translator.data import read_csv, read_lines, read_pairs
 from demo_app_translator.explain import words
+from demo_app_translator.texts import joined, sentences
 from demo_app_translator.tokens import SPECIAL, Pieces, train_tokenizer
-from demo_app_translator.translator import Translator, joined, sentences
+from demo_app_translator.translator import Translator
 
 from demo_app import InputError
 
@@ -52,12 +53,12 @@ def test_capitals_of_the_source_do_not_matter(tiny: Translator) -> None:
         ("...", ["..."]),
     ],
 )
-def test_a_text_is_cut_into_sentences(text: str, expected: list[str]) -> None:
+def test_a_text_is_split_into_sentences(text: str, expected: list[str]) -> None:
     assert sentences(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "  \n ", "\n\n"])
-def test_nothing_is_no_text(text: str) -> None:
+def test_an_empty_text_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="nothing to translate"):
         sentences(text)
 
@@ -75,7 +76,7 @@ def test_pieces_make_words() -> None:
     assert words(["我", "喜欢", "。", "</s>"], "zh") == [("我", [0]), ("喜欢", [1]), ("。", [2]), ("</s>", [3])]
 
 
-def test_letters_that_are_not_known_are_told(tiny: Translator) -> None:
+def test_a_text_in_unknown_letters_is_refused(tiny: Translator) -> None:
     with pytest.raises(InputError, match="reads English"):
         tiny.check("我喜欢狗。")
     tiny.check("A small dog 狗.")

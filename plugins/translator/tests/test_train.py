@@ -1,4 +1,4 @@
-"""Training and scoring from the command line, on pairs that a program makes."""
+"""Training and evaluating from the command line, on generated pairs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_it_learns_to_translate(learned: tuple[Path, dict[str, float]]) -> None:
     ]
 
 
-def test_the_score_is_one_json_object(
+def test_the_scores_are_one_json_object(
     learned: tuple[Path, dict[str, float]], files: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, target = files[files.index("--validation-source") + 1], files[files.index("--validation-target") + 1]
@@ -65,7 +65,7 @@ def test_the_score_is_one_json_object(
     assert found["sentences"] == 14
 
 
-def test_a_training_that_is_killed_goes_on_to_the_same_weights(files: list[str], tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(files: list[str], tmp_path: Path) -> None:
     more = ["--epochs", "4", "--evaluate-every", "1", "--dropout", "0.1", "--merge-dropout", "0"]
     whole = trained(files, tmp_path / "whole", *more)
     code = "import sys; from demo_app_translator import train; train.main(sys.argv[1:])"
@@ -77,7 +77,7 @@ def test_a_training_that_is_killed_goes_on_to_the_same_weights(files: list[str],
     for line in running.stderr:
         if line.startswith("epoch 2"):
             break
-    running.send_signal(signal.SIGSTOP)  # between two saves, most likely; then for good
+    running.send_signal(signal.SIGSTOP)  # most likely between two saves; SIGKILL follows
     running.kill()
     running.wait()
     running.stderr.close()
@@ -87,7 +87,7 @@ def test_a_training_that_is_killed_goes_on_to_the_same_weights(files: list[str],
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_a_seed_gives_the_same_bytes_and_another_others(files: list[str], tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(files: list[str], tmp_path: Path) -> None:
     for name, seed in (("one", "3"), ("two", "3"), ("other", "4")):
         trained(files, tmp_path / name, "--epochs", "1", "--dropout", "0.1", "--merge-dropout", "0", "--seed", seed)
     one, two, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two", "other"))
@@ -95,7 +95,7 @@ def test_a_seed_gives_the_same_bytes_and_another_others(files: list[str], tmp_pa
     assert one != other
 
 
-def test_what_is_missing_is_one_sentence(files: list[str], tmp_path: Path) -> None:
+def test_a_missing_argument_gets_one_sentence(files: list[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="Name the sentences"):
         train.main(["--languages", "en", "de", "--out", str(tmp_path / "x")])
     with pytest.raises(SystemExit, match="neither a folder"):

@@ -1,0 +1,128 @@
+"""What a visitor or a client can do: one method per event. Imports no torch before the first event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from demo_app import InputError
+from demo_app.inputs.numbers import number_between, whole_number
+from demo_app.page.lessons import pick
+from demo_app.page.widgets import AVERAGE, index
+from demo_app_translator.example import example
+from demo_app_translator.explain import Seen, alignment, force, watch
+from demo_app_translator.lessons import EXAMPLES
+from demo_app_translator.texts import joined, sentences
+from demo_app_translator.views import about, alignment_lines, alignment_map, beam_tree, forced_strip, two_designs
+
+if TYPE_CHECKING:
+    from demo_app import ModelHandle
+    from demo_app_translator.translator import Translator
+
+MAX_BEAMS = 8
+MAX_PENALTY = 2
+MAX_CHOICE = 60  # characters of a sentence in the picker of sentences
+
+
+class Actions:
+    """The handlers of the tab's events. They draw from `Seen`, one per sentence, which the visitor's session keeps."""
+
+    def __init__(self, handle: ModelHandle[Translator]) -> None:
+        self.handle = handle
+
+    def translate(self, text: str, checkpoint: str, beams: float, length_penalty: float) -> Iterator[tuple[Any, ...]]:
+        """Translate a text, sentence by sentence; the translation is streamed as it grows.
+
+        Args:
+            text: in the language that the checkpoint reads.
+            checkpoint: its name, such as en_de, en_zh or opus_mt_zh_en.
+            beams: how many beginnings the search keeps, from 1 (greedy) to 8.
+            length_penalty: finished translations are compared by log-probability over length to this power, 0 to 2.
+
+        Returns:
+            The translation; the model and its time, as HTML; the sentences that can be looked into; then, of the first
+            sentence, as HTML: alignment of words, attention map, tree of beams, encoder-decoder beside decoder-only.
+        """
+        from demo_app_translator.search import Beam
+
+        parts = sentences(text)
+        beams = whole_number(beams, "Beams", least=1, most=MAX_BEAMS)
+        length_penalty = number_between(length_penalty, "Length penalty", 0, MAX_PENALTY)
+        unchanged = (gr.skip(),) * 7
+        with self.handle.use(checkpoint) as translator:
+            settings = Beam(beams=beams, length_penalty=length_penalty, max_tokens=translator.config.max_tokens)
+            translator.check(text)
+            done: list[Seen] = []
+            for part in parts:
+                shown = ""
+                for step in watch(translator, part, settings, checkpoint):
+                    if isinstance(step, Seen):
+                        done.append(step)
+                    elif step != shown:
+                        shown = step
+                        yield joined([*(one.text for one in done), shown], translator.config.target), *unchanged
+        picker = gr.update(choices=sentence_choices(done), value=0, visible=len(done) > 1)
+        whole = joined([one.text for one in done], done[0].target_language)
+        yield whole, about(done), picker, *_drawings(done[0], AVERAGE, AVERAGE), done
+
+    def example(self, number: int) -> str:
+        """One of the texts to try.
+
+        Args:
+            number: which one, from 0.
+
+        Returns:
+            The text.
+        """
+        return pick(EXAMPLES, number)
+
+    def look(self, seen: list[Seen] | None, sentence: int, layer: str, head: str) -> tuple[str, ...]:
+        """Look into a sentence of the last translation of this session (before that: the page's example).
+
+        Args:
+            seen: kept by the session.
+            sentence: which one, from 0.
+            layer: whose attention is drawn: average, or the layer's number from 1.
+            head: average, or the head's number from 1.
+
+        Returns:
+            As HTML: alignment of words, attention map, tree of beams, encoder-decoder beside decoder-only.
+        """
+        seen = seen or [example()]
+        if not isinstance(sentence, int) or not 0 <= sentence < len(seen):
+            raise InputError(
+                "There is no sentence {number}; choose one from 0 to {last}.", number=sentence, last=len(seen) - 1
+            )
+        return _drawings(seen[sentence], str(layer), str(head))
+
+    def force(self, text: str, translation: str, checkpoint: str) -> str:
+        """Teacher forcing: what the network thinks of a translation that is given, token by token.
+
+        Args:
+            text: one sentence in the language that the checkpoint reads.
+            translation: what is to be judged.
+            checkpoint: its name, such as en_de.
+
+        Returns:
+            Each token on a ground as strong as its surprise, and what the network would have written, as HTML.
+        """
+        first = sentences(text)[0]
+        if not translation.strip():
+            raise InputError("There is no translation to judge; write one.")
+        with self.handle.use(checkpoint) as translator:
+            translator.check(first)
+            return forced_strip(force(translator, first, translation.strip()))
+
+
+def sentence_choices(seen: Sequence[Seen]) -> list[tuple[str, int]]:
+    """What the picker of sentences offers: (label, number from 0)."""
+    return [(f"{n + 1}. {''.join(one.target[:-1]).strip()[:MAX_CHOICE]}", n) for n, one in enumerate(seen)]
+
+
+def _drawings(seen: Seen, layer: str, head: str) -> tuple[str, ...]:
+    """What the pickers of sentence, layer and head change."""
+    layers, heads = seen.cross.shape[:2]
+    words = alignment(seen, index(layer, layers), index(head, heads))
+    return alignment_lines(*words), alignment_map(*words), beam_tree(seen), two_designs(seen)
