@@ -38,15 +38,17 @@ def _playwrights_own() -> str | None:
     return path if Path(path).is_file() else None
 
 
-def launch(playwright: Playwright) -> Browser:
-    """A headless Chromium. Raises `RuntimeError` that says how to get one."""
+def launch(playwright: Playwright, *arguments: str) -> Browser:
+    """A headless Chromium, with further command-line arguments. Raises `RuntimeError` that says how to get one."""
     system = os.environ.get("DEMO_APP_TEST_CHROMIUM") or next(filter(None, map(shutil.which, COMMANDS)), None)
     path = system or playwright.chromium.executable_path
     if not Path(path).is_file():
         raise RuntimeError(f"There is no Chromium. {ADVICE}")
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     sandbox = ["--no-sandbox"] if root else []  # Chromium's sandbox refuses root
-    return playwright.chromium.launch(executable_path=path, args=[*sandbox, "--disable-background-networking"])
+    return playwright.chromium.launch(
+        executable_path=path, args=[*sandbox, "--disable-background-networking", *arguments]
+    )
 
 
 def install() -> None:

@@ -77,14 +77,15 @@ def candidates_view(candidates: Sequence[Candidate], chosen_id: int | None = Non
             f'aria-pressed="{"true" if candidate.id == chosen_id else "false"}" aria-label="{spoken}" '
             f'title="{spoken}">'
             f'<span class="gen-name" dir="auto" translate="no">{text}</span>{_bars(before / full, after / full)}'
-            f'<span class="gen-number gen-quiet">{percent(before)}</span>'
-            f'<span class="gen-number">{percent(after) if candidate.kept else "–"}</span></button></li>'
+            f'<span class="gen-number gen-quiet">{escape(percent(before))}</span>'
+            f'<span class="gen-number">{escape(percent(after)) if candidate.kept else "–"}</span></button></li>'
         )
     rest = [max(0.0, 1 - sum(values)) for values in zip(*shares, strict=True)]
     rows.append(
         f'<li class="gen-row gen-rest"><span class="gen-name">{escape(say("all others"))}</span>'
         f"{_bars(min(1.0, rest[0] / full), min(1.0, rest[1] / full))}"
-        f'<span class="gen-number">{percent(rest[0])}</span><span class="gen-number">{percent(rest[1])}</span></li>'
+        f'<span class="gen-number">{escape(percent(rest[0]))}</span>'
+        f'<span class="gen-number">{escape(percent(rest[1]))}</span></li>'
     )
     label = escape(say("What may come next: choose one, and the text goes on with it"))
     return (
