@@ -1,4 +1,4 @@
-"""A plugin that is right, to be made wrong in one place, and what `demo-app check` then finds."""
+"""A correct plugin, to be broken in one place, and the problems that `demo-app check` then finds."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ PIN = f'repo_id="some/model", revision="{"0" * 40}"'
 
 
 def problems(plugins: Plugins, code: str, *, load: bool = False, **how: Any) -> list[str]:
-    """What is said of a plugin whose module is that code, after a head and before a hook that are right."""
+    """The problems of a plugin whose module is that code, between a correct head and a correct hook."""
     folder = plugins.add("wrong", HEAD + textwrap.dedent(code) + HOOK, **how)
-    return said(folder, load=load)
+    return problems_in(folder, load=load)
 
 
-def said(folder: Path, *, load: bool = False, plugins_dir: Path | None = None) -> list[str]:
+def problems_in(folder: Path, *, load: bool = False, plugins_dir: Path | None = None) -> list[str]:
     report = check_demo(folder, settings=Settings(plugins_dir=plugins_dir), load=load)
     for problem in report.problems:  # each says how to fix it
         assert problem.fix or "; " in problem.what, problem

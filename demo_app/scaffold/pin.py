@@ -13,23 +13,26 @@ from demo_app.errors import DemoError, SettingsError
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 REPO = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
-READ_TOO = ("config.json", "tokenizer.json", "tokenizer_config.json")  # of what lies beside the weights
+READ_TOO = ("config.json", "tokenizer.json", "tokenizer_config.json")  # if they are beside the weights
 SECONDS = 10.0  # to wait for the Hub
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pinned:
-    """A repository on the Hub at one commit, as a plugin states it."""
+    """A repository on the Hub at one commit, with what a plugin states about it."""
 
     repo_id: str
     revision: str  # 40 hex digits
-    sizes: Mapping[str, int]  # bytes of the files that are to be fetched, by name
+    sizes: Mapping[str, int]  # bytes of the files to fetch, by name
     sha256: Mapping[str, str]  # of the weights, by name
     license: str
 
 
 def pin(asked: str) -> Pinned:
-    """What the Hub has in "owner/name" or "owner/name@revision" now. Raises `SettingsError` and `DemoError`."""
+    """Ask the Hub for the current commit of "owner/name" or "owner/name@revision".
+
+    Raises `SettingsError` for a malformed name, `DemoError` if the Hub does not answer or has no such weights.
+    """
     parts = REPO.fullmatch(asked)
     if parts is None:
         raise SettingsError(f"{asked!r} names no repository; write OWNER/NAME, or OWNER/NAME@REVISION.")
@@ -67,7 +70,7 @@ def _ask(repo_id: str, revision: str | None) -> ModelInfo:
         raise DemoError(f"The Hub has no repository {repo_id} for us; check its name, or set HF_TOKEN.") from None
     except RevisionNotFoundError:
         raise DemoError(f"{repo_id} has no revision {revision}; name a branch, a tag or a commit.") from None
-    except Exception as error:  # its client's errors have no common ancestor, nor one name in all its versions
+    except Exception as error:  # the client's errors have no common base class, nor the same name in all its versions
         status = f" ({error.response.status_code})" if isinstance(error, HfHubHTTPError | httpx.HTTPStatusError) else ""
         raise DemoError(
             f"The Hub does not say what is in {repo_id}{status}; check the network, or try again without --hub."

@@ -1,4 +1,4 @@
-"""`demo-app new`: a plugin that works, to be changed into one's own. What it writes is filled in from `template/`."""
+"""`demo-app new`: a working plugin, to be changed into one's own, made from the files in `template/`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 
 def create(target: Path, *, torch: bool = False, hub: str | None = None) -> list[Path]:
-    """Write a plugin into the new folder `target`, whose name is the plugin's; the files written.
+    """Write a plugin into the new folder `target`, and return the files written. The folder's name is the plugin's.
 
-    It runs a Python callable or, with `torch`, a network. With `hub`, "owner/name" or "owner/name@revision", it reads
-    the weights of that repository, pinned to the commit that it has now. Raises `SettingsError` for a name or a folder
-    that cannot be used, `DemoError` where the Hub does not say what there is.
+    The plugin runs a Python callable or, with `torch`, a network. With `hub`, "owner/name" or "owner/name@revision", it
+    reads the weights of that repository, pinned to its current commit. Raises `SettingsError` for a name or a folder
+    that cannot be used, `DemoError` if the Hub does not answer or has no such weights.
     """
     if not NAME.fullmatch(target.name) or target.name == "status":
         raise SettingsError(
@@ -41,7 +41,7 @@ def create(target: Path, *, torch: bool = False, hub: str | None = None) -> list
 
 
 def plugin_files(folder: str, *, torch: bool = False, pinned: Pinned | None = None) -> dict[str, bytes]:
-    """The files of a plugin by their path in its folder."""
+    """The files of a plugin, by their path in its folder."""
     name = folder.replace("-", "_")
     module = f"demo_app_{name}"
     words = {
@@ -57,7 +57,7 @@ def plugin_files(folder: str, *, torch: bool = False, pinned: Pinned | None = No
     if torch:
         needs.append("torch>=2.8")
     words["dependencies"] = ", ".join(f'"{need}"' for need in needs)
-    table = {"pyproject.toml": "name, version, what it needs, and the entry point by which the host finds it"}
+    table = {"pyproject.toml": "name, version, requirements, and the entry point by which the host finds it"}
     test = f"tests/test_{name}.py"
     files: dict[str, bytes] = {}
     if pinned is not None:
@@ -76,13 +76,13 @@ def plugin_files(folder: str, *, torch: bool = False, pinned: Pinned | None = No
         words["summary"] = "Says it louder."
         table[f"{module}.py"] = "the model factory (`load`: any callable) and the tab (`build`)"
         files |= {f"{module}.py": _fill("callable.py", words), test: _fill("test_callable.py", words)}
-    table[test] = "tests with the fixtures that come with demo-app"
+    table[test] = "tests with the fixtures of demo-app"
     words["table"] = "\n".join(f"| `{file}` | {what} |" for file, what in table.items())
     return {"pyproject.toml": _fill("pyproject.toml", words), "README.md": _fill("README.md", words), **files}
 
 
 def _hub_words(pinned: Pinned, torch: bool) -> dict[str, str]:
-    """What the module of a plugin with weights on the Hub has where others differ."""
+    """The parts of `hub.py.txt` that depend on the repository, and on whether torch reads the weights."""
     if torch:
         load = """\
     from safetensors.torch import load_file
@@ -121,12 +121,12 @@ def _hub_words(pinned: Pinned, torch: bool) -> dict[str, str]:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """The inside of a tuple of texts in Python."""
+    """The texts as they are written inside a Python tuple."""
     return ", ".join(f'"{name}"' for name in names) + ","
 
 
 def _letters() -> dict[str, bytes]:
-    """The checkpoint of the network: logarithms of how often each language uses each letter."""
+    """The files of the network's checkpoint: the logarithm of how often each language uses each letter."""
     import numpy as np
     from safetensors.numpy import save
 

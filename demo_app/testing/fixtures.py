@@ -74,8 +74,7 @@ def one_thread() -> Iterator[None]:
 
     For a whole module: `pytestmark = pytest.mark.usefixtures("one_thread")`.
     """
-    import torch
-
+    torch = pytest.importorskip("torch")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

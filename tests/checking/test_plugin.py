@@ -6,13 +6,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from checked_plugins import HEAD, HOOK, PIN, assert_only, problems, said
+from checked_plugins import HEAD, HOOK, PIN, assert_only, problems, problems_in
 from plugins_on_disk import Plugins
 
 from demo_app.unsafe_files import UNSAFE_SUFFIXES
 
 
-def test_what_is_right_has_no_problem(plugins: Plugins) -> None:
+def test_a_correct_plugin_has_no_problems(plugins: Plugins) -> None:
     assert problems(plugins, "") == []
 
 
@@ -20,23 +20,23 @@ def test_what_is_right_has_no_problem(plugins: Plugins) -> None:
 
 
 def test_a_folder_without_a_pyproject(tmp_path: Path) -> None:
-    assert_only(said(tmp_path), "has no pyproject.toml. Write one; `demo-app new` shows how.")
+    assert_only(problems_in(tmp_path), "has no pyproject.toml. Write one; `demo-app new` shows how.")
 
 
 def test_a_pyproject_that_cannot_be_read(plugins: Plugins) -> None:
     folder = plugins.add("wrong", HEAD + HOOK)
     (folder / "pyproject.toml").write_text("[project\n")
-    assert_only(said(folder), "wrong/pyproject.toml cannot be read")
+    assert_only(problems_in(folder), "wrong/pyproject.toml cannot be read")
 
 
 @pytest.mark.parametrize(
     ("group", "hint"), [("demo-app", "but one named 'demo-app'"), ("console_scripts", "table. Add [project.entry-p")]
 )
-def test_no_entry_point_and_a_group_that_is_nearly_ours(plugins: Plugins, group: str, hint: str) -> None:
+def test_no_entry_point_or_a_misspelt_group(plugins: Plugins, group: str, hint: str) -> None:
     folder = plugins.add("wrong", HEAD + HOOK)
     pyproject = folder / "pyproject.toml"
     pyproject.write_text(pyproject.read_text().replace("entry-points.demo_app", f"entry-points.{group}"))
-    assert_only(said(folder), hint)
+    assert_only(problems_in(folder), hint)
 
 
 def test_metadata_that_is_missing(plugins: Plugins) -> None:
@@ -45,7 +45,7 @@ def test_metadata_that_is_missing(plugins: Plugins) -> None:
     lines = pyproject.read_text().splitlines()
     pyproject.write_text("\n".join(line for line in lines if not line.startswith(("version", "requires-p", "license"))))
     assert_only(
-        said(folder),
+        problems_in(folder),
         'has no version. Add version = "0.1.0".',
         'requires-python is missing. Add requires-python = ">=3.11".',
         'demo-app is not among the dependencies. Add "demo-app>=0.1".',
@@ -78,12 +78,12 @@ def test_a_heavy_import_names_the_plugins_own_line_also_when_another_module_does
     assert "imports torch (at " in direct
     assert ".py:19). Import it inside load or build." in direct
     folder = plugins.add("indirect", HEAD + "import safetensors.torch\n" + HOOK.replace('"wrong"', '"indirect"'))
-    (indirect,) = said(folder)
+    (indirect,) = problems_in(folder)
     assert "imports torch (at " in indirect
     assert f"{folder.name}/demo_indirect_" in indirect
 
 
-def test_a_heavy_import_is_told_even_if_the_module_then_fails(plugins: Plugins) -> None:
+def test_a_heavy_import_is_reported_even_if_the_module_then_fails(plugins: Plugins) -> None:
     assert_only(problems(plugins, "import gradio\n1 / 0"), "imports gradio", "ZeroDivisionError")
 
 
@@ -98,16 +98,16 @@ def test_hooks_that_do_not_fit(plugins: Plugins) -> None:
             "failed with IndexError: list index out of range (at",
         ),
     ]:
-        assert_only(said(plugins.add(name, HEAD + hook)), words)
+        assert_only(problems_in(plugins.add(name, HEAD + hook)), words)
 
 
 # The demos
 
 
-def test_a_name_that_another_plugin_has(plugins: Plugins) -> None:
+def test_a_demo_name_that_another_plugin_has(plugins: Plugins) -> None:
     plugins.add("first", HEAD + HOOK)
     folder = plugins.add("second", HEAD + HOOK)
-    (found,) = said(folder, plugins_dir=plugins.path)
+    (found,) = problems_in(folder, plugins_dir=plugins.path)
     assert "the demo 'wrong' is also in demo-first 0.1.0 (folder first/). Rename it, or uninstall" in found
 
 
@@ -126,7 +126,7 @@ def test_a_branch_instead_of_a_commit_does_not_hide_what_comes_after_it(plugins:
         )""",
     )
     assert_only(
-        said(plugins.add("wrong", HEAD + textwrap.dedent(code) + hook)),
+        problems_in(plugins.add("wrong", HEAD + textwrap.dedent(code) + hook)),
         "wrong/a: Checkpoint 'a': revision 'main' must be a commit of 40 hex digits",
         "wrong/b states no license. Give license=",
         "wrong/b states no size. Give the bytes to fetch.",
@@ -152,12 +152,12 @@ def test_every_format_that_can_run_code_is_refused_but_a_published_state_dict(pl
     )
     refused = [f"wrong/hub: {name} is a pickle, or may hold one" for name in names]
     refused += [f"wrong/embedded: {name} is a pickle, or may hold one" for name in (*names, "pytorch_model.bin")]
-    assert_only(said(plugins.add("wrong", HEAD + hook)), *refused)
+    assert_only(problems_in(plugins.add("wrong", HEAD + hook)), *refused)
 
 
-def test_what_was_wrong_once_is_said_again(plugins: Plugins) -> None:
+def test_a_second_check_finds_the_same(plugins: Plugins) -> None:
     hook = HOOK.replace(
         "CHECKPOINTS = ()", 'CHECKPOINTS = (Checkpoint(name="a", title="", folder=Path(), license="mit"),)'
     )
     folder = plugins.add("wrong", HEAD + hook)
-    assert said(folder) == said(folder) != []
+    assert problems_in(folder) == problems_in(folder) != []

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
-from checked_plugins import HEAD, HOOK, PIN, assert_only, problems, said
+from checked_plugins import HEAD, HOOK, PIN, assert_only, problems, problems_in
 from plugins_on_disk import Plugins
 from safetensors.numpy import save_file
 
@@ -14,7 +14,7 @@ from demo_app.settings import Settings
 from demo_app.testing import check_demo
 
 
-def test_handlers_that_do_not_survive_empty_input(plugins: Plugins) -> None:
+def test_handlers_that_fail_on_empty_input(plugins: Plugins) -> None:
     code = """
     def build(handle):
         import gradio as gr
@@ -63,7 +63,7 @@ def test_handlers_that_do_not_survive_empty_input(plugins: Plugins) -> None:
     assert 'Raise InputError("Write something first.") for what cannot be used.' in found[0]
 
 
-def test_a_model_is_loaded_and_asked(plugins: Plugins, tmp_path: Path) -> None:
+def test_a_model_is_loaded_and_its_actions_are_called(plugins: Plugins, tmp_path: Path) -> None:
     weights = tmp_path / "tiny"
     weights.mkdir()
     save_file({"weight": np.ones(500_000, np.float32)}, weights / "model.safetensors")
@@ -106,13 +106,15 @@ def test_a_model_that_does_not_load_or_does_not_answer(plugins: Plugins) -> None
     found = problems(plugins, broken, load=True)
     assert_only([text for text in found if text.startswith("load: ")], "wrong: ")
     dumb = HEAD.replace("return upper(text)", "raise InputError('Never.')") + HOOK.replace('"wrong"', '"dumb"')
-    assert_only(said(plugins.add("dumb", dumb), load=True), "dumb: no action answers 'Hello, world.'.")
+    assert_only(problems_in(plugins.add("dumb", dumb), load=True), "dumb: no action answers 'Hello, world.'.")
 
 
 def test_a_crash_on_a_sample_is_a_problem(plugins: Plugins) -> None:
     code = HEAD.replace("return upper(text)", "return upper(text) if not text else 1 / 0") + HOOK
     folder = plugins.add("wrong", code)
-    assert said(folder) == []
+    assert problems_in(folder) == []
     assert_only(
-        said(folder, load=True), "/shout fails on a sample with ZeroDivisionError: division by zero (at ", "no act"
+        problems_in(folder, load=True),
+        "/shout fails on a sample with ZeroDivisionError: division by zero (at ",
+        "no act",
     )

@@ -6,7 +6,7 @@ from checked_plugins import assert_only, problems
 from plugins_on_disk import Plugins
 
 
-def test_names_and_words_of_actions(plugins: Plugins) -> None:
+def test_names_and_docstrings_of_actions(plugins: Plugins) -> None:
     code = """
     def build(handle):
         import gradio as gr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checked_plugins import HEAD, HOOK, assert_only, said
+from checked_plugins import HEAD, HOOK, assert_only, problems_in
 from plugins_on_disk import Plugins
 from safetensors.numpy import save_file
 
@@ -99,7 +99,9 @@ class LetterTuner(Tuner):
         ("class LetterTuner(Tuner):", "class LetterTuner:", "the tuner is a LetterTuner; return an instance of"),
     ],
 )
-def test_a_tuner_is_tried(right: str, wrong: str, said_of_it: str, plugins: Plugins, tmp_path: Path) -> None:
+def test_a_tuner_is_checked_by_fine_tuning(
+    right: str, wrong: str, said_of_it: str, plugins: Plugins, tmp_path: Path
+) -> None:
     weights = tmp_path / "tiny"
     weights.mkdir()
     (weights / "config.json").write_text('{"labels": ["x", "y", "z"]}')
@@ -114,4 +116,4 @@ def test_a_tuner_is_tried(right: str, wrong: str, said_of_it: str, plugins: Plug
     hook = hook.replace("checkpoints=CHECKPOINTS", "checkpoints=CHECKPOINTS, tuner=load_tuner")
     folder = plugins.add("wrong", HEAD + code + hook)
     (folder / f"{module}.py").write_text(written)
-    assert_only(said(folder, load=True), *([said_of_it] if said_of_it else []))
+    assert_only(problems_in(folder, load=True), *([said_of_it] if said_of_it else []))

@@ -59,7 +59,7 @@ def test_check_passes_a_good_plugin_and_loads_it(plugins: Any) -> None:
     assert " MB in " in done.stdout
 
 
-def test_check_says_everything_that_is_wrong_not_just_the_first(plugins: Any) -> None:
+def test_check_lists_everything_that_is_wrong_not_just_the_first(plugins: Any) -> None:
     folder = plugins.add(
         "heavy",
         """
@@ -84,7 +84,7 @@ def test_check_says_everything_that_is_wrong_not_just_the_first(plugins: Any) ->
         assert said in done.stdout, said
 
 
-def test_check_of_what_is_no_plugin_names_what_there_is(tmp_path: Path) -> None:
+def test_check_of_an_unknown_plugin_lists_the_known_ones(tmp_path: Path) -> None:
     done = demo_app("check", "no_such_plugin")
     assert done.returncode == 1
     assert "text_classifier" in done.stdout
@@ -101,7 +101,7 @@ def test_download_of_embedded_checkpoints_has_nothing_to_fetch() -> None:
     assert "embedded in" in done.stdout
 
 
-def test_download_of_what_the_hub_cannot_give_fails_with_1(plugins: Any) -> None:
+def test_a_download_that_fails_exits_with_1(plugins: Any) -> None:
     plugins.add(
         "pinned",
         """
@@ -163,7 +163,7 @@ def test_download_fetches_what_is_missing_and_only_that(plugins: Any, hub: Any) 
     assert hub.log == []
 
 
-def test_selfcheck_prints_published_beside_found_and_fails_where_they_differ(plugins: Any, hub: Any) -> None:
+def test_selfcheck_prints_published_beside_found_values_and_fails_if_they_differ(plugins: Any, hub: Any) -> None:
     add_pinned(plugins)
     add_repo(hub, "some/one", "1.5004")
     add_repo(hub, "some/two", "2.5")
@@ -178,14 +178,14 @@ def test_selfcheck_prints_published_beside_found_and_fails_where_they_differ(plu
     assert demo_app("selfcheck", "pinned/one", "--plugins-dir", plugins.path).returncode == 0
 
 
-def test_selfcheck_of_what_cannot_be_fetched_fails_with_the_reason(plugins: Any, hub: Any) -> None:
+def test_selfcheck_of_a_checkpoint_that_cannot_be_fetched_fails_with_the_reason(plugins: Any, hub: Any) -> None:
     add_pinned(plugins)
     done = demo_app("selfcheck", "pinned/one", "--hub", "--plugins-dir", plugins.path)
     assert done.returncode == 1
     assert "no repository some/one" in done.stdout
 
 
-def test_wrong_words_exit_with_2(plugins: Any) -> None:
+def test_a_wrong_command_line_exits_with_2(plugins: Any) -> None:
     assert demo_app("plugin").returncode == 2
     assert demo_app("download").returncode == 2
     assert demo_app("download", "no_such_demo").returncode == 2

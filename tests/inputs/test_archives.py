@@ -83,14 +83,14 @@ def test_the_pictures_of_a_folder_or_an_archive_are_found_at_any_depth(kind: str
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_other_files_come_too_where_they_are_asked_for(kind: str, tmp_path: Path) -> None:
+def test_other_files_are_included_on_request(kind: str, tmp_path: Path) -> None:
     with pictures_in(MAKERS[kind](tmp_path), max_pictures=5, also=(".txt", ".csv")) as entries:
         assert sorted(entry.name for entry in entries) == sorted([*NAMES, "a/cat/notes.txt"])
         assert all((entry.path is not None) == (kind == "folder") for entry in entries)
         assert {entry.name: entry.read() for entry in entries}["a/cat/notes.txt"] == b"passed over"
 
 
-def test_a_picture_is_found_by_the_end_of_its_name_where_one_alone_ends_so(tmp_path: Path) -> None:
+def test_a_picture_is_found_by_a_unique_end_of_its_name(tmp_path: Path) -> None:
     names = ["a/cat/1.png", "a/dog/1.png", "a/dog/2.png", "2.png"]
     found = by_name([Entry(name=name, read=bytes) for name in names])
     assert {name: entry.name for name, entry in found.items()} == {name: name for name in names} | {
@@ -101,7 +101,7 @@ def test_a_picture_is_found_by_the_end_of_its_name_where_one_alone_ends_so(tmp_p
     }
 
 
-def test_one_broken_picture_is_not_the_end_of_the_batch(tmp_path: Path) -> None:
+def test_one_broken_picture_does_not_end_the_batch(tmp_path: Path) -> None:
     outcomes = {}
     with pictures_in(as_zip(tmp_path), max_pictures=100) as entries:
         for entry in entries:
@@ -113,7 +113,7 @@ def test_one_broken_picture_is_not_the_end_of_the_batch(tmp_path: Path) -> None:
     assert set(outcomes.values()) == {(3, 2)}
 
 
-def test_a_list_of_uploaded_files_is_taken_too(tmp_path: Path) -> None:
+def test_a_list_of_uploaded_files_is_accepted_too(tmp_path: Path) -> None:
     paths = [save(tmp_path / name, name.encode()) for name in ("x/b.png", "y/a.png", "z/b.png", "notes.txt")]
     with pictures_in(paths, max_pictures=3) as entries:
         assert [entry.name for entry in entries] == ["a.png", "b.png", "b.png"]
@@ -195,7 +195,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "a.zip", "the link 'cat/1.png'")
 
 
-def test_a_device_in_a_tar_is_passed_over(tmp_path: Path) -> None:
+def test_a_device_in_a_tar_is_skipped(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         member = tarfile.TarInfo("cat/1.png")
         member.type = tarfile.CHRTYPE
@@ -216,7 +216,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     refused(zeros(tmp_path / "a.zip", 40, "zeros.png"), "'zeros.png', which unpacks to suspiciously much")
 
 
-def test_a_zip_that_unpacks_to_too_much_in_all_is_refused(tmp_path: Path) -> None:
+def test_a_zip_that_unpacks_to_too_much_in_total_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for number in range(5):
             archive.writestr(f"{number}.png", bytes(2**20))
@@ -225,7 +225,7 @@ def test_a_zip_that_unpacks_to_too_much_in_all_is_refused(tmp_path: Path) -> Non
         assert len(entries) == 5
 
 
-def test_a_zip_that_lies_about_its_sizes_unpacks_to_no_more_than_it_said(tmp_path: Path) -> None:
+def test_a_zip_that_lies_about_its_sizes_unpacks_to_no_more_than_declared(tmp_path: Path) -> None:
     data = zeros(tmp_path / "a.zip", 40, "1.png").read_bytes()
     at = data.index(b"PK\1\2") + 24  # the uncompressed size, in the directory that is believed
     (tmp_path / "a.zip").write_bytes(data[:at] + struct.pack("<I", 1000) + data[at + 4 :])
@@ -280,7 +280,7 @@ def test_a_tar_whose_header_is_a_bomb_is_refused(tmp_path: Path) -> None:
 
 
 def encrypted(data: bytes) -> bytes:
-    """With the flag for it on every entry of the directory."""
+    """The ZIP with the flag of encryption on every entry."""
     head, *entries = data.split(b"PK\1\2")
     return b"PK\1\2".join([head, *(entry[:4] + b"\1" + entry[5:] for entry in entries)])
 
@@ -298,7 +298,7 @@ def encrypted(data: bytes) -> bytes:
         (lambda data: bytes(10_240), "holds no picture"),
     ],
 )
-def test_what_is_no_archive_is_said(spoil: Callable[[bytes], bytes], sentence: str, tmp_path: Path) -> None:
+def test_files_that_are_no_archives_are_refused(spoil: Callable[[bytes], bytes], sentence: str, tmp_path: Path) -> None:
     refused(save(tmp_path / "x.zip", spoil(as_zip(tmp_path).read_bytes())), f"x.zip .*{sentence}")
 
 
@@ -309,7 +309,7 @@ def test_a_zip_of_another_compression_is_refused(method: int, tmp_path: Path) ->
     refused(tmp_path / "a.zip", "unusual way; pack it anew as a plain ZIP")
 
 
-def test_a_truncated_tar_is_said(tmp_path: Path) -> None:
+def test_a_truncated_tar_is_refused(tmp_path: Path) -> None:
     data = MAKERS["tar.gz"](tmp_path).read_bytes()
     refused(save(tmp_path / "x.tgz", data[: len(data) // 2]), "damaged or not complete")
 
@@ -349,6 +349,6 @@ def test_threads_read_one_tar_without_mixing_its_pictures_up(tmp_path: Path) -> 
     assert not wrong
 
 
-def test_a_folder_that_is_not_there_or_empty_is_said(tmp_path: Path) -> None:
+def test_a_missing_or_empty_folder_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "none", r"none cannot be read \(No such file")
     refused(tmp_path, "holds no picture; use a JPEG")

@@ -21,7 +21,7 @@ SHAPES += [(800, 100), (100, 800), (57, 391), (7, 5), (640, 361), (333, 334), (1
 
 @pytest.mark.parametrize(("resize", "crop"), [(256, 224), (235, 224), (224, 224), (32, 32), (40, 33), (20, 33)])
 @pytest.mark.parametrize("resample", [Image.Resampling.BICUBIC, Image.Resampling.BILINEAR])
-def test_the_crop_is_torchvisions_pixel_by_pixel(resize: int, crop: int, resample: Image.Resampling) -> None:
+def test_the_crop_equals_torchvisions_pixel_by_pixel(resize: int, crop: int, resample: Image.Resampling) -> None:
     mode = {
         Image.Resampling.BICUBIC: T.InterpolationMode.BICUBIC,
         Image.Resampling.BILINEAR: T.InterpolationMode.BILINEAR,
@@ -33,7 +33,7 @@ def test_the_crop_is_torchvisions_pixel_by_pixel(resize: int, crop: int, resampl
 
 
 @pytest.mark.parametrize("size", [(5000, 3), (3, 5000), (900, 100), (100, 1700), (610, 11)])
-def test_a_ribbon_is_cropped_as_torchvision_does_to_a_rounding(size: tuple[int, int]) -> None:
+def test_a_long_picture_is_cropped_as_by_torchvision_up_to_rounding(size: tuple[int, int]) -> None:
     for resize, crop in [(64, 56), (32, 32), (20, 33)]:
         picture = noise(*size)
         theirs = T.CenterCrop(crop)(T.Resize(resize, T.InterpolationMode.BICUBIC)(picture))
@@ -42,7 +42,7 @@ def test_a_ribbon_is_cropped_as_torchvision_does_to_a_rounding(size: tuple[int, 
         assert (apart > 0).mean() < 0.005
 
 
-def test_a_ribbon_is_not_blown_up() -> None:
+def test_a_long_picture_is_not_resized_as_a_whole() -> None:
     """torchvision would make 256 x 426,667 pixels of it."""
     assert best(lambda: centre_crop(Image.new("RGB", (5000, 3)), 256, 224)) < 0.05
     assert centre_crop(Image.new("RGB", (50_000_000, 1), RED), 256, 224).getcolors() == [(224 * 224, RED)]

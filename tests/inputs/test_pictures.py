@@ -1,4 +1,4 @@
-"""Pictures that visitors bring: odd ones come out upright and RGB, bad ones are refused, each with its own sentence."""
+"""Pictures that visitors upload: odd ones come out upright and RGB, bad ones are refused with a sentence each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IMAGES = Path(gr.__file__).parent / "media_assets" / "images"
 CHEETAH = IMAGES / "cheetah.jpg"
 
 
-# --- what is odd is shown all the same
+# Odd pictures are read
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "MPO"])
@@ -55,7 +55,7 @@ TURNS = {  # orientation -> what the camera stored, so that turning it back give
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", TURNS)
-def test_a_picture_that_the_camera_stored_turned_is_shown_upright(kind: str, orientation: int) -> None:
+def test_a_picture_with_exif_orientation_is_upright(kind: str, orientation: int) -> None:
     exif, turn = Image.Exif(), TURNS[orientation]
     exif[0x0112] = orientation
     stored = flag() if turn is None else flag().transpose(turn)
@@ -71,7 +71,7 @@ def test_unreadable_exif_leaves_the_picture_as_it_is(exif: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", [0, 9, 60_000])
-def test_an_orientation_that_is_none_leaves_the_picture_as_it_is(value: Any) -> None:
+def test_an_invalid_orientation_leaves_the_picture_as_it_is(value: Any) -> None:
     exif = Image.Exif()
     exif[0x0112] = value
     assert near(open_picture(packed(flag(), "PNG", exif=exif)), flag())
@@ -87,7 +87,7 @@ def transparent(mode: str) -> Image.Image:
     ("mode", "kind"),
     [("RGBA", "PNG"), ("RGBA", "WEBP"), ("LA", "PNG"), ("P", "PNG"), ("RGBA", "GIF"), ("RGBA", "TIFF")],
 )
-def test_what_is_transparent_becomes_white(mode: str, kind: str) -> None:
+def test_transparent_parts_become_white(mode: str, kind: str) -> None:
     data = packed(transparent(mode), kind, **({"lossless": True} if kind == "WEBP" else {}))
     picture = open_picture(data)
     assert picture.mode == "RGB"
@@ -100,7 +100,7 @@ def test_half_transparent_is_half_white() -> None:
 
 
 @pytest.mark.parametrize(("mode", "clear", "other"), [("L", 0, 90), ("RGB", (0, 0, 0), (9, 9, 9)), ("1", 0, 1)])
-def test_one_colour_that_stands_for_transparent_becomes_white(mode: str, clear: Any, other: Any) -> None:
+def test_a_transparent_colour_becomes_white(mode: str, clear: Any, other: Any) -> None:
     picture = Image.new(mode, (4, 4), clear)
     picture.putpixel((0, 0), other)
     opened = open_picture(packed(picture, transparency=clear))
@@ -142,7 +142,7 @@ def test_greys_of_other_ranges_are_stretched(values: np.ndarray, wanted: list[in
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_of_an_animation_the_first_frame_is_shown(kind: str) -> None:
+def test_the_first_frame_of_an_animation_is_used(kind: str) -> None:
     frames = [Image.new("RGB", (20, 10), colour) for colour in (GREEN, BLUE, RED)]
     opened = open_picture(packed(frames[0], kind, save_all=True, append_images=frames[1:]))
     assert near(opened, frames[0])
@@ -151,13 +151,13 @@ def test_of_an_animation_the_first_frame_is_shown(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
 @pytest.mark.parametrize("size", [(1, 1), (5000, 3), (3, 5000), (1, 700)])
 @pytest.mark.parametrize("at_least", [None, 256])
-def test_no_shape_is_too_odd(kind: str, size: tuple[int, int], at_least: int | None) -> None:
+def test_pictures_of_any_shape_are_read(kind: str, size: tuple[int, int], at_least: int | None) -> None:
     opened = open_picture(packed(Image.new("RGB", size, GREEN), kind), at_least=at_least)
     assert opened.size == size
     assert near(centre_crop(opened, 256, 224), Image.new("RGB", (224, 224), GREEN), within=3)
 
 
-# --- what is bad is refused, each with its own sentence
+# Bad files are refused
 
 HEIC = struct.pack(">I", 24) + b"ftypheic" + bytes(100)
 
@@ -186,7 +186,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("at_least", [None, 256])
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_harmless_picture_is_refused_in_words(case: str, at_least: int | None) -> None:
+def test_every_bad_file_is_refused_with_its_own_sentence(case: str, at_least: int | None) -> None:
     data, sentence = REFUSED[case]
     if case == "profile bomb":  # Pillow leaves such a profile out; the rest is then judged on its own
         data = data.replace(b"IDAT", b"IDAX")
@@ -200,7 +200,7 @@ def test_what_is_no_harmless_picture_is_refused_in_words(case: str, at_least: in
 
 
 @pytest.mark.parametrize("case", sorted(REFUSED.keys() - {"text bomb", "profile bomb"}))  # whose headers are fine
-def test_a_check_of_the_header_refuses_what_is_no_harmless_picture(case: str, tmp_path: Path) -> None:
+def test_a_check_of_the_header_refuses_bad_files(case: str, tmp_path: Path) -> None:
     data, sentence = REFUSED[case]
     for source in (data, save(tmp_path / "picture", data)):
         with pytest.raises(InputError, match=f"(?s){sentence}"):
@@ -215,7 +215,7 @@ def test_a_check_of_the_header_lets_pictures_pass(kind: str, tmp_path: Path) -> 
 
 
 def test_a_bomb_is_refused_from_its_header_alone(tmp_path: Path) -> None:
-    """A real one, 30,000 x 30,000 that is all there: 3 MB that would be 2.7 GB; its reader may have 1 GB."""
+    """A complete picture of 30,000 x 30,000 pixels in 3 MB, which would be 2.7 GB; the process may use 1 GB."""
     squeeze = zlib.compressobj()
     first = squeeze.flush(zlib.Z_FULL_FLUSH)
     rows = squeeze.compress(bytes(3 * 30_000 + 1) * 1000) + squeeze.flush(zlib.Z_FULL_FLUSH)
@@ -250,7 +250,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, time
     assert not ran.stderr
 
 
-def test_a_large_picture_within_the_limit_is_shown() -> None:
+def test_a_large_picture_within_the_limit_is_read() -> None:
     opened = open_picture(packed(Image.new("L", (10_000, 5_000), 77)), at_least=256)
     assert opened.getpixel((3, 3)) == (77, 77, 77)
 
@@ -264,7 +264,7 @@ def test_the_first_frame_of_an_animation_may_not_outgrow_its_header() -> None:
             open_picture(bytes(data))
 
 
-def test_a_jpeg_of_endless_passes_is_refused() -> None:
+def test_a_jpeg_with_too_many_scans_is_refused() -> None:
     data = packed(Image.new("L", (7_000, 7_000), 128), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     bomb = data[:-2] + data[last:-2] * 20_000 + data[-2:]  # 1.5 MB that would take a quarter of an hour
@@ -284,7 +284,7 @@ def test_a_truncated_file_is_refused(kind: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"])
-def test_damage_anywhere_gives_a_picture_or_the_sentence(kind: str) -> None:
+def test_damage_anywhere_gives_a_picture_or_an_input_error(kind: str) -> None:
     """Hundreds of broken files: never another exception, never a warning about a bomb."""
     whole = packed(flag(), kind)
     chance = random.Random(kind)
@@ -302,7 +302,7 @@ def test_damage_anywhere_gives_a_picture_or_the_sentence(kind: str) -> None:
     assert 0 < refused < 300
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no\.png cannot be read \(No such file.*check the path"):
         open_picture(tmp_path / "no.png")
     with pytest.raises(InputError, match="check the path"):
@@ -311,17 +311,19 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         open_picture("a\0b")
 
 
-def test_formats_are_told_by_their_bytes_not_by_their_names(tmp_path: Path) -> None:
+def test_formats_are_recognised_by_their_bytes_not_by_their_names(tmp_path: Path) -> None:
     (tmp_path / "flag.gif").write_bytes(packed(flag(), "JPEG"))
     assert near(open_picture(tmp_path / "flag.gif"), flag())
 
 
 def test_neither_gradio_nor_torch_is_imported() -> None:
-    code = "import sys, demo_app.inputs.archives, demo_app.inputs.crops, demo_app.inputs.tables; print({'gradio', 'torch', 'torchvision'} & set(sys.modules))"
+    names = ("archives", "crops", "pictures", "tables", "uploads")
+    modules = ", ".join(f"demo_app.inputs.{name}" for name in names)
+    code = f"import sys, {modules}; print({{'gradio', 'torch', 'torchvision'}} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
-# --- quickly
+# Speed
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +352,7 @@ def test_a_photograph_is_prepared_twice_as_fast_and_looks_the_same(photograph: b
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("size", [(4000, 3000), (2048, 512), (512, 2048), (1023, 800), (511, 511), (5000, 200)])
-def test_a_smaller_copy_keeps_twice_what_was_asked_for(kind: str, size: tuple[int, int]) -> None:
+def test_a_reduced_picture_keeps_twice_the_requested_pixels(kind: str, size: tuple[int, int]) -> None:
     whole = packed(Image.new("RGB", size, GREEN), kind)
     opened = open_picture(whole, at_least=256)
     assert min(opened.size) >= min(512, *size)

@@ -1,4 +1,4 @@
-"""Tables: what visitors bring is read or refused in words; what they take away is shown by a spreadsheet, never run."""
+"""Tables: uploads are read or refused with a sentence; downloads are shown by a spreadsheet and never run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_harmless_cell_stays_as_it_is(cell: str) -> None:
     assert escape_formula(cell) == cell
 
 
-def test_half_characters_become_question_marks() -> None:
+def test_lone_surrogates_become_question_marks() -> None:
     assert clean("a\ud83d好") == "a?好"
 
 
@@ -69,12 +69,12 @@ def test_a_table_is_read_in_its_usual_encodings_packed_or_not(tmp_path: Path, da
 
 
 @pytest.mark.parametrize("before", ["\n\r\n", ",,\n", " \n"])
-def test_empty_lines_before_the_header_are_passed_over(before: str) -> None:
+def test_empty_lines_before_the_header_are_skipped(before: str) -> None:
     assert read_csv((before + CONTENT).encode(), ("text", "label")).rows == ROWS
 
 
 @pytest.mark.parametrize("separator", [";", "\t"], ids=["semicolon", "tab"])
-def test_the_header_says_what_separates_the_cells(separator: str) -> None:
+def test_the_header_decides_the_separator(separator: str) -> None:
     content = CONTENT.replace("好, 的", "好; 的 \t").replace(",", separator)
     table = read_csv(content.encode(), ("text",), optional=("label",))
     assert table.columns == ["text", "label", "more"]
@@ -83,12 +83,12 @@ def test_the_header_says_what_separates_the_cells(separator: str) -> None:
     assert one_column.rows == [{"text": f"one{separator} two"}]  # as ever, where the header does not tell
 
 
-def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     write_csv(tmp_path / "t.csv", ["text"], [["a\r\nb"], ['"'], ["-0.5"]])
     assert [row["text"] for row in read_csv(tmp_path / "t.csv", ("text",)).rows] == ["a\r\nb", '"', "-0.5"]
 
 
-def test_a_column_is_found_whatever_its_capitals_and_the_spaces_around_it() -> None:
+def test_a_column_is_found_regardless_of_case_and_of_spaces_around_it() -> None:
     table = read_csv(b" Text ,LABEL,Id,ID\na,b,1,2\n", ("text",), optional=("label", "score"))
     assert table.columns == ["text", "label", "Id", "ID"]  # others stay as they are written
     assert table.rows == [{"text": "a", "label": "b", "Id": "1", "ID": "2"}]
@@ -121,14 +121,14 @@ def test_a_row_that_is_too_long_or_too_short_is_a_row(row: bytes) -> None:
         (b"text\n" + b"x," * 600_000, "a line of more than"),
     ],
 )
-def test_a_file_that_is_no_such_table_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_a_file_that_is_no_such_table_is_refused_in_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "t.csv").write_bytes(content)
     for source in (tmp_path / "t.csv", content):
         with pytest.raises(InputError, match=sentence):
             read_csv(source, ("text",), name="t.csv", max_rows=10)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.csv does not exist; check the path"):
         read_csv(tmp_path / "nowhere.csv", ("text",))
     with pytest.raises(InputError, match="cannot be read"):
@@ -153,7 +153,7 @@ def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
     assert len(read_csv(tmp_path / "t.csv.gz", ("text",), max_bytes=None).rows) == 40_000
 
 
-def test_classes_stand_by_number_or_by_alphabet() -> None:
+def test_classes_are_sorted_by_number_or_alphabetically() -> None:
     assert label_names(["10", "2", "-1", "2"]) == ("-1", "2", "10")
     assert label_names(["joy", "anger", "joy"]) == ("anger", "joy")
     assert label_names(["2", "10", "--1"]) == ("--1", "10", "2")
@@ -161,7 +161,7 @@ def test_classes_stand_by_number_or_by_alphabet() -> None:
     assert label_names(["9" * 5000, "1"]) == ("1", "9" * 5000)
 
 
-def test_what_is_quoted_is_short_and_on_one_line() -> None:
+def test_quoted_text_is_short_and_on_one_line() -> None:
     assert short("a\nb\ud83d") == "a b?"
     assert short("x" * 41) == "x" * 39 + "…"
 

@@ -23,7 +23,7 @@ CHEETAH = IMAGES / "cheetah.jpg"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A page with one picture and one event that says what `uploaded` and `open_picture` make of it."""
+    """A page with one picture and one event that returns what `uploaded` and `open_picture` make of it."""
 
     def look(value: Any) -> str:
         try:
@@ -78,7 +78,7 @@ def test_every_upload_reaches_the_handler_as_it_is(page: str, name: str, data: b
     assert sentence in answer.json()["data"][0]
 
 
-def test_no_file_of_the_host_can_be_asked_for(page: str, tmp_path: Path) -> None:
+def test_no_other_file_of_the_host_can_be_read(page: str, tmp_path: Path) -> None:
     secret = save(tmp_path / "secret.png", packed(flag()))
     link = Path(os.environ["GRADIO_TEMP_DIR"], "link.png")
     link.symlink_to(secret)
@@ -102,7 +102,7 @@ def test_no_file_of_the_host_can_be_asked_for(page: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "value", [None, {}, {"path": None}, {"path": 3}, "", 3, [], {"url": "data:image/png;base64,AA"}]
 )
-def test_no_upload_is_said(value: Any) -> None:
+def test_an_empty_upload_is_refused(value: Any) -> None:
     with pytest.raises(InputError, match="Nothing is uploaded yet; choose a file"):
         uploaded(value)
 

@@ -61,7 +61,7 @@ def weights(plugins: Plugins) -> Path:
 
 @pytest.fixture
 def run(plugins: Plugins, capfd: pytest.CaptureFixture[str]) -> Run:
-    """`demo-app publish ...` with the reader: the exit code, and all that was said, which never has the token."""
+    """`demo-app publish ...` with the reader: the exit code and the output, which never has the token."""
 
     def run(*arguments: str | Path, plugins_dir: Path = plugins.path) -> tuple[int, str]:
         code = main(["publish", *map(str, arguments), "--plugins-dir", str(plugins_dir)])
@@ -73,7 +73,7 @@ def run(plugins: Plugins, capfd: pytest.CaptureFixture[str]) -> Run:
 
 
 def pinned(said: str) -> Checkpoint:
-    """The checkpoint that the printed lines make."""
+    """The checkpoint of the printed lines."""
     start = said.index("Checkpoint(")
     checkpoint = eval(said[start : said.index("\n),\n", start) + 2], {"Checkpoint": Checkpoint})
     assert isinstance(checkpoint, Checkpoint)
@@ -151,7 +151,7 @@ def test_the_card_of_the_folder_is_kept_and_its_header_completed(run: Run, weigh
     assert (weights / "theirs" / "README.md").read_text() == CARD  # here nothing was changed
 
 
-def test_a_folder_without_a_card_gets_one_that_says_from_what(
+def test_a_folder_without_a_card_gets_one_made_from_its_files(
     run: Run, weights: Path, writable_hub: Hub, tmp_path: Path
 ) -> None:
     shutil.copytree(weights / "plain", tmp_path / "taught")
@@ -163,7 +163,7 @@ def test_a_folder_without_a_card_gets_one_that_says_from_what(
     fields, body = card(writable_hub, "me/taught")
     assert fields["license"] == pinned(said).license == "cc-by-4.0"
     assert fields["pipeline_tag"] == "text-to-speech"  # as the demo's other card says
-    assert "language" not in fields  # nobody said
+    assert "language" not in fields  # unknown
     digest = hashlib.sha256(b"one two").hexdigest()
     for part in (
         "# taught: weights for Reader",
@@ -178,7 +178,7 @@ def test_a_folder_without_a_card_gets_one_that_says_from_what(
     }
 
 
-def test_a_licence_is_never_made_up(run: Run, weights: Path, writable_hub: Hub) -> None:
+def test_a_licence_is_never_invented(run: Run, weights: Path, writable_hub: Hub) -> None:
     code, said = run("reader/plain", "me/plain")
     assert (code, "has no licence" in said, "--license apache-2.0" in said, writable_hub.log) == (1, True, True, [])
     (weights / "theirs" / "README.md").write_text(CARD.replace("license: mit", "license: gpl-3.0"))
@@ -188,7 +188,7 @@ def test_a_licence_is_never_made_up(run: Run, weights: Path, writable_hub: Hub) 
     assert card(writable_hub, "me/theirs")[0]["license"] == "gpl-3.0"
 
 
-def test_a_card_whose_header_is_no_yaml_is_said(run: Run, weights: Path, writable_hub: Hub) -> None:
+def test_a_card_whose_header_is_no_yaml_is_refused(run: Run, weights: Path, writable_hub: Hub) -> None:
     (weights / "theirs" / "README.md").write_text("---\nlicense: [mit\n---\n# x\n")
     code, said = run("reader/theirs", "me/theirs")
     assert (code, "The header of README.md is no YAML" in said, writable_hub.log) == (1, True, [])
@@ -197,7 +197,7 @@ def test_a_card_whose_header_is_no_yaml_is_said(run: Run, weights: Path, writabl
 # What is not published
 
 
-def test_dry_run_lists_the_files_and_asks_the_hub_nothing(run: Run, weights: Path, test_hub: Hub) -> None:
+def test_dry_run_lists_the_files_and_sends_no_request(run: Run, weights: Path, test_hub: Hub) -> None:
     code, said = run("reader/theirs", "me/theirs", "--dry-run")
     assert code == 0
     assert [line.split()[1] for line in said.splitlines()[:3]] == ["README.md", "config.json", "words.txt"]
@@ -217,7 +217,7 @@ def test_dry_run_lists_the_files_and_asks_the_hub_nothing(run: Run, weights: Pat
         ("model.safetensors", b"not at all", "model.safetensors is no safetensors file"),
     ],
 )
-def test_what_may_run_code_or_is_no_weights_is_refused(
+def test_files_that_may_run_code_or_are_no_weights_are_refused(
     name: str, content: bytes, sentence: str, run: Run, weights: Path, writable_hub: Hub
 ) -> None:
     path = weights / "theirs" / name
@@ -227,7 +227,7 @@ def test_what_may_run_code_or_is_no_weights_is_refused(
     assert (code, sentence in said, writable_hub.log) == (1, True, []), said
 
 
-def test_what_does_not_load_is_refused(run: Run, weights: Path, writable_hub: Hub) -> None:
+def test_a_checkpoint_that_does_not_load_is_refused(run: Run, weights: Path, writable_hub: Hub) -> None:
     (weights / "theirs" / "config.json").write_text("{")
     code, said = run("reader/theirs", "me/theirs")
     assert (code, "does not load in reader (JSONDecodeError" in said, writable_hub.log) == (1, True, []), said
@@ -244,14 +244,14 @@ def test_what_does_not_load_is_refused(run: Run, weights: Path, writable_hub: Hu
         ("nobody=nowhere", 2, "there is no demo 'nobody'"),
     ],
 )
-def test_a_source_that_is_none_is_named(
+def test_an_unknown_source_is_named(
     source: str, code: int, sentence: str, run: Run, weights: Path, writable_hub: Hub
 ) -> None:
     found, said = run(source, "me/x")
     assert (found, sentence in said, writable_hub.log) == (code, True, []), said
 
 
-def test_a_folder_that_lacks_a_file_is_named(run: Run, weights: Path, writable_hub: Hub) -> None:
+def test_a_missing_file_of_a_folder_is_named(run: Run, weights: Path, writable_hub: Hub) -> None:
     (weights / "theirs" / "words.txt").unlink()
     code, said = run("reader/theirs", "me/theirs")
     assert (code, "has no words.txt" in said, writable_hub.log) == (1, True, []), said
@@ -276,12 +276,12 @@ def test_published_again_it_needs_force_and_the_first_pin_still_holds(
 
 
 @pytest.mark.parametrize("repo_id", ["theirs", "me/theirs/x", "me/th eirs"])
-def test_a_repository_that_is_none_is_said(repo_id: str, run: Run, weights: Path, writable_hub: Hub) -> None:
+def test_an_invalid_repository_name_is_refused(repo_id: str, run: Run, weights: Path, writable_hub: Hub) -> None:
     code, said = run("reader/theirs", repo_id)
     assert (code, "write USER/NAME" in said, writable_hub.log) == (1, True, [])
 
 
-def test_without_a_token_or_with_a_foreign_name_it_is_said_what_to_do(
+def test_without_a_token_or_with_a_foreign_name_the_error_says_what_to_do(
     run: Run, weights: Path, writable_hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, said = run("reader/theirs", "someone/theirs")
@@ -291,7 +291,7 @@ def test_without_a_token_or_with_a_foreign_name_it_is_said_what_to_do(
     assert (code, "HF_TOKEN is not set" in said) == (1, True)
 
 
-def test_an_upload_that_breaks_off_leaves_a_sentence_and_can_be_done_again(
+def test_an_upload_that_fails_ends_in_a_sentence_and_can_be_repeated(
     run: Run, weights: Path, writable_hub: Hub
 ) -> None:
     writable_hub.fault = lambda handler, method, path: (
@@ -304,7 +304,7 @@ def test_an_upload_that_breaks_off_leaves_a_sentence_and_can_be_done_again(
     assert json.loads(writable_hub.repos["me/theirs"].files["config.json"]) == {"voice": 1}
 
 
-def test_the_token_goes_to_the_hub_alone_and_is_not_kept(run: Run, writable_hub: Hub, tmp_path: Path) -> None:
+def test_the_token_is_sent_to_the_hub_alone_and_not_stored(run: Run, writable_hub: Hub, tmp_path: Path) -> None:
     assert run("separable_conv/cifar10", "me/x", plugins_dir=ROOT / "plugins")[0] == 0
     shown = {r.headers["Host"] for r in writable_hub.log if TOKEN in r.headers.get("Authorization", "")}
     assert shown == {writable_hub.url.removeprefix("http://")}

@@ -65,7 +65,7 @@ def register_demos():
 
 @pytest.fixture(scope="module")
 def chosen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugins]:
-    """Three plugins: good, quiet (with checkpoints and much that no Space needs), broken."""
+    """Three plugins: good, quiet (with checkpoints and files that no Space needs), broken."""
     plugins, before = Plugins(tmp_path_factory.mktemp("sources") / "plugins"), list(sys.path)
     plugins.add_good("good", order=1)
     quiet = plugins.add("quiet", PINNED, requires=("demo-app", "torch>=2.9", "tokenizers>=0.20", "numpy"))
@@ -105,7 +105,7 @@ def made(chosen: Plugins, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(chosen: Plugins, capfd: pytest.CaptureFixture[str]) -> Run:
-    """`demo-app space ...` with those plugins: the exit code, and all that was said, which never has the token."""
+    """`demo-app space ...` with those plugins: the exit code and the output, which never has the token."""
 
     def run(*arguments: str | Path, only: str = "good") -> tuple[int, str]:
         code = main(["space", *map(str, arguments), "--plugins-dir", str(chosen.path), "--only", only])
@@ -148,7 +148,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 # In a folder
 
 
-def test_folder_has_what_a_space_needs_and_the_chosen_plugins_alone(made: Path) -> None:
+def test_the_folder_has_what_a_space_needs_and_only_the_chosen_plugins(made: Path) -> None:
     names = set(files_in(made))
     assert {"README.md", "app.py", "requirements.txt", ".gitattributes", "demo_app/page/app.py"} <= names
     quiet = {name for name in names if name.startswith("plugins/quiet/") and not name.endswith(".py")}
@@ -156,7 +156,7 @@ def test_folder_has_what_a_space_needs_and_the_chosen_plugins_alone(made: Path) 
     assert not any(name.startswith("plugins/broken") or "pycache" in name for name in names)
 
 
-def test_header_says_what_the_hub_wants_to_know(made: Path) -> None:
+def test_the_header_has_what_the_hub_reads(made: Path) -> None:
     import gradio
 
     fields = header((made / "README.md").read_text())
@@ -169,14 +169,14 @@ def test_header_says_what_the_hub_wants_to_know(made: Path) -> None:
     assert repr(TITLE) in (made / "app.py").read_text()
 
 
-def test_licence_is_stated_where_all_parts_agree_or_as_told_and_never_made_up(texts: Any) -> None:
+def test_the_licence_is_that_of_all_parts_or_as_chosen_and_never_invented(texts: Any) -> None:
     assert "license" not in header(texts("good")["README.md"])  # MIT, and the host Apache-2.0
     assert header(texts("good", license="MIT")["README.md"])["license"] == "mit"
     built_in = texts("text_classifier", plugins_dir=ROOT / "plugins")
     assert header(built_in["README.md"])["license"] == "apache-2.0"
 
 
-def test_description_of_one_demo_is_its_summary_as_long_as_the_hub_takes(texts: Any) -> None:
+def test_the_description_of_one_demo_is_its_summary_cut_to_the_hubs_limit(texts: Any) -> None:
     fields = header(texts("quiet")["README.md"])
     assert fields["title"] == "Quiet"
     assert fields["short_description"] == "S" * 59 + "…"
@@ -193,7 +193,7 @@ def test_requirements_are_those_of_the_host_and_the_chosen_plugins_joined(made: 
     assert all(specifier.operator != "==" for specifier in wanted["gradio"].specifier)  # the builder pins it
 
 
-def test_binary_files_are_marked_for_lfs_as_git_on_the_hub_wants(made: Path) -> None:
+def test_binary_files_are_marked_for_lfs(made: Path) -> None:
     assert "*.png filter=lfs diff=lfs merge=lfs -text\n" in (made / ".gitattributes").read_text()
     assert "*.py " not in (made / ".gitattributes").read_text()
 
@@ -219,7 +219,7 @@ def test_the_written_folder_answers_in_a_process_that_has_nothing_else(made: Pat
     assert done.stdout.splitlines()[-1] == "['good', 'quiet', 'status'] ('complete', ['loud'])"
 
 
-def test_cpu_asks_pytorchs_own_index_and_says_where_not_to(texts: Any) -> None:
+def test_cpu_adds_pytorchs_index_and_says_where_not_to_use_it(texts: Any) -> None:
     written = texts("good", cpu=True)["requirements.txt"]
     assert lines(written)[0] == "--extra-index-url https://download.pytorch.org/whl/cpu"
     assert "Not for a GPU Space or ZeroGPU" in written
@@ -256,7 +256,7 @@ def test_a_clone_of_an_empty_repository_is_an_empty_folder(tmp_path: Path) -> No
     assert (tmp_path / "space" / "a" / "b.txt").read_bytes() == b"x"
 
 
-def test_a_file_in_the_place_of_the_folder_is_said(run: Run, tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_folder_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "space").write_text("")
     code, said = run(tmp_path / "space", "--force")
     assert (code, "is a file; name a folder" in said) == (1, True)
@@ -278,7 +278,7 @@ def test_sources_are_not_written_over(run: Run, chosen: Plugins) -> None:
         ("good,sly", 1, "sly: a Space would not find sly/"),
     ],
 )
-def test_a_plugin_that_a_space_could_not_have_is_named(
+def test_a_plugin_that_cannot_be_in_a_space_is_named(
     only: str, code: int, sentence: str, plugins: Plugins, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     plugins.add("broken", "import nothing_of_this_name")
@@ -300,18 +300,18 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_no_plugins_at_all_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_space_without_plugins_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "none").mkdir()
     assert main(["space", str(tmp_path / "space"), "--plugins-dir", str(tmp_path / "none")]) == 2
     assert "there are no plugins; install one" in capsys.readouterr().err
 
 
-def test_without_a_target_the_command_says_what_it_wants(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_target_the_command_asks_for_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["space"]) == 2
     assert "say where" in capsys.readouterr().err
 
 
-def test_zerogpu_gets_a_torch_that_it_takes(texts: Any, plugins: Plugins) -> None:
+def test_zerogpu_gets_a_torch_that_it_supports(texts: Any, plugins: Plugins) -> None:
     assert "torch>=2.8,<2.12" in lines(texts("good", hardware="zero-a10g")["requirements.txt"])
     assert "torch>=2.8" in lines(texts("good", hardware="t4-small")["requirements.txt"])
     plugins.add("newer", PINNED.replace('"quiet"', '"newer"'), requires=("demo-app", "torch>=2.12"))
@@ -323,7 +323,7 @@ def test_zerogpu_gets_a_torch_that_it_takes(texts: Any, plugins: Plugins) -> Non
 
 
 @pytest.mark.slow
-def test_pip_takes_the_build_for_cpus_where_both_are_offered(texts: Any, plugins: Plugins, tmp_path: Path) -> None:
+def test_pip_chooses_the_build_for_cpus_if_both_are_offered(texts: Any, plugins: Plugins, tmp_path: Path) -> None:
     plugins.add("sees", PINNED.replace('"quiet"', '"sees"'), requires=("demo-app", "torchvision"))
     for index, version in (("pypi", "2.15.0"), ("cpu", "2.15.0+cpu")):  # in place of the two real ones
         for name in ("torch", "torchvision"):
@@ -378,7 +378,7 @@ def write_wheel(folder: Path, name: str, version: str) -> None:
         ({"url": "file:///home/me/x.whl", "archive_info": {}}, None),
     ],
 )
-def test_a_line_says_where_a_stranger_can_have_it_too(
+def test_a_requirement_line_works_on_other_machines(
     origin: dict[str, Any] | None, line: str | None, tmp_path: Path
 ) -> None:
     folder = tmp_path / "demo_x-1.2.dist-info"
@@ -417,7 +417,7 @@ def make(python: Path, *arguments: str | Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_came_from_an_index_is_a_line_and_nothing_of_it_is_copied(built: Path, tmp_path: Path) -> None:
+def test_a_distribution_from_an_index_is_a_line_and_not_copied(built: Path, tmp_path: Path) -> None:
     python = environment(tmp_path / "venv")
     pip(python, "--find-links", built, "demo-app", "demo-tiny")  # by name, so pip notes no other origin
     make(python, tmp_path / "space", "--only", "tiny")
@@ -442,7 +442,7 @@ def test_what_came_from_an_index_is_a_line_and_nothing_of_it_is_copied(built: Pa
 
 
 @pytest.mark.slow
-def test_what_came_from_a_file_is_copied_unless_told_otherwise(built: Path, tmp_path: Path) -> None:
+def test_a_distribution_from_a_file_is_copied_unless_told_otherwise(built: Path, tmp_path: Path) -> None:
     python = environment(tmp_path / "venv")
     pip(python, *built.glob("*.whl"))
     make(python, tmp_path / "space", "--only", "tiny")
@@ -475,7 +475,7 @@ def test_upload_makes_a_gradio_space_of_the_same_files(run: Run, made: Path, wri
     assert any(name.startswith("plugins/good") for name in writable_hub.repos["spaces/me/page"].files)
 
 
-def test_private_and_hardware_are_asked_for_and_a_second_time_needs_force(run: Run, writable_hub: Hub) -> None:
+def test_private_and_hardware_are_requested_and_a_second_upload_needs_force(run: Run, writable_hub: Hub) -> None:
     assert run("me/page", "--private", "--hardware", "zero-a10g")[0] == 0
     assert writable_hub.repos["spaces/me/page"].private
     asked = next(request.body for request in writable_hub.log if request.path == "/api/repos/create")
@@ -485,17 +485,17 @@ def test_private_and_hardware_are_asked_for_and_a_second_time_needs_force(run: R
     assert (code, "is on the Hub already" in said, "--force" in said) == (1, True, True)
 
 
-def test_dry_run_asks_the_hub_nothing_and_needs_no_token(run: Run, test_hub: Hub) -> None:
+def test_dry_run_sends_no_request_and_needs_no_token(run: Run, test_hub: Hub) -> None:
     code, said = run("me/page", "--dry-run")
     assert (code, "plugins/good/pyproject.toml" in said, test_hub.log) == (0, True, [])
 
 
-def test_without_a_token_it_is_said_before_anything_is_loaded(run: Run, test_hub: Hub) -> None:
+def test_a_missing_token_is_reported_before_anything_is_loaded(run: Run, test_hub: Hub) -> None:
     code, said = run("me/page", only="broken")
     assert (code, "HF_TOKEN is not set; make an access token" in said, test_hub.log) == (1, True, [])
 
 
-def test_a_folder_here_of_that_name_is_not_taken_for_the_hub(
+def test_a_local_folder_of_that_name_is_not_taken_for_the_hub(
     run: Run, writable_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -521,6 +521,6 @@ def test_update_writes_what_check_calls_stale(tmp_path: Path, capsys: pytest.Cap
     assert main(["space", str(tmp_path), "--check"]) == 0
 
 
-def test_update_of_a_folder_that_is_no_checkout_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_update_refuses_a_folder_that_is_no_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["space", str(tmp_path), "--update"]) == 2
     assert "has no app.py" in capsys.readouterr().err

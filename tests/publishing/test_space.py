@@ -82,7 +82,7 @@ def test_a_visitor_gets_an_answer(running: Running) -> None:
     assert simulate_space.classify(running.url, "A warm and wonderful film.").lower() == "positive"
 
 
-def test_strangers_are_not_offered_to_unload_models(running: Running) -> None:
+def test_strangers_cannot_unload_models(running: Running) -> None:
     events = httpx.get(f"{running.url}config", timeout=30).json()["dependencies"]
 
     assert "unload" not in {event["api_name"] for event in events}
@@ -96,7 +96,7 @@ def test_nothing_is_written_outside_home_and_the_temporary_folder(
     assert simulate_space.written(space, started) == []
 
 
-def test_a_space_of_two_plugins_needs_no_more_than_all_of_them_and_has_no_more(of_two: Space) -> None:
+def test_a_space_of_two_plugins_installs_and_contains_no_more_than_it_needs(of_two: Space) -> None:
     assert of_two.packages == ""  # pip had nothing to install
     assert {path.name for path in (of_two.app / "plugins").iterdir()} == {"text_classifier", "separable_conv"}
     assert of_two.header["sdk_version"]

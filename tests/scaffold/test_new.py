@@ -1,4 +1,4 @@
-"""What `demo-app new` writes works as it is: it passes the checker and its own tests."""
+"""`demo-app new` writes plugins that work: they pass the checker and their own tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WEIGHTS = save({"encoder.weight": np.ones((4, 2), np.float32)})
 
 @pytest.fixture
 def small(hub: Hub) -> str:
-    """A repository on the Hub; its commit."""
+    """The commit of a repository on the Hub."""
     return hub.add("some/small-model", {"README.md": CARD, "config.json": b"{}", "model.safetensors": WEIGHTS}).sha
 
 
@@ -75,13 +75,13 @@ def test_the_wheel_of_a_plugin_has_its_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Shout", "1st", "two words", "a--b", "status", "été", "a.b"])
-def test_a_name_that_cannot_be_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
+def test_an_invalid_name_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match="name; take small letters"):
         create(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "shout").mkdir()
     with pytest.raises(SettingsError, match=r"shout is there already; choose another"):
         create(tmp_path / "shout")
@@ -89,7 +89,7 @@ def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
         create(tmp_path / "nowhere" / "shout")
 
 
-def test_what_the_hub_does_not_have_is_said_and_nothing_is_written(tmp_path: Path, hub: Hub, small: str) -> None:
+def test_if_the_hub_lacks_it_that_is_reported_and_nothing_is_written(tmp_path: Path, hub: Hub, small: str) -> None:
     hub.add("some/pickles", {"pytorch_model.bin": b"1"})
     hub.add("some/gated", {"model.safetensors": WEIGHTS}, gated=True)
     for asked, said in {

@@ -1,4 +1,4 @@
-"""An MCP client, the real one over HTTP: it lists every action as the API page has it, and calls every one."""
+"""A real MCP client over HTTP lists every action as the API page does, and calls each."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ DIARY = """
 
 
 def talk(url: str, conversation: Callable[[ClientSession], Awaitable[Any]]) -> Any:
-    """What a conversation with the server comes to."""
+    """The result of a conversation with the server."""
 
     async def run() -> Any:
         async with (
@@ -173,7 +173,7 @@ def test_tools_and_their_parameters_are_described_as_in_the_api(everything: Any)
                 assert given["parameter_name"] not in tool.inputSchema["required"], name
 
 
-def test_parameters_say_what_their_docstrings_say(everything: Any) -> None:
+def test_parameters_are_described_by_their_docstrings(everything: Any) -> None:
     schema = tools_of(everything.url)["text_classifier_classify"].inputSchema["properties"]
 
     assert schema["head"]["description"] == "average, or the head's number from 1."
@@ -181,8 +181,8 @@ def test_parameters_say_what_their_docstrings_say(everything: Any) -> None:
 
 
 @pytest.mark.slow
-def test_every_action_answers_and_what_refuses_says_why(everything: Any) -> None:
-    """Only what goes on from a session may refuse, and what no embedded checkpoint can do."""
+def test_every_action_answers_or_refuses_with_a_reason(everything: Any) -> None:
+    """Only actions that continue a session may refuse, and those that no embedded checkpoint supports."""
     fns = {fn.api_name: fn for fn in everything.app.blocks.fns.values()}
 
     async def call_all(mcp: ClientSession) -> dict[str, CallToolResult]:
@@ -203,7 +203,7 @@ def test_every_action_answers_and_what_refuses_says_why(everything: Any) -> None
 
 
 def arguments(tool: Tool, fn: Any) -> dict[str, Any]:
-    """What is required, sensibly; the rest has defaults."""
+    """Sensible values for required arguments; the others have defaults."""
     inputs = dict(zip(tool.inputSchema["properties"], (c for c in fn.inputs if not c.skip_api), strict=True))
     return {name: _argument(inputs[name]) for name in tool.inputSchema["required"]}
 
@@ -221,7 +221,7 @@ def _argument(component: Any) -> Any:
 
 
 def handled(server: Any, tool: str) -> float:
-    """How often the handler of a tool ended, in whatever way."""
+    """How often the handler of a tool ended, with whatever outcome."""
     fn = next(fn for fn in server.app.blocks.fns.values() if fn.api_name == tool)
     labels = [
         (sample.labels["demo"], sample.labels["action"], sample.value)
@@ -286,14 +286,14 @@ def test_a_file_above_the_hosts_limit_is_refused(diary: Any) -> None:
     assert "larger than 1,000 bytes" in texts(result)[0]
 
 
-def test_a_path_on_the_server_is_no_file(diary: Any) -> None:
+def test_a_path_on_the_server_is_not_accepted_as_a_file(diary: Any) -> None:
     result = call(diary.url, "diary_sizes", files=["/etc/hostname"])
 
     assert result.isError
     assert "is no file" in texts(result)[0]
 
 
-def test_what_comes_before_the_answer_is_progress(diary: Any) -> None:
+def test_what_an_action_yields_before_its_answer_is_progress(diary: Any) -> None:
     told: list[str | None] = []
 
     async def listen(progress: float, total: float | None, message: str | None) -> None:

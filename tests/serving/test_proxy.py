@@ -1,4 +1,4 @@
-"""Behind nginx, at a path of its own, with the lines that the page on hosting gives."""
+"""Behind nginx, at a path of its own, with the configuration of docs/hosting.md."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def register_demos():
 
 
 def blocks_of_the_page() -> tuple[str, str]:
-    """The `server` and the `upstream` that docs/hosting.md gives."""
+    """The `server` and the `upstream` of docs/hosting.md."""
     page = (ROOT / "docs" / "hosting.md").read_text("utf-8")
     server, upstream = re.findall(r"```nginx\n(.*?)```", page, flags=re.DOTALL)
     return server, upstream
@@ -127,7 +127,7 @@ def until_it_answers(port: int, process: subprocess.Popen[str]) -> None:
     pytest.fail(f"nginx ended: {process.stdout.read() if process.stdout else ''}")
 
 
-def test_a_program_calls_gets_letters_as_they_come_and_exchanges_files(address: str, tmp_path: Path) -> None:
+def test_a_program_calls_streams_and_exchanges_files(address: str, tmp_path: Path) -> None:
     client = Client(address, verbose=False)
     job = client.submit("hello", api_name="/post_spell")
     first = next(iter(job))

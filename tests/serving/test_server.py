@@ -1,4 +1,4 @@
-"""What whoever hosts the app relies on: health, metrics, limits, warming up, and an orderly end."""
+"""What operators rely on: health, metrics, limits, warming up, and an orderly end."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _is_up(url: str) -> bool:
         return False
 
 
-def test_the_variable_wins_over_the_folder_that_app_py_names_and_the_option_over_both(
+def test_a_variable_overrides_the_folder_of_app_py_and_the_option_overrides_both(
     plugins: Any, process: Any, tmp_path: Path
 ) -> None:
     plugins.add_good("good")
@@ -93,7 +93,7 @@ def tabs_of(url: str) -> list[str]:
 
 
 @pytest.mark.parametrize("keyword", ["plugins_dir", "only"])
-def test_what_create_app_is_given_yields_to_a_variable(
+def test_a_variable_overrides_a_keyword_of_create_app(
     keyword: str, plugins: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugins.add_good("good")
@@ -113,7 +113,7 @@ def test_healthz_counts_plugins_by_state(path: str, plugins: Any, host: Any) -> 
     assert answer.json() == {"status": "ok", "plugins": {"failed": 1, "ok": 1}}
 
 
-def test_metrics_tell_requests_latencies_errors_models_and_queue(plugins: Any, host: Any) -> None:
+def test_metrics_report_requests_latencies_errors_models_and_queue(plugins: Any, host: Any) -> None:
     plugins.add_good("good")
     server = host()
     for text in ("hello", "boom", " "):
@@ -153,7 +153,7 @@ def test_too_large_an_upload_is_refused(plugins: Any, host: Any) -> None:
     assert "maximum allowed size" in refused.text
 
 
-def test_a_full_queue_turns_the_next_visitor_away(plugins: Any, host: Any) -> None:
+def test_a_full_queue_refuses_the_next_visitor(plugins: Any, host: Any) -> None:
     plugins.add("slow", SLOW)
     server = host(queue_size=1)
     url = f"{server.url}gradio_api/queue/join"
@@ -183,7 +183,7 @@ def test_unload_gives_a_models_memory_back(plugins: Any, host: Any) -> None:
     assert "ready" not in client.run(server.url, "unload", "good").json()["data"][0]
 
 
-def test_the_status_page_tells_plugins_checkpoints_and_memory(plugins: Any, host: Any) -> None:
+def test_the_status_page_shows_plugins_checkpoints_and_memory(plugins: Any, host: Any) -> None:
     plugins.add_good("good")
     plugins.add("bad", "import nothing_of_this_name")
     report = client.run(host().url, "status").json()["data"][0]
@@ -211,7 +211,7 @@ def test_torch_is_not_imported_before_a_model_that_needs_it_is_used(plugins: Any
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_answers_what_ends_in_time_and_tells_the_rest(number: int, plugins: Any, process: Any) -> None:
+def test_a_stop_answers_what_ends_in_time_and_refuses_the_rest(number: int, plugins: Any, process: Any) -> None:
     plugins.add("slow", SLOW)
     server, url = process(DEMO_APP_PRELOAD="none")
     with ThreadPoolExecutor(4) as pool:

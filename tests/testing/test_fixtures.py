@@ -1,4 +1,4 @@
-"""The pytest plugin for authors of plugins, as pytest finds it: in a stranger's folder, in a process of its own."""
+"""The pytest plugin for plugin authors, as pytest finds it: in another folder, in a process of its own."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_tiny_checkpoint_of_a_network_can_be_read_back(tiny_checkpoint: Callab
     assert torch.equal(back["weight"], network.weight)
 
 
-def test_one_thread_is_of_the_module_and_given_back(tmp_path: Path) -> None:
+def test_one_thread_holds_for_the_module_only(tmp_path: Path) -> None:
     code = "import torch\ntorch.set_num_threads(3)\ndef test_threads({}): assert torch.get_num_threads() == {}\n"
     (tmp_path / "test_1.py").write_text(code.format("one_thread", 1))
     (tmp_path / "test_2.py").write_text(code.format("", 3))

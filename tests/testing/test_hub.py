@@ -19,7 +19,7 @@ SPACE = "---\ntitle: A page\nsdk: gradio\n---\n"
 
 @pytest.fixture
 def api(writable_hub: Hub) -> HfApi:
-    """A client that may write."""
+    """A client with write access."""
     from huggingface_hub import HfApi
 
     return HfApi()
@@ -56,7 +56,7 @@ def test_a_folder_becomes_a_model_that_can_be_fetched(api: HfApi, test_hub: Hub,
         assert Path(fetched).read_bytes() == path.read_bytes()
 
 
-def test_large_files_go_apart_and_only_once(api: HfApi, test_hub: Hub, folder: Path) -> None:
+def test_large_files_are_uploaded_separately_and_only_once(api: HfApi, test_hub: Hub, folder: Path) -> None:
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     for name in ("me/one", "me/two"):
         api.create_repo(name)
@@ -89,7 +89,7 @@ def test_earlier_commits_stay_and_files_can_be_deleted(
     assert Path(old).stat().st_size == 25_600
 
 
-def test_a_space_has_a_place_of_its_own_and_its_sdk(api: HfApi, test_hub: Hub, folder: Path) -> None:
+def test_a_space_has_its_own_path_and_its_sdk(api: HfApi, test_hub: Hub, folder: Path) -> None:
     (folder / "README.md").write_text(SPACE)
     url = api.create_repo("page", repo_type="space", space_sdk="gradio", private=True)
     assert str(url) == f"{test_hub.url}/spaces/me/page"
@@ -118,7 +118,7 @@ def test_a_repository_is_created_once_unless_it_may_exist(api: HfApi) -> None:
 
 
 @pytest.mark.parametrize("token", ["hf_of_somebody_else", None])
-def test_nobody_else_writes(api: HfApi, monkeypatch: pytest.MonkeyPatch, folder: Path, token: str | None) -> None:
+def test_nobody_else_can_write(api: HfApi, monkeypatch: pytest.MonkeyPatch, folder: Path, token: str | None) -> None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -131,7 +131,7 @@ def test_nobody_else_writes(api: HfApi, monkeypatch: pytest.MonkeyPatch, folder:
         stranger.upload_folder(repo_id="me/model", folder_path=folder)
 
 
-def test_nobody_writes_in_the_name_of_others(api: HfApi) -> None:
+def test_nobody_can_write_in_the_name_of_others(api: HfApi) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     assert api.whoami()["name"] == "me"

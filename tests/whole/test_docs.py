@@ -1,4 +1,4 @@
-"""What README and docs tell people to write works as it stands there."""
+"""The code and configuration of README and docs work as they are written."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_checkpoints_of_the_docs_are_valid() -> None:
     assert [checkpoint.on_hub for checkpoint in names["CHECKPOINTS"]] == [False, True]
 
 
-def test_the_unit_for_systemd_starts_the_host_with_settings_that_there_are() -> None:
+def test_the_systemd_unit_starts_the_host_with_existing_settings() -> None:
     unit = configparser.RawConfigParser(strict=False)  # Environment= comes more than once, and the last one is kept
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     text = code_of(ROOT / "docs" / "hosting.md", "ini", "[Service]")
@@ -56,7 +56,7 @@ def test_the_unit_for_systemd_starts_the_host_with_settings_that_there_are() -> 
     assert {name for name in variables if not name.startswith("DEMO_APP_")} == {"HF_HOME", "GRADIO_TEMP_DIR"}
 
 
-def test_the_readmes_header_is_one_that_a_space_takes() -> None:
+def test_the_readmes_header_is_valid_for_a_space() -> None:
     header = yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
     known = {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license"}
     assert set(header) <= known | {"short_description", "models", "preload_from_hub"}

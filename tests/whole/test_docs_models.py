@@ -1,4 +1,4 @@
-"""*How the models work* says what the code does: its blocks run, its names exist, its links lead somewhere."""
+"""*How the models work* matches the code: its blocks run, its names exist, its links work."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 
 @page_by_page
-def test_a_page_has_a_picture_a_formula_the_tab_and_the_papers(page: Path) -> None:
+def test_a_page_has_a_picture_a_formula_the_tab_and_papers(page: Path) -> None:
     text = prose(page)
     assert re.search(r"!\[[^\]]+\]\(\w+\.svg\)", text)
     assert FORMULA.search(text)
@@ -146,7 +146,7 @@ def test_the_index_names_every_page_and_the_readme_the_index() -> None:
 
 
 @pytest.mark.parametrize("plugin", sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")))
-def test_every_plugin_has_a_page_and_leads_to_it(plugin: str) -> None:
+def test_every_plugin_has_a_page_and_links_to_it(plugin: str) -> None:
     link = f"](../../plugins/{plugin}/README.md)"
     pages = [page for page in PAGES if link in page.read_text("utf-8")]
     assert pages, f"no page links {link}"
@@ -155,7 +155,7 @@ def test_every_plugin_has_a_page_and_leads_to_it(plugin: str) -> None:
 
 
 @pytest.mark.parametrize("picture", sorted(FOLDER.glob("*.svg")), ids=lambda picture: picture.stem)
-def test_pictures_say_what_they_show_fetch_nothing_and_know_the_dark(picture: Path) -> None:
+def test_pictures_have_titles_fetch_nothing_and_support_dark_mode(picture: Path) -> None:
     root = ElementTree.parse(picture).getroot()
     assert root.tag == f"{SVG}svg"
     assert all((root.findtext(f"{SVG}{part}") or "").strip() for part in ("title", "desc"))

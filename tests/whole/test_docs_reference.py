@@ -1,4 +1,4 @@
-"""The plugin reference names all that there is, and nothing that there is not."""
+"""The plugin reference is complete, and names nothing that does not exist."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CODE = re.compile(r"`([^`]+)`")
 
 
 def rows(head: str) -> list[list[str]]:
-    """The cells of the table whose first column is called so."""
+    """The cells of the table whose first column has that heading."""
     table = PAGE.split(f"| {head} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table]
 
@@ -70,7 +70,7 @@ def test_every_fixture_is_there_once() -> None:
 
 
 def public(module: Any) -> set[str]:
-    """What a module says it offers, else the functions and classes that it defines."""
+    """`__all__` of a module, or else the functions and classes that it defines."""
     if hasattr(module, "__all__"):
         return set(module.__all__)
     return {
@@ -93,7 +93,7 @@ def test_every_name_of_a_module_is_there(name: str) -> None:
     assert public(module) - set(names) == set()
 
 
-def test_the_modules_that_are_light_are() -> None:
+def test_light_modules_import_neither_torch_nor_gradio() -> None:
     heavy = ("demo_app.nn", "demo_app.page.widgets", "demo_app.training", "demo_app.finetune")
     light = [name for name in MODULES if not name.startswith(heavy)]
     code = f"import {', '.join(light)}, sys; print({{'torch', 'gradio'}} & {{*sys.modules}})"
@@ -125,7 +125,7 @@ def pages() -> Iterator[tuple[str, str]]:
         yield path.name, path.read_text("utf-8")
 
 
-def test_what_the_pages_name_in_passing_exists() -> None:
+def test_everything_that_the_pages_name_exists() -> None:
     known = {name: options(parser) for name, parser in commands().items()}
     for page, text in pages():
         for name in re.findall(r"\bdemo_app\.[a-z_.]*\w+", text):
@@ -166,7 +166,7 @@ def test_the_page_lists_the_formats_that_can_run_code() -> None:
 
 
 def block(before: str) -> str:
-    """The code below the paragraph that holds this."""
+    """The code below the paragraph that contains this."""
     return PAGE.split(before, 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
 
 
@@ -189,7 +189,7 @@ def test_the_network_of_the_page_is_trained_and_loaded(tmp_path: Path) -> None:
     assert json.loads(done.stdout)[:2] == [1, 0], done.stderr
 
 
-def test_the_version_is_told_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.strip() == demo_app.__version__

@@ -1,4 +1,4 @@
-"""The tutorial, as one who follows it: every file written, every command typed, in order; what it shows is compared.
+"""Follows the tutorial: writes every file, types every command, in order, and compares the output.
 
 Beside what a reader has there are only an index for pip (the wheel of the host, in a folder), virtual environments that
 see the packages of this one, another port, and a Hub on this machine.
@@ -49,7 +49,7 @@ chmod +x "$3/bin/pytest"
 
 @dataclass(frozen=True)
 class File:
-    """To be written."""
+    """A file that the reader writes."""
 
     name: str
     text: str
@@ -57,7 +57,7 @@ class File:
 
 @dataclass(frozen=True)
 class Commands:
-    """To be typed, and what is to be seen then."""
+    """Commands that the reader types, and the output that the page shows."""
 
     text: str
     shown: str
@@ -69,11 +69,11 @@ class Commands:
 
 @dataclass(frozen=True)
 class Stop:
-    """Ctrl-C."""
+    """The reader presses Ctrl-C."""
 
 
 def steps(page: str) -> Iterator[File | Commands | Stop]:
-    """What a page tells its reader to do. A block that is none of these is an error."""
+    """The steps of a page. A block that is none of them is an error."""
     tokens = [token for token in MarkdownIt("commonmark").parse(page) if token.type in ("inline", "fence")]
     for i, token in enumerate(tokens):
         before = tokens[i - 1].content
@@ -93,7 +93,7 @@ def steps(page: str) -> Iterator[File | Commands | Stop]:
 
 
 class Terminal:
-    """A shell that remembers, as the one that a reader types in."""
+    """A shell that keeps its state between commands."""
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self._shell = subprocess.Popen(
@@ -115,7 +115,7 @@ class Terminal:
         self.type("set -e")
 
     def type(self, commands: str, until: str = DONE) -> str:
-        """Type, and read until that is seen; what was seen before it."""
+        """Type the commands and read until the output has `until`. Returns the output before it."""
         self._keys.write(f"{commands.rstrip()}\necho {DONE}\n")
         self._keys.flush()
         return self.read(until)
@@ -161,7 +161,7 @@ class Reader:
             self.type(step)
 
     def here(self, text: str) -> str:
-        """With the port that the host has here."""
+        """The text with the port of the host here."""
         return text.replace("127.0.0.1:7860", f"127.0.0.1:{self.variables['DEMO_APP_PORT']}")
 
     def write(self, file: File) -> None:
@@ -193,7 +193,7 @@ class Reader:
 
 @pytest.fixture
 def reader(tmp_path: Path, test_hub: Hub) -> Iterator[Reader]:
-    """One with an empty folder, a `python3`, and an account on the Hub, `you`."""
+    """A reader with an empty folder, a `python3`, and the account `you` on the Hub."""
     (wheel,) = wheels([copied(ROOT, tmp_path / "source")], tmp_path / "index")
     shutil.rmtree(tmp_path / "source")
     tools = tmp_path / "tools"

@@ -1,4 +1,4 @@
-"""A page whose one demo waits for the Hub: the Hub's trouble is that demo's alone."""
+"""A page with one demo that depends on the Hub: faults of the Hub affect no other demo."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_click_never_waits_for_the_network(hub: Hub, url: str) -> None:
     assert hub.log == []
 
 
-def test_visitors_share_one_download_and_it_keeps_no_other_tab_waiting(hub: Hub, url: str) -> None:
+def test_visitors_share_one_download_which_blocks_no_other_tab(hub: Hub, url: str) -> None:
     stalled = threading.Event()
     hub.fault = stall_body(hub, at=100_000, times=1, stalled=stalled)
     with ThreadPoolExecutor() as pool:
@@ -82,7 +82,7 @@ def test_visitors_share_one_download_and_it_keeps_no_other_tab_waiting(hub: Hub,
     assert client.run(url, "far_read", "far").json()["data"] == ['{"width": 8}']
 
 
-def test_a_hub_that_refuses_is_told_to_who_asked_and_the_next_click_tries_again(hub: Hub, url: str) -> None:
+def test_a_refusal_of_the_hub_is_reported_to_the_visitor_and_the_next_click_tries_again(hub: Hub, url: str) -> None:
     hub.fault = refuse(hub, 401)
     outcome, said = fetch(url)
     assert outcome == "error"
@@ -93,9 +93,7 @@ def test_a_hub_that_refuses_is_told_to_who_asked_and_the_next_click_tries_again(
     assert client.run(url, "far_read", "far").json()["data"] == ['{"width": 8}']
 
 
-def test_a_restart_finds_what_was_fetched_and_asks_nothing(
-    hub: Hub, plugins: Plugins, host: Callable[..., Any]
-) -> None:
+def test_a_restart_finds_fetched_files_without_a_request(hub: Hub, plugins: Plugins, host: Callable[..., Any]) -> None:
     publish(hub)
     plugins.add("far", FAR)
     assert fetch(str(host().url))[0] == "complete"

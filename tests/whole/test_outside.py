@@ -136,7 +136,7 @@ def page(stranger: Machine) -> Iterator[str]:
         yield url
 
 
-def test_the_plugins_are_installed_and_the_repository_is_out_of_reach(stranger: Machine) -> None:
+def test_the_plugins_are_installed_and_the_repository_is_not_on_the_path(stranger: Machine) -> None:
     listed = {plugin["name"]: plugin for plugin in json.loads(stranger.run("demo-app", "plugins", "--json"))}
     assert {name: (plugin["source"], plugin["status"]) for name, plugin in listed.items()} == {
         "shout": ("installed", "ok"),

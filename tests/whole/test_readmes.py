@@ -50,7 +50,7 @@ def words(inline: Token) -> str:
 
 
 def numbers(inline: Token) -> Counter[str]:
-    """Those that stand alone, not those in names such as GPT-2."""
+    """Numbers by themselves, not those in names such as GPT-2."""
     return Counter(re.findall(r"(?<![\w.-])\d[\d,.]*\d|(?<![\w.-])\d", words(inline)))
 
 
@@ -63,8 +63,8 @@ def pairs() -> list[tuple[Token, Token]]:
     return list(zip_longest(*map(inlines, PAIR), fillvalue=Token("inline", "", 0)))
 
 
-def test_the_chinese_one_was_made_of_the_english_one_as_it_is_now() -> None:
-    """A sentence that was changed changes nothing that can be compared; so the Chinese one says what it was made of."""
+def test_the_chinese_readme_was_made_from_the_current_english_one() -> None:
+    """A changed sentence cannot be detected by comparison, so the Chinese README has a hash of the English one."""
     stamp = f"<!-- README.md {hashlib.sha256(body(PAIR[0]).encode()).hexdigest()[:12]} -->"
     assert stamp in body(PAIR[1]), f"Say in {PAIR[1]} what {PAIR[0]} says by now, and put at its end: {stamp}"
 
@@ -92,12 +92,12 @@ def test_block_by_block_both_name_the_same_models_and_tools() -> None:
         assert names(chinese) == names(english), chinese.content
 
 
-def test_the_chinese_one_is_chinese() -> None:
+def test_the_chinese_readme_is_chinese() -> None:
     _title, *blocks = inlines(PAIR[1])
     for block in blocks:
         assert HAN.search(block.content), block.content
 
 
 @pytest.mark.parametrize(("name", "other"), [PAIR, PAIR[::-1]])
-def test_each_leads_to_the_other_at_its_top(name: str, other: str) -> None:
+def test_each_links_to_the_other_at_its_top(name: str, other: str) -> None:
     assert f"]({other})" in inlines(name)[1].content

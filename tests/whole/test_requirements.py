@@ -90,7 +90,7 @@ def test_what_is_required_is_imported(folder: Path) -> None:
     assert unused == NEEDED_WITHOUT_IMPORT.get(project["name"], {}).keys()
 
 
-def test_modules_that_are_given_are_imported() -> None:
+def test_given_modules_are_imported() -> None:
     for folder in FOLDERS:
         modules = {module for module, _ in imported(python_files(folder))}
         assert GIVEN.get(pyproject(folder)["project"]["name"], set()) <= modules

@@ -1,4 +1,4 @@
-"""README and docs call each demo what the page calls it."""
+"""README and docs use the titles of the page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def bold(page: str, heading: str) -> list[str]:
     return re.findall(r"^\*\*([^*]+)\*\*", section, flags=re.MULTILINE)
 
 
-def test_every_built_in_plugin_is_looked_at() -> None:
+def test_every_built_in_plugin_is_covered() -> None:
     assert {folder.name for folder in PLUGINS} == {path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")}
 
 
@@ -77,7 +77,7 @@ def test_the_section_on_tabs_of_a_docs_page_names_demos_by_their_titles() -> Non
     assert set(named) <= {demo.title for demo in PLUGINS.values()}
 
 
-def test_an_earlier_title_is_nowhere() -> None:
+def test_no_earlier_title_is_left() -> None:
     cards = [*ROOT.glob("plugins/*/*/weights/*/README.md"), ROOT / "README.zh-CN.md"]
     for page in [*pages(), *cards]:
         text = re.sub(r"\s+", " ", page.read_text("utf-8")).casefold()
