@@ -99,7 +99,7 @@ def test_a_checkpoint_removed_while_it_loads_never_stays(tmp_path: Path, fails: 
         assert loading.wait(30)
         models.leave("me")
         release.set()
-        assert asked.result(30) == (
+        assert asked.result() == (
             "It does not fit; choose another."
             if fails
             else "Sized: mine was given up meanwhile; choose another checkpoint."
@@ -143,7 +143,7 @@ def test_nothing_remains_when_many_come_ask_and_leave_at_the_same_time(tmp_path:
 
     with ThreadPoolExecutor(3) as pool:
         for future in [pool.submit(come_and_go, visitor) for visitor in range(3)]:
-            future.result(120)
+            future.result()
     assert (models.bytes, len(models._own), len(models._slots)) == (0, 0, 0)
 
 
