@@ -320,7 +320,8 @@ def test_a_click_on_the_picture_shows_its_attention(built_in: str, visit: Any) -
 BILINGUAL = """
 def build(handle):
     import gradio as gr
-    box = gr.Textbox(label="Word", info="Up to 9 letters", placeholder="Write here")
+    from demo_app.i18n import say
+    box = gr.Textbox(label="Word", info=say("Up to {n} letters", n=9), placeholder="Write here")
     form = gr.Radio([("Long", "long"), ("Short", "short")], value="long", label="Form")
     gr.Dropdown(["average", "1"], value="average", label="Layer")
     gr.Dataset(components=["textbox"], samples=[["a"]], sample_labels=["An example"], label="Try one")
@@ -333,7 +334,7 @@ def build(handle):
             "Say it. Args: text: any. form: which. Returns: HTML."
             if not text:
                 raise InputError("There is no word; write one.")
-            return viz.note(f"Said as {form}."), gr.update(info="Up to 5 letters")
+            return viz.note(say("Said as {form}.", form=form)), gr.update(info=say("Up to {n} letters", n=5))
 
         gr.Button("Speak").click(speak, [box, form], [out, box], api_name="speak", queue=False)
 
