@@ -1,9 +1,9 @@
-"""ZeroGPU: a Space's GPU that is there only while an action runs, in a copy of the process that is forked for it.
+"""ZeroGPU: a Space's GPU that is available only while an action runs, in a forked copy of the process.
 
-On such a Space the queued actions of demos run in copies, on the GPU; the quick ones stay here, on the CPU. So a
-checkpoint is held twice: for the CPU, loaded at its first use, and for the GPU, loaded before the page is served
-(outside a copy `spaces` only pretends that there is a GPU, keeps the weights on disk, and moves them there after the
-fork). Plugins do not know of it. Anywhere else nothing here does anything.
+On such a Space the queued actions of demos run in copies, on the GPU; the quick ones stay here, on the CPU. So
+a checkpoint is held twice: for the CPU, loaded at its first use, and for the GPU, loaded before the page is served.
+Outside of a copy, `spaces` emulates a GPU, keeps the weights on disk, and moves them to the GPU after the fork. Plugins
+need not know any of this. Elsewhere these functions do nothing.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ def active() -> bool:
 
 
 def on_gpu() -> bool:
-    """Whether the caller has the GPU: in a forked copy, or while models are loaded for it beforehand."""
+    """Whether the caller has the GPU: in a forked copy, or while models are loaded for the GPU in advance."""
     return active() and (_warming.get() or os.getpid() != _host)
 
 
 def device() -> str | None:
-    """Where a model that the caller asks for belongs; `None` where there is no ZeroGPU to decide it."""
+    """The device for a model that the caller asks for; `None` without ZeroGPU."""
     return ("cuda" if on_gpu() else "cpu") if active() else None
 
 
 def prepare() -> None:
-    """What must come before torch meets CUDA and before a page is launched. Raises `SettingsError`."""
+    """Set up `spaces`, before torch initialises CUDA and before a page is launched. Raises `SettingsError`."""
     global _host
     _host = os.getpid()
     if active():
-        _spaces().GPU(_nothing)  # a Space of which nothing wants the GPU is stopped
+        _spaces().GPU(_nothing)  # a Space that registers no GPU function is stopped
 
 
 @contextmanager
 def warming() -> Iterator[None]:
-    """Models that are loaded meanwhile are for the GPU. In the thread that called `prepare`: it alone can pretend."""
+    """Inside, models are loaded for the GPU. Only in the thread that called `prepare`: that has the emulated GPU."""
     token = _warming.set(True)
     try:
         yield
@@ -59,7 +59,7 @@ def warming() -> Iterator[None]:
 
 
 def after_fork(renew: Callable[[], None]) -> None:
-    """Have `renew` called in each copy: a lock that another thread held when it was forked is held there for ever."""
+    """Call `renew` in each copy: a lock that another thread held at the fork is never released in the copy."""
     if active():
         os.register_at_fork(after_in_child=renew)
 
@@ -69,10 +69,13 @@ def in_a_copy(
     sent: Callable[[], Any] = lambda: None,
     within: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
 ) -> Callable[..., Any]:
-    """`fn`, run where the GPU is; of the same kind, with the same signature and docstring.
+    """A function of the same kind, signature and docstring that runs `fn` in a copy of the process, on the GPU.
 
-    What it takes and returns is pickled, and so is what `sent` returns here; there `fn` runs inside `within(that)`.
-    A coroutine stays here: `spaces` takes none.
+    Args:
+        fn: a function or generator function. What it takes and returns is pickled. A coroutine function is returned as
+            it is, because `spaces` supports none.
+        sent: called in this process; its result is pickled and sent to the copy.
+        within: makes the context manager around `fn` in the copy, from what was sent.
     """
     if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
         return fn
@@ -106,7 +109,7 @@ def in_a_copy(
 
 
 def end_copies() -> None:
-    """End the copies, which wait for more to do. Nothing of theirs is lost."""
+    """Kill the copies, which wait idle for their next action."""
     if active():
         for copy in multiprocessing.active_children():
             copy.kill()
@@ -115,7 +118,7 @@ def end_copies() -> None:
 
 @dataclass(frozen=True)
 class _Packed:
-    """An argument of Gradio's that holds what cannot be pickled, as what it is made of."""
+    """An argument of Gradio's that cannot be pickled, taken apart."""
 
     kind: type
     args: tuple[Any, ...]
@@ -150,4 +153,4 @@ def _spaces() -> Any:
 
 
 def _nothing() -> None:
-    """Wants the GPU and never gets it."""
+    """Registered as a GPU function, and never called."""
