@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import demo_app.hub.download  # noqa: F401  # now: importing huggingface_hub is no part of the time that a fetch takes
 from demo_app import Checkpoint
 from demo_app.hub.errors import HubError
 from demo_app.hub.fetch import fetch
