@@ -374,7 +374,7 @@ import torch
 from torch import nn
 
 from demo_app.nn import weights
-from demo_app.tuning.tuner import Tuner
+from demo_app.finetune.tuner import Tuner
 
 
 class Counts:
