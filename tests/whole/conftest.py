@@ -120,12 +120,17 @@ def walked(demo_browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Walke
             found.survivors = {rule for rules in found.rules.values() for rule in rules}
             found.sheets = set(found.rules)
             since = time.perf_counter()
-            for stop in tour.walk(page, folder):
+            for stop in tour.walk(page, folder, arrived=lambda stop: forget(found, stop)):
                 found.seconds[stop.name] = round(time.perf_counter() - since, 1)
                 look(stop, found)
                 since = time.perf_counter()
             baselines.call_the_rest(server, called)
     return found
+
+
+def forget(found: Walked, stop: tour.Stop) -> None:
+    """Those of the survivors whose removal shows here, as it is now."""
+    found.survivors -= set(stop.ask("killed", sorted(found.survivors)))
 
 
 def look(stop: tour.Stop, found: Walked) -> None:
@@ -137,5 +142,5 @@ def look(stop: tour.Stop, found: Walked) -> None:
                     found.remember(theme, stop.ask("styles", ".dark" if theme == "dark" else ""))
                     lost = {sheet for sheet in found.sheets if stop.ask("complains", found.rules[sheet], tour.HOOKS)}
                     found.sheets -= lost
-                    found.survivors -= set(stop.ask("killed", sorted(found.survivors)))
+                    forget(found, stop)
     found.pictures[stop.name], found.boxes[stop.name] = baselines.take(stop)

@@ -64,7 +64,12 @@ def main(arguments: list[str]) -> int:
             rules = parsed(page)
             whole = "--sheets" in arguments
             alive = set(rules) if whole else {rule for known in rules.values() for rule in known}
-            for stop in tour.walk(page, Path(folder)):
+
+            def arrived(stop: tour.Stop) -> None:  # some rules are for what is empty before the main action
+                if not whole:
+                    alive.difference_update(stop.ask("killed", sorted(alive)))
+
+            for stop in tour.walk(page, Path(folder), arrived):
                 for dark in (False, True):
                     with tour.dressed(page, dark=dark):
                         if whole:

@@ -176,8 +176,11 @@ def opened(browser: Browser, url: str, font: Path | None) -> Iterator[Page]:
         context.close()
 
 
-def walk(page: Page, folder: Path) -> Iterator[Stop]:
-    """Every stop in the page's order. `folder` gets the files that a visitor uploads."""
+def walk(page: Page, folder: Path, arrived: Callable[[Stop], None] = lambda stop: None) -> Iterator[Stop]:
+    """Every stop in the page's order. `folder` gets the files that a visitor uploads.
+
+    `arrived` is called at each stop before its main action, when nothing has been asked for yet.
+    """
     made_files(folder)
     done: set[str] = set()
     tabs = page.evaluate(f"[...document.querySelectorAll('#demos > .tab-wrapper {TABLISTS}')].map((tab) => tab.id)")
@@ -189,8 +192,10 @@ def walk(page: Page, folder: Path) -> Iterator[Stop]:
         panel = page.locator(scope)
         nested = f"{scope} .tabs"
         titles = panel.locator(f".tab-wrapper {TABLISTS}").all_inner_texts()
+        stop = Stop(demo=demo, title="", page=page, scope=scope, without=nested if titles else None)
+        arrived(stop)
         act(page, demo, "", panel, folder, f":not({scope} .tabs *)", done)
-        yield Stop(demo=demo, title="", page=page, scope=scope, without=nested if titles else None)
+        yield stop
         for title in map(str.strip, titles):
             panel.get_by_role("tab", name=title, exact=True).first.click()
             settle(page)
@@ -203,9 +208,11 @@ def walk(page: Page, folder: Path) -> Iterator[Stop]:
                 scope,
             )
             inner = f"{scope} [data-open]"
+            stop = Stop(demo=demo, title=title, page=page, scope=inner, without=None)
+            arrived(stop)
             act(page, demo, title, page.locator(inner), folder, "", done)
             done.add(title)
-            yield Stop(demo=demo, title=title, page=page, scope=inner, without=None)
+            yield stop
 
 
 def act(page: Page, demo: str, title: str, panel: Locator, folder: Path, only: str, done: set[str]) -> None:
