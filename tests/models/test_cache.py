@@ -109,6 +109,7 @@ def test_a_load_waits_for_a_lease_to_end(tmp_path: Path) -> None:
         holding.result()
 
 
+@pytest.mark.usefixtures("cheap_unloads")
 def test_the_budget_holds_while_many_threads_use_many_models(tmp_path: Path) -> None:
     models = models_of(3 * MB, patience=60)
     names = tuple("abcdef")

@@ -120,6 +120,7 @@ def test_the_model_of_an_own_checkpoint_makes_room_for_others(tmp_path: Path) ->
     assert models.unload(demo, own.name)
 
 
+@pytest.mark.usefixtures("cheap_unloads")
 def test_nothing_remains_when_many_come_ask_and_leave_at_the_same_time(tmp_path: Path) -> None:
     models = models_of(3 * MB)
     demo = demo_of(tmp_path, lambda folder, device: Weights(MB), "a")
