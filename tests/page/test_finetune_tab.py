@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from full_speed import trainings_at_full_speed
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -32,6 +33,12 @@ FIRST = {TEXT: "sst2", PICTURE: "cifar10", PAIR: "scenes"}  # what each begins w
 MOST_ROWS, MOST_STEPS, MOST_BYTES = 300, 2000, 2**20
 TOKEN = "hf_a_secret_of_mine"
 EVIL = '<img src=x onerror="window.hacked=1">'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def full_speed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with trainings_at_full_speed(tmp_path_factory.mktemp("full_speed")):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,15 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from full_speed import trainings_at_full_speed
 from whole import baselines, mutants, tour
 
 from demo_app.testing import chromium, serve
-
-NO_NICE = """
-import os
-os.nice = lambda step: 0  # a page's training gives way to all other work: on a busy machine it would never end
-os.sched_setscheduler = lambda *given: None
-"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -105,10 +99,8 @@ def walked(demo_browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Walke
     """The walk through every sub-tab of every demo, wide and narrow, light and dark."""
     found = Walked(chromium=demo_browser.version)
     folder = tmp_path_factory.mktemp("walk")
-    (folder / "sitecustomize.py").write_text(NO_NICE)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, trainings_at_full_speed(folder):
         isolate(patch, folder)
-        patch.setattr(sys, "path", [str(folder), *sys.path])
         record_html(patch, found.html)
         with (
             serve(plugins_dir=tour.PLUGINS, strict=True) as server,
