@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from demo_app.hub.upload import Files
+from demo_app.publishing.files import listing
 
 
 def add_command(
@@ -23,3 +27,17 @@ def add_upload_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--private", action="store_true", help="on the Hub: for you alone")
     parser.add_argument("--force", action="store_true", help="write over what is there")
     parser.add_argument("--dry-run", action="store_true", help="list the files and create nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask before an upload, at a terminal")
+
+
+def agreed(files: Files, place: str, args: argparse.Namespace) -> bool:
+    """Show what would be uploaded to `place`. Returns whether to: asks at a terminal, unless --yes was said."""
+    sys.stdout.write(listing(files))
+    if args.yes or sys.stdin is None or not sys.stdin.isatty():
+        return True
+    sys.stdout.write(f"Upload them to {place}? [y/N] ")
+    sys.stdout.flush()
+    if sys.stdin.readline().strip().lower() in {"y", "yes"}:
+        return True
+    sys.stdout.write("nothing was created\n")
+    return False

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from demo_app.cli.arguments import add_command, add_upload_options
+from demo_app.cli.arguments import add_command, add_upload_options, agreed
 from demo_app.machine import prepare_environment
 from demo_app.settings import Settings
 
@@ -33,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         sys.stdout.write(listing(ready.files) + "nothing was created\n")
         return 0
+    if not agreed(ready.files, args.repo_id, args):
+        return 1
     message = f"{args.source.partition('=')[0]}: published with demo-app"
     done = upload.upload(
         ready.files, args.repo_id, kind="model", message=message, private=args.private, force=args.force

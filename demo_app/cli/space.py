@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from demo_app.cli.arguments import add_command, add_upload_options
+from demo_app.cli.arguments import add_command, add_upload_options, agreed
 from demo_app.errors import SettingsError
 from demo_app.hub.upload import Files
 from demo_app.machine import prepare_environment
@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         sys.stdout.write(folders.listing(files) + "nothing was created\n")
     elif on_hub:
+        if not agreed(files, args.target, args):
+            return 1
         _upload(files, args)
     else:
         _write(files, folder, force=args.force)

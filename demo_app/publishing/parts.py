@@ -16,12 +16,12 @@ from packaging.utils import canonicalize_name
 from demo_app.hub.upload import Files
 from demo_app.publishing.errors import SpaceError
 from demo_app.publishing.requirements import HOST, line_of, without_extras
+from demo_app.publishing.selection import is_left_out, selected
 from demo_app.registry.discovery import plugins_in
 from demo_app.registry.plugin import GROUP, Plugin
 from demo_app.version import __version__
 
-LEFT_OUT = re.compile(r"\..*|__pycache__|.*\.(pyc|pyo|pyi|egg-info)")  # at any depth
-NO_SOURCES = frozenset({"build", "dist", "runs", "venv", "node_modules", "tests"})  # directly in a plugin's folder
+NO_SOURCES = frozenset({"build", "dist", "runs", "logs", "venv", "tests"})  # directly in a plugin's folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def host_part(copy: bool | None) -> Part:
     if copy is False:
         line = line or f"{HOST}=={__version__}"
     if copy or line is None:
-        files = {f"demo_app/{name}": path for name, path in _files(package).items()}
+        files = {f"demo_app/{name}": path for name, path in selected(package).items()}
         return Part(name=HOST, files=files, requires=_host_requires(package, installed), license="apache-2.0")
     return Part(name=HOST, line=line)
 
@@ -72,12 +72,17 @@ def plugin_parts(plugins: Sequence[Plugin], *, host_is_copied: bool) -> list[Par
             if line is not None:
                 parts[name] = Part(name=name, line=line, requires_python=plugin.requires_python)
             else:
-                parts[name] = _installed_part(installed) if installed is not None else _folder_part(plugin)
+                same = [other for other in plugins if canonicalize_name(other.distribution) == name]
+                parts[name] = _installed_part(installed) if installed is not None else _folder_part(plugin, same)
     return list(parts.values())
 
 
-def _folder_part(plugin: Plugin) -> Part:
-    """A plugin in a folder, or installed from one. Raises `SpaceError` if a Space would not find it there."""
+def _folder_part(plugin: Plugin, same: Sequence[Plugin]) -> Part:
+    """A plugin in a folder, or installed from one; `same` are the chosen plugins of its distribution.
+
+    Embedded weights are published even if git ignores them. Raises `SpaceError` if a Space would not find the plugin
+    there, `PublishError` for a link that leads out of the folder.
+    """
     assert plugin.path is not None
     found = [other for other in plugins_in(plugin.path.parent) if other.path == plugin.path.resolve()]
     top = plugin.value.partition(":")[0].partition(".")[0]
@@ -94,13 +99,24 @@ def _folder_part(plugin: Plugin) -> Part:
         name=canonicalize_name(plugin.distribution),
         files={
             f"plugins/{plugin.path.name}/{name}": path
-            for name, path in _files(plugin.path).items()
-            if name.partition("/")[0] not in NO_SOURCES
+            for name, path in selected(plugin.path, needed=_embedded(same, plugin.path), top=NO_SOURCES).items()
         },
         requires=plugin.requires,
         requires_python=plugin.requires_python,
         license=_license(project.get("license")),
     )
+
+
+def _embedded(plugins: Sequence[Plugin], folder: Path) -> list[str]:
+    """The names in the folder of the files of the plugins' embedded checkpoints."""
+    checkpoints = [checkpoint for plugin in plugins for demo in plugin.demos for checkpoint in demo.checkpoints]
+    places = [(c.folder.resolve(), c.files) for c in checkpoints if c.folder is not None]
+    return [
+        (place.relative_to(folder.resolve()) / file).as_posix()
+        for place, files in places
+        if place.is_relative_to(folder.resolve())
+        for file in files
+    ]
 
 
 def _installed_part(distribution: Distribution) -> Part:
@@ -109,7 +125,7 @@ def _installed_part(distribution: Distribution) -> Part:
     files: dict[str, Path | bytes] = {}
     for path in distribution.files or ():
         inside = PurePosixPath(path.as_posix())
-        if not inside.parts[0].endswith(".dist-info") and not any(map(_left_out, inside.parts)):
+        if not inside.parts[0].endswith(".dist-info") and not any(map(is_left_out, inside.parts)):
             files[f"{folder}/{inside}"] = Path(str(distribution.locate_file(path)))
     requires = without_extras(distribution.requires or ())
     python = distribution.metadata["Requires-Python"] or ""
@@ -141,16 +157,6 @@ def _distribution(name: str) -> Distribution | None:
         return importlib.metadata.distribution(name)
     except PackageNotFoundError:
         return None
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    """The files below a folder by their path in it, without hidden ones and those that Python writes."""
-    names = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {name.as_posix(): path for name, path in names.items() if not any(map(_left_out, name.parts))}
-
-
-def _left_out(part: str) -> bool:
-    return LEFT_OUT.fullmatch(part) is not None
 
 
 def _license(stated: object) -> str | None:

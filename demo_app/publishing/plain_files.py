@@ -1,11 +1,14 @@
-"""The files of a checkpoint's folder that may be published: weights as safetensors, texts and pictures."""
+"""The files of a checkpoint's folder that may be published: weights as safetensors, texts and pictures, no secrets."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from demo_app.publishing.errors import PublishError
+from demo_app.publishing.secrets import refuse_secrets
+from demo_app.publishing.selection import selected
 from demo_app.unsafe_files import is_unsafe
 
 PLAIN = (
@@ -15,17 +18,15 @@ PLAIN = (
 LEGAL = ("LICENSE", "NOTICE", "LICENCE")  # files that need no suffix
 
 
-def plain_files(folder: Path) -> dict[str, Path]:
-    """All files of a checkpoint's folder by name, without hidden ones.
+def plain_files(folder: Path, only: Collection[str] | None = None) -> dict[str, Path]:
+    """The files of a checkpoint's folder by name, without hidden and ignored ones; with `only`, no others than those.
 
-    Raises `PublishError` for a file that can run code, is of an unknown kind, or is no valid safetensors file.
+    Raises `PublishError` for a file that can run code, looks like a secret, is of an unknown kind, is no valid
+    safetensors file, or is a link that leads out of the folder.
     """
-    paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    files = {
-        name.as_posix(): path
-        for name, path in paths.items()
-        if not any(part.startswith((".", "__pycache__")) for part in name.parts)
-    }
+    files = selected(folder, above=False, needed=only or ())
+    files = {name: path for name, path in files.items() if only is None or name in only}
+    refuse_secrets(files)
     for name, path in files.items():
         suffix = PurePosixPath(name).suffix.lower()
         if is_unsafe(name) or _starts_like_a_pickle(path):

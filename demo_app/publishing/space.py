@@ -23,6 +23,7 @@ from demo_app.publishing.errors import SpaceError
 from demo_app.publishing.files import size
 from demo_app.publishing.parts import Part, host_part, plugin_parts
 from demo_app.publishing.requirements import joined, line_for, requirements_text
+from demo_app.publishing.secrets import refuse_secrets
 from demo_app.registry.discovery import find_plugins
 from demo_app.registry.loading import load_plugins
 from demo_app.registry.plugin import Plugin
@@ -52,7 +53,8 @@ class SpaceOptions:
 def make(plugins: Sequence[Plugin], settings: Settings, options: SpaceOptions) -> dict[str, Path | bytes]:
     """The files of a new Space with these loaded plugins.
 
-    Raises `SpaceError` if a Space cannot run them, `SettingsError` for options that contradict each other.
+    Raises `SpaceError` if a Space cannot run them, `PublishError` for what looks like a secret and for links that lead
+    out of a folder, `SettingsError` for options that contradict each other.
     """
     if options.cpu and options.hardware and GPUS.match(options.hardware):
         raise SettingsError(f"--cpu is PyTorch without CUDA, and {options.hardware} has a GPU; leave one of them out.")
@@ -68,6 +70,7 @@ def make(plugins: Sequence[Plugin], settings: Settings, options: SpaceOptions) -
     files: dict[str, Path | bytes] = {name: text.encode() for name, text in texts.items()}
     for part in parts:
         files |= part.files
+    refuse_secrets(files)
     return {".gitattributes": _attributes(files)} | files
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -205,9 +206,26 @@ def test_dry_run_lists_the_files_and_sends_no_request(run: Run, weights: Path, t
     assert test_hub.log == []
 
 
+def test_the_files_are_listed_before_an_upload_and_at_a_terminal_the_answer_decides(
+    run: Run, weights: Path, writable_hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for answer, options, code in (("n\n", (), 1), ("", (), 1), ("y\n", (), 0), ("n\n", ("--yes", "--force"), 0)):
+        monkeypatch.setattr("sys.stdin", Terminal(answer))
+        found, said = run("reader/theirs", "me/theirs", *options)
+        assert found == code, said
+        assert said.index("words.txt") < said.index("bytes in 3 files") < said.index("?" if not options else "are in")
+        assert ("me/theirs" in writable_hub.repos) == (code == 0)
+        assert ("nothing was created" in said) == (code == 1)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
+        ("secrets.json", b"{}", "secrets.json (its name says it is a secret) must not be published"),
         ("pytorch_model.bin", b"x", "pytorch_model.bin is a pickle"),
         ("extra/state.pt", b"x", "extra/state.pt is a pickle"),
         *((f"weights{suffix}", b"x", f"weights{suffix} is a pickle") for suffix in (*UNSAFE_SUFFIXES, ".PTH")),

@@ -490,6 +490,21 @@ def test_dry_run_sends_no_request_and_needs_no_token(run: Run, test_hub: Hub) ->
     assert (code, "plugins/good/pyproject.toml" in said, test_hub.log) == (0, True, [])
 
 
+def test_a_secret_or_a_link_out_stops_it_before_anything_is_sent(run: Run, chosen: Plugins, test_hub: Hub) -> None:
+    for name, put, words in (
+        ("token", lambda path: path.write_text("x"), "plugins/good/token (its name says it is a secret) must not"),
+        ("a.txt", lambda path: path.write_text("hf_" + "Ab1" * 11), "a.txt (it has a token of the Hugging Face Hub)"),
+        ("link", lambda path: path.symlink_to("/etc"), "good/link is a link to /etc, and links are not followed"),
+    ):
+        path = chosen.path / "good" / name
+        put(path)
+        try:
+            code, said = run("me/page", "--dry-run")
+        finally:
+            path.unlink()
+        assert (code, words in said, "Ab1Ab1" in said, test_hub.log) == (1, True, False, []), said
+
+
 def test_a_missing_token_is_reported_before_anything_is_loaded(run: Run, test_hub: Hub) -> None:
     code, said = run("me/page", only="broken")
     assert (code, "HF_TOKEN is not set; make an access token" in said, test_hub.log) == (1, True, [])

@@ -154,7 +154,7 @@ class ResultActions:
         name = f"{self.workshop.demo.name}-{trial.number}-{trial.result['strategy']}.zip"
         target = trainings.folder(visitor(request)) / name
         try:
-            served = add_upload(parcel.zipped(trial.folder, target))
+            served = add_upload(parcel.zipped(trial.folder, self.workshop.demo, target))
         finally:
             target.unlink(missing_ok=True)
         trainings.remember(visitor(request), served)
@@ -178,7 +178,7 @@ class ResultActions:
         yield viz.note("Publishing …"), ""  # empties the token's box first, on the page and in Gradio's session
         try:
             trial = find_trial(which, trials)
-            done = parcel.publish(trial.folder, name or "", token or "", private=bool(private))
+            done = parcel.publish(trial.folder, self.workshop.demo, name or "", token or "", private=bool(private))
         except DemoError as error:
             yield views.alert(error), ""
             raise
