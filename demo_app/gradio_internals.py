@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import components as components_module
 from gradio import processing_utils, route_utils, routes, utils
 from gradio.context import Context, LocalContext
 from gradio.server_messages import ProcessCompletedMessage
@@ -140,6 +141,11 @@ class Listener:
         return bool(self._function.queue)
 
     @property
+    def streamed(self) -> bool:
+        """Whether its inputs come in pieces, as from a microphone: it ends when the client closes the stream."""
+        return bool(self._function.connection == "stream")
+
+    @property
     def description(self) -> str:
         """What `api_description` says, if it says anything."""
         return str(self._function.api_description or "")
@@ -205,6 +211,27 @@ def event_data(event: gr.EventData) -> dict[str, Any]:
     """All fields of an event's data: `gr.EventData` gives each by name, and does not list them."""
     data: dict[str, Any] = event._data
     return data
+
+
+@contextmanager
+def watch_answers(blocks: gr.Blocks, look: Callable[[Listener, Any], None]) -> Iterator[None]:
+    """Inside, `look` is called with each event and what its handler returned or yielded, before Gradio reads it.
+
+    The result of an event says nothing of values that Gradio drops, which it does with a warning.
+    """
+    real = blocks.postprocess_data
+
+    async def postprocess_data(block_fn: Any, predictions: Any, state: Any) -> Any:
+        parts = predictions if isinstance(predictions, list | tuple) else [predictions]
+        if not any(part is components_module._Keywords.FINISHED_ITERATING for part in parts):
+            look(Listener(block_fn), predictions)
+        return await real(block_fn, predictions, state)
+
+    blocks.postprocess_data = postprocess_data
+    try:
+        yield
+    finally:
+        del blocks.postprocess_data
 
 
 # Files

@@ -8,8 +8,8 @@ from typing import Any
 
 from plugins_on_disk import Plugins
 
+from demo_app.checking.plugin import check_demo
 from demo_app.settings import Settings
-from demo_app.testing import check_demo
 
 HEAD = """
 from pathlib import Path

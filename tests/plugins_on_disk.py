@@ -44,7 +44,7 @@ class Plugins:
     def add(self, name: str, code: str, *, requires: tuple[str, ...] = ("demo-app",), module: str = "") -> Path:
         folder = self.path / name
         module = module or f"demo_{name}_{abs(hash(str(self.path))) % 10**8}"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "pyproject.toml").write_text(
             textwrap.dedent(f"""
             [build-system]

@@ -6,10 +6,12 @@ metadata, requirements, import, hook, checkpoints, tabs, and the running page.
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,14 @@ from packaging.utils import canonicalize_name
 
 from demo_app import hookspecs
 from demo_app.api import Demo
+from demo_app.checking import child
 from demo_app.checking.checkpoints import check_checkpoint, without_validation
-from demo_app.checking.imports import heavy_imports
-from demo_app.checking.report import Findings, Report, describe, plugin_line
+from demo_app.checking.probe import probe, seen_of
+from demo_app.checking.report import Findings, Report, describe, owner, plugin_line
 from demo_app.checking.running import check_running
-from demo_app.checking.tab import check_tab
+from demo_app.checking.source import Source
+from demo_app.checking.tab import check_functions, check_tab
+from demo_app.checking.wheel import check_wheel
 from demo_app.finetune.jobs import Trainings
 from demo_app.models import cache
 from demo_app.registry import discovery, loading, requirements
@@ -33,21 +38,86 @@ from demo_app.settings import Settings
 FIX_LINE = "Fix that line."
 
 
+SECONDS = 120.0  # that a step of a check may take: an import, a tab, a call
+
+SELDOM = "Take that out, and raise an exception where something is wrong."
+SLOWLY = "Let it end; what is slow belongs in load."
+
+
 def check_demo(target: str | Path, *, settings: Settings | None = None, load: bool = False) -> Report:
     """Find everything that is wrong with a plugin, given its folder or its name.
 
     The tabs are built and served, and each public action is called with empty input. With `load`, every checkpoint on
     this disk is loaded, the report notes its bytes and seconds, and each action is also called with sample input.
+
+    The plugin runs in this process, as it does in tests that serve it; its neighbours are imported in others.
     """
-    settings = settings or Settings.from_env()
-    found = Findings()
-    folder = Path(target)
-    selected = _plugins_in(folder, found) if folder.is_dir() else _plugins_named(str(target), settings, found)
-    others = _other_plugins(selected, settings)
+    selected, settings, found = _selected(target, settings)
     for plugin in selected:
-        with without_validation():
-            _check_plugin(plugin, others, settings, found, load)
+        names = check_plugin(plugin, settings, found, load)
+        _check_names(names, plugin, settings, found)
     return Report(str(target), tuple(found.problems), tuple(found.notes))
+
+
+def check_alone(
+    target: str | Path, *, settings: Settings | None = None, load: bool = False, seconds: float = SECONDS
+) -> Report:
+    """`check_demo` in a process of its own for each plugin: to hang, to crash or to exit is a problem like any other.
+
+    A step, such as an import or a call, may take `seconds`; loading and training may take five times as long.
+    """
+    selected, settings, found = _selected(target, settings)
+    for plugin in selected:
+        heard = Heard(found)
+        task = (plugin, settings, load, seconds)
+        died, where = child.run(f"{__name__}:check_in_child", task, heard.hear, seconds=seconds, own=owner(plugin))
+        if died:
+            _add_death(heard.step, f"{plugin.name}: {heard.step} {died}{where}.", died, found)
+            found.note(f"{plugin.name}: what comes after {heard.step} was not checked")
+        _check_names(heard.demos, plugin, settings, found)
+    return Report(str(target), tuple(found.problems), tuple(found.notes))
+
+
+@dataclass
+class Heard:
+    """What a child has told so far."""
+
+    found: Findings
+    step: str = "discovery"
+    demos: Sequence[str] = ()  # names
+
+    def hear(self, problem: Any = None, note: str = "", step: str = "", demos: Sequence[str] = ()) -> None:
+        self.step, self.demos = step or self.step, demos or self.demos
+        if problem:
+            self.found.add(*problem)
+        if note:
+            self.found.note(note)
+
+
+def check_in_child(task: tuple[Plugin, Settings, bool, float], tell: child.Tell) -> None:
+    """In the child of `check_alone`: check the plugin and tell what is found."""
+    plugin, settings, load, seconds = task
+    logging.disable(logging.CRITICAL - 1)
+    found = Findings(tell=tell, seconds=seconds)
+    check_plugin(plugin, settings, found, load)
+    written = sorted(path.name for path in Path.cwd().iterdir())
+    if written:
+        what = f"{plugin.name} writes {', '.join(written[:3])} into the current folder, which visitors share."
+        found.add("handlers", what, "Use tempfile, or return a gr.File of a temporary file.")
+
+
+def _selected(target: str | Path, settings: Settings | None) -> tuple[list[Plugin], Settings, Findings]:
+    settings = settings or Settings.from_env()
+    folder = discovery.plugins_folder(settings)
+    settings = replace(settings, plugins_dir=folder.absolute() if folder is not None else None)
+    found, path = Findings(), Path(target)
+    selected = _plugins_in(path, found) if path.is_dir() else _plugins_named(str(target), settings, found)
+    return selected, settings, found
+
+
+def _add_death(stage: str, what: str, died: str, found: Findings) -> None:
+    """Record that a process died or hung."""
+    found.add(stage.partition(" ")[0], what, SLOWLY if "did not end" in died else SELDOM)
 
 
 # The plugins to check
@@ -83,11 +153,10 @@ def _plugins_named(name: str, settings: Settings, found: Findings) -> list[Plugi
     return selected
 
 
-def _other_plugins(selected: list[Plugin], settings: Settings) -> list[Plugin]:
-    """All other plugins that load, without other copies of the selected ones."""
-    own = tuple({plugin.distribution for plugin in selected})
-    rest = loading.load_plugins(replace(settings, disable=own, only=(), strict=False, checkpoints=()))
-    return [plugin for plugin in rest if plugin.state == "ok"]
+def _other_plugins(selected: Plugin, settings: Settings) -> list[Plugin]:
+    """All other plugins that a page has, without other copies of the selected one."""
+    rest = discovery.find_plugins(replace(settings, only=(), disable=()))
+    return [plugin for plugin in rest if plugin.state == "found" and plugin.distribution != selected.distribution]
 
 
 def _squeezed(group: str) -> str:
@@ -109,21 +178,45 @@ def _project_table(folder: Path | None) -> dict[str, Any] | None:
 # One plugin
 
 
-def _check_plugin(plugin: Plugin, others: list[Plugin], settings: Settings, found: Findings, load: bool) -> None:
+def check_plugin(plugin: Plugin, settings: Settings, found: Findings, load: bool) -> list[str]:
+    """Check one plugin in this process; what is wrong is in `found`, and told there at once.
+
+    Returns the names of its demos.
+    """
+    found.step("discovery")
     if plugin.state == "failed":
         found.add(plugin.stage or "discovery", plugin.reason, "")
-        return
+        return []
     _check_metadata(plugin, found)
-    for what, fix in requirements.unmet_requirements(plugin):
-        found.add("requirements", f"{what}.", f"Run: {fix}." if fix.startswith("pip ") else f"{fix.capitalize()}.")
-    demos = _registered_demos(plugin, found)
-    for name, where in heavy_imports(plugin):
-        found.add("import", f"importing {plugin.value} imports {name} (at {where}).", "Import it inside load or build.")
-    for demo in demos:
-        _check_name(demo, others, found)
-        _check_demo(demo, plugin, settings, found)
-    if demos:
-        check_running(plugin, settings, found, load)
+    for what, fix in requirements.unmet_requirements(plugin, _other_plugins(plugin, settings)):
+        fix = f"Run: {fix}." if fix.startswith("pip ") else f"{fix[0].upper()}{fix[1:]}."
+        found.add("requirements", f"{what}.", fix)
+    found.step("import")
+    seen = probe(plugin, seconds=found.seconds * 0.8)  # ends before this process is given up
+    if seen.died:
+        _add_death("import", f"importing {plugin.value} {seen.died}{seen.where}.", seen.died, found)
+        return []
+    if seen.printed.strip():
+        what = f"importing {plugin.value} prints {seen.printed.strip().splitlines()[0][:60]!r}."
+        found.add("import", what, "Use logging, and do no work on import.")
+    with without_validation():
+        demos = _registered_demos(plugin, found)
+        for name, where in seen.heavy:
+            found.add(
+                "import", f"importing {plugin.value} imports {name} (at {where}).", "Import it inside load or build."
+            )
+        found.step("source")
+        source = Source(plugin)
+        source.check(found)
+        found.step("wheel")
+        check_wheel(plugin, demos, found)
+        found.tell(demos=[demo.name for demo in demos])
+        for demo in demos:
+            found.step("build")
+            _check_demo(demo, plugin, source, settings, found)
+        if demos:
+            check_running(plugin, demos, settings, found, load)
+    return [demo.name for demo in demos]
 
 
 def _check_metadata(plugin: Plugin, found: Findings) -> None:
@@ -141,7 +234,7 @@ def _check_metadata(plugin: Plugin, found: Findings) -> None:
     name = canonicalize_name(plugin.distribution)
     for other in discovery.find_plugins(Settings()):
         if canonicalize_name(other.distribution) == name and other.path != plugin.path:
-            found.notes.append(
+            found.note(
                 f"{other.provider} is installed ({other.origin}) and wins over this folder: it is what was checked; "
                 f"to check the folder, run: pip install -e {plugin.path}"
             )
@@ -170,33 +263,59 @@ def _registered_demos(plugin: Plugin, found: Findings) -> tuple[Demo[Any], ...]:
     try:
         module = loading.import_plugin(plugin)
     except PluginError as error:
-        failure = describe(error.__cause__ or error) + plugin_line(error.__cause__, plugin)
-        found.add("import", f"importing {plugin.value} failed with {failure}.", FIX_LINE)
+        line = plugin_line(error.__cause__, plugin)
+        what = f"importing {plugin.value} failed with {describe(error.__cause__ or error)}{line}."
+        found.add("import", what, FIX_LINE if line else _entry_point_fix(plugin, error.__cause__))
         return ()
     try:
         return loading.call_hook(plugin, module, manager)
     except PluginError as error:
-        line = plugin_line(error.__cause__, plugin)
-        if line:
-            found.add(error.stage, f"register_demos failed with {describe(error.__cause__)}{line}.", FIX_LINE)
+        cause, line = error.__cause__, plugin_line(error.__cause__, plugin)
+        if cause is not None and (line or "log" in str(error)):
+            text = " ".join(str(cause).split())
+            says_how = isinstance(cause, ValueError | TypeError) and "; " in text  # as demo_app.api's own errors do
+            fix = "" if says_how else FIX_LINE if line else "Correct register_demos."
+            found.add(error.stage, f"register_demos failed with {describe(cause)}{line}.", fix)
         else:
             found.add(error.stage, str(error), "")
         return ()
 
 
+def _entry_point_fix(plugin: Plugin, error: BaseException | None) -> str:
+    """What to do about an entry point whose module or object is not there: no line of the plugin is to blame."""
+    module, _, attribute = plugin.value.partition(":")
+    root = next((root for root in (plugin.path / "src", plugin.path) if root.is_dir()), None) if plugin.path else None
+    has = sorted(path.stem for path in root.iterdir() if _is_module(path)) if root is not None else []
+    if isinstance(error, ModuleNotFoundError) and has:
+        return f"Correct the entry point in pyproject.toml: {root} has {', '.join(has[:5])}."
+    if isinstance(error, AttributeError) and attribute:
+        return f'Correct the entry point in pyproject.toml: {module} has no {attribute}; write "{module}".'
+    return "Correct the entry point in pyproject.toml, or what it names."
+
+
+def _is_module(path: Path) -> bool:
+    return path.suffix == ".py" or (path / "__init__.py").is_file()
+
+
 # One demo
 
 
-def _check_name(demo: Demo[Any], others: list[Plugin], found: Findings) -> None:
-    for other in others:
-        if demo.name in {taken.name for taken in other.demos}:
+def _check_names(names: Sequence[str], plugin: Plugin, settings: Settings, found: Findings) -> None:
+    """Compare the names of the demos with those of all neighbours, which are imported in processes of their own."""
+    others = _other_plugins(plugin, settings) if names else []
+    with ThreadPoolExecutor(2) as pool:
+        for other, seen in zip(others, pool.map(seen_of, others), strict=True):
             who = f"{other.provider} ({other.origin})"
-            found.add("names", f"the demo {demo.name!r} is also in {who}.", f"Rename it, or uninstall {who}.")
+            if seen.died:
+                found.note(f"{who} was not compared: importing it {seen.died}{seen.where}")
+            for name in sorted({*names} & {*seen.demos}):
+                found.add("names", f"the demo {name!r} is also in {who}.", f"Rename it, or uninstall {who}.")
 
 
-def _check_demo(demo: Demo[Any], plugin: Plugin, settings: Settings, found: Findings) -> None:
+def _check_demo(demo: Demo[Any], plugin: Plugin, source: Source, settings: Settings, found: Findings) -> None:
     for checkpoint in demo.checkpoints:
-        check_checkpoint(f"{demo.name}/{checkpoint.name}", checkpoint, found)
+        check_checkpoint(f"{demo.name}/{checkpoint.name}", checkpoint, plugin.path, found)
+    check_functions(demo, found)
     from demo_app.page.handle import Handle
     from demo_app.page.tabs import build_demo
 
@@ -206,4 +325,4 @@ def _check_demo(demo: Demo[Any], plugin: Plugin, settings: Settings, found: Find
         failure = describe(error.__cause__) + plugin_line(error.__cause__, plugin)
         found.add("build", f"{demo.name}: building the tab failed with {failure}.", FIX_LINE)
     else:
-        check_tab(demo, blocks, found)
+        check_tab(demo, blocks, source, found)

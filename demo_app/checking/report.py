@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,16 +39,28 @@ class Report:
 
 @dataclass
 class Findings:
-    """Problems and notes, collected while the checks run."""
+    """Problems and notes, collected while the checks run; `tell` hears each at once."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tell: Callable[..., None] = lambda **what: None
+    seconds: float = 60.0  # that a step may take
 
     def add(self, stage: str, what: str, fix: str) -> None:
         """Record a problem, unless the same one is recorded already."""
         problem = Problem(stage, what, fix)
         if problem not in self.problems:
             self.problems.append(problem)
+            self.tell(problem=[stage, what, fix])
+
+    def note(self, text: str) -> None:
+        """Record a remark that is no problem."""
+        self.notes.append(text)
+        self.tell(note=text)
+
+    def step(self, name: str, seconds: float | None = None) -> None:
+        """Say what is done next, and how long it may take; without a number as long as any other step."""
+        self.tell(step=name, **({} if seconds is None else {"seconds": seconds}))
 
 
 def describe(error: BaseException | None) -> str:
@@ -58,20 +71,27 @@ def describe(error: BaseException | None) -> str:
 
 def plugin_line(error: BaseException | None, plugin: Plugin) -> str:
     """ " (at file:line)" for the innermost line of the plugin's own code in the traceback; "" if there is none."""
-    own = _code_folders(plugin)
+    own = owner(plugin)
     frames = traceback.extract_tb(error.__traceback__) if error is not None else []
     for frame in reversed(frames):
-        if any(Path(frame.filename).is_relative_to(folder) for folder in own):
+        if own(Path(frame.filename)):
             return f" (at {frame.filename}:{frame.lineno})"
     if isinstance(error, SyntaxError) and error.filename:
         return f" (at {error.filename}:{error.lineno})"
     return ""
 
 
-def _code_folders(plugin: Plugin) -> list[Path]:
-    """The plugin's folder; for an installed one its package, or its module's file."""
+def owner(plugin: Plugin) -> Callable[[Path], bool]:
+    """A function that says whether a file is the plugin's own code: in its folder, or of its installed package."""
     if plugin.path is not None:
-        return [plugin.path]
-    spec = importlib.util.find_spec(plugin.value.partition(":")[0].partition(".")[0])
-    origin = Path(spec.origin) if spec is not None and spec.origin else None
-    return [] if origin is None else [origin.parent if origin.name == "__init__.py" else origin]
+        place = plugin.path
+    else:
+        try:
+            spec = importlib.util.find_spec(plugin.value.partition(":")[0].partition(".")[0])
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None or not spec.origin:
+            return lambda file: False
+        origin = Path(spec.origin)
+        place = origin.parent if origin.name == "__init__.py" else origin
+    return lambda file: file.is_relative_to(place)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from demo_app.api import Demo
+from demo_app.checking.answers import is_misfit, watched
 from demo_app.checking.report import Findings, describe, plugin_line
 from demo_app.checking.samples import SAMPLE_TEXT, SampleValues, empty_value
 from demo_app.checking.tuner import check_tuner
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from demo_app.serving.server import Server
 
 ANSWER_SECONDS = 60.0  # an action that takes longer is noted, not a problem
+SLOW = 5  # times as long as other steps may take: loading and training
+FIX_LOAD = "Correct load, or the files that it reads."
 
 
-def check_running(plugin: Plugin, settings: Settings, found: Findings, load: bool) -> None:
+def check_running(plugin: Plugin, demos: Sequence[Demo[Any]], settings: Settings, found: Findings, load: bool) -> None:
     """Serve the plugin alone and call its public actions with empty input, with `load` also with sample input."""
     from demo_app.serving.local import serve
 
@@ -41,12 +44,15 @@ def check_running(plugin: Plugin, settings: Settings, found: Findings, load: boo
         host="127.0.0.1",
         port=None,
     )
-    with _caught_failures() as failures, serve(alone) as server:
+    names = [demo.name for demo in demos]
+    found.step("page")
+    with _caught_failures() as failures, serve(alone) as server, watched(server.app.blocks, names, found):
         for tab in server.app.tabs:
             if tab.demo is None or tab.plugin.distribution != plugin.distribution:
                 continue
-            loaded = load and _check_load(tab.demo, server, found)
+            loaded = load and _check_load(tab.demo, server, plugin, found)
             if loaded:
+                found.step(f"tuner of {tab.demo.name}", SLOW * found.seconds)
                 check_tuner(tab.demo, found)
             _check_answers(tab, server, failures, plugin, found, sample=False)
             if loaded:
@@ -76,7 +82,7 @@ def _caught_failures() -> Iterator[list[BaseException]]:
         log.propagate = propagates
 
 
-def _check_load(demo: Demo[Any], server: Server, found: Findings) -> bool:
+def _check_load(demo: Demo[Any], server: Server, plugin: Plugin, found: Findings) -> bool:
     """Load every checkpoint on this disk. Returns whether the default one loads."""
     models, default = server.app.models, checkpoints.default_checkpoint(demo)
     default_loads = False
@@ -84,16 +90,21 @@ def _check_load(demo: Demo[Any], server: Server, found: Findings) -> bool:
         name = checkpoint.name if checkpoint else None
         label = f"{demo.name}/{name}" if name else demo.name
         if checkpoint is not None and hub_files.locate(checkpoint) is None:
-            found.notes.append(f"{label}: not on this disk, not loaded; run: demo-app download {label}")
+            found.note(f"{label}: not on this disk, not loaded; run: demo-app download {label}")
             continue
+        found.step(f"load of {label}", SLOW * found.seconds)
         try:
             with models.use(demo, name):
                 state = models.state(demo, name)
         except DemoError as error:
-            found.add("load", f"{label}: {error}", "")
+            cause = error.__cause__
+            if cause is None:
+                found.add("load", f"{label}: {error}", "")
+            else:
+                found.add("load", f"{label}: load fails with {describe(cause)}{plugin_line(cause, plugin)}.", FIX_LOAD)
         else:
             default_loads = default_loads or checkpoint is default
-            found.notes.append(f"{label}: {state.bytes / 1e6:.1f} MB in {state.seconds:.2f} s")
+            found.note(f"{label}: {state.bytes / 1e6:.1f} MB in {state.seconds:.2f} s")
     return default_loads
 
 
@@ -127,11 +138,14 @@ def _check_answers(
         action = str(event.api_name).removeprefix(f"{tab.name}_")
         data = [value_of(components[component_id(part)]) for part in event.inputs if is_given_by_clients(part)]
         failures.clear()
+        found.step(f"/{action} on {kind}", 2 * ANSWER_SECONDS)
         started = time.perf_counter()
         try:
-            outcome, answer = client.call(server.url, str(event.api_name), *data, seconds=ANSWER_SECONDS)
+            outcome, answer = client.call(
+                server.url, str(event.api_name), *data, seconds=ANSWER_SECONDS, streamed=event.streamed
+            )
         except TimeoutError:
-            found.notes.append(f"{tab.name}: /{action} still works on {kind} after {ANSWER_SECONDS:.0f} s, not awaited")
+            found.note(f"{tab.name}: /{action} still works on {kind} after {ANSWER_SECONDS:.0f} s, not awaited")
             continue
         except (httpx.HTTPError, LookupError, ValueError) as error:
             outcome, answer = "error", {"error": describe(error)}
@@ -144,6 +158,8 @@ def _check_answers(
                 f"{tab.name}: /{action} fails on {kind} with {describe(raised)}{plugin_line(raised, plugin)}.",
                 'Raise InputError("Write something first.") for what cannot be used.',
             )
+        elif is_misfit(f"{tab.name}: /{action}", found):
+            pass  # its values are no answer, and that is reported
         elif not (isinstance(answer, dict) and answer.get("error")):
             found.add(
                 "handlers",
@@ -152,6 +168,6 @@ def _check_answers(
             )
     if sample and public:
         slowest = f", the slowest after {max(seconds):.2f} s" if seconds else ""
-        found.notes.append(f"{tab.name}: {len(seconds)} of {len(public)} actions answered a sample{slowest}")
+        found.note(f"{tab.name}: {len(seconds)} of {len(public)} actions answered a sample{slowest}")
         if not seconds:
             found.add("load", f"{tab.name}: no action answers {SAMPLE_TEXT!r}.", "Give the inputs an initial value.")

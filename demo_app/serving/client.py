@@ -23,10 +23,13 @@ def run(url: str, action: str, *data: Any, session: str | None = None) -> httpx.
     )
 
 
-def call(url: str, action: str, *data: Any, seconds: float = SECONDS, session: str | None = None) -> tuple[str, Any]:
+def call(
+    url: str, action: str, *data: Any, seconds: float = SECONDS, session: str | None = None, streamed: bool = False
+) -> tuple[str, Any]:
     """Call an action through the queue. Returns ("complete", data) or ("error", {"error": sentence}).
 
-    `data` has a value for each input but `gr.State`. Raises `TimeoutError` if there is no answer within `seconds`.
+    `data` has a value for each input but `gr.State`. With `streamed` it is the first and only piece of a stream. Raises
+    `TimeoutError` if there is no answer within `seconds`.
     """
     until = time.monotonic() + seconds
     body = {"data": list(data), "session_hash": session}
@@ -36,6 +39,8 @@ def call(url: str, action: str, *data: Any, seconds: float = SECONDS, session: s
         with httpx.stream("GET", f"{url}gradio_api/call/{action}/{event_id}", timeout=seconds) as response:
             for line in filter(None, response.iter_lines()):
                 lines.append(line)
+                if streamed and line == "event: generating":
+                    httpx.post(f"{url}gradio_api/stream/{event_id}/close", timeout=SECONDS)
                 if time.monotonic() > until:
                     raise TimeoutError(f"{action} did not end within {seconds:.0f} s")
     except httpx.ReadTimeout:

@@ -68,16 +68,19 @@ def test_every_requirement_that_is_not_met(plugins: Plugins) -> None:
 
 
 def test_an_import_that_fails_names_its_line(plugins: Plugins) -> None:
-    (found,) = problems(plugins, "import nothing_of_this_name")
+    found, undeclared = problems(plugins, "import nothing_of_this_name")
     assert "ModuleNotFoundError: No module named 'nothing_of_this_name'" in found
     assert found.endswith(".py:19). Fix that line.")
+    assert "nothing_of_this_name is imported (at " in undeclared
+    assert undeclared.endswith('Add "nothing-of-this-name" to dependencies in pyproject.toml.')
 
 
 def test_a_heavy_import_names_the_plugins_own_line_also_when_another_module_does_it(plugins: Plugins) -> None:
-    (direct,) = problems(plugins, "import torch")
+    (direct,) = problems(plugins, "import torch", requires=("demo-app", "torch"))
     assert "imports torch (at " in direct
     assert ".py:19). Import it inside load or build." in direct
-    folder = plugins.add("indirect", HEAD + "import safetensors.torch\n" + HOOK.replace('"wrong"', '"indirect"'))
+    code = HEAD + "import safetensors.torch\n" + HOOK.replace('"wrong"', '"indirect"')
+    folder = plugins.add("indirect", code, requires=("demo-app", "safetensors"))
     (indirect,) = problems_in(folder)
     assert "imports torch (at " in indirect
     assert f"{folder.name}/demo_indirect_" in indirect
@@ -131,7 +134,7 @@ def test_a_branch_instead_of_a_commit_does_not_hide_what_comes_after_it(plugins:
         "wrong/b states no license. Give license=",
         "wrong/b states no size. Give the bytes to fetch.",
         "wrong/c: weights.pkl is a pickle, or may hold one, and can run code when it is loaded. Publish safetensors.",
-        "wrong/d lacks files of its own. Add them to the package.",
+        "wrong/d: its folder nowhere depends on where the host is started. Write folder=Path(__file__).parent / ...",
         "building the tab failed with RuntimeError: no tab (at ",
     )
 
@@ -139,20 +142,21 @@ def test_a_branch_instead_of_a_commit_does_not_hide_what_comes_after_it(plugins:
 def test_every_format_that_can_run_code_is_refused_but_a_published_state_dict(plugins: Plugins) -> None:
     names = [f"weights{suffix}" for suffix in (*UNSAFE_SUFFIXES, ".PTH")]
     published = ("pytorch_model.bin", "onnx/pytorch_model.bin", "config.json", "model.safetensors", "merges.txt")
-    (plugins.path / "weights").mkdir(parents=True)
+    weights = plugins.path / "wrong" / "weights"
+    weights.mkdir(parents=True)
     for name in (*names, "pytorch_model.bin"):
-        (plugins.path / "weights" / name).write_bytes(b"x")
+        (weights / name).write_bytes(b"x")
     hook = HOOK.replace(
         "CHECKPOINTS = ()",
         f"""CHECKPOINTS = (
             Checkpoint(name="hub", title="A", {PIN}, size=1, license="mit", files={(*names, *published)!r}),
-            Checkpoint(name="embedded", title="B", folder=Path({str(plugins.path / "weights")!r}), license="mit",
+            Checkpoint(name="embedded", title="B", folder=Path({str(weights)!r}), license="mit",
                        files={(*names, "pytorch_model.bin")!r}),
         )""",
     )
     refused = [f"wrong/hub: {name} is a pickle, or may hold one" for name in names]
     refused += [f"wrong/embedded: {name} is a pickle, or may hold one" for name in (*names, "pytorch_model.bin")]
-    assert_only(problems_in(plugins.add("wrong", HEAD + hook)), *refused)
+    assert_only(problems_in(plugins.add("wrong", HEAD + hook)), *refused, "no wheel can be built: ")
 
 
 def test_a_second_check_finds_the_same(plugins: Plugins) -> None:

@@ -10,8 +10,8 @@ from checked_plugins import HEAD, HOOK, PIN, assert_only, problems, problems_in
 from plugins_on_disk import Plugins
 from safetensors.numpy import save_file
 
+from demo_app.checking.plugin import check_demo
 from demo_app.settings import Settings
-from demo_app.testing import check_demo
 
 
 def test_handlers_that_fail_on_empty_input(plugins: Plugins) -> None:
@@ -45,7 +45,7 @@ def test_handlers_that_fail_on_empty_input(plugins: Plugins) -> None:
             "Too little. Args: text: any. Returns: one of two."
             return text
 
-        box, picture, drawing = gr.Textbox("a text to begin with"), gr.Image(), gr.ImageEditor()
+        box, picture, drawing = gr.Textbox("A text", label="T"), gr.Image(label="P"), gr.ImageEditor(label="D")
         gr.Button().click(first, box, box, api_name="first", queue=False)
         gr.Button().click(shape, picture, box, api_name="shape")
         gr.Button().click(drawn, drawing, box, api_name="drawn")
@@ -56,16 +56,18 @@ def test_handlers_that_fail_on_empty_input(plugins: Plugins) -> None:
     found = problems(plugins, code)
     assert_only(
         found,
+        "numpy is imported (at ",
         "wrong: /first fails on empty input with IndexError: string index out of range (at ",
         "wrong: /shape fails on empty input with AttributeError: 'NoneType' object has no attribute 'shape' (at ",
-        "wrong: /short fails on empty input, outside the handler. See that what it returns fits its outputs",
+        "wrong: /short returns 1 value and has 2 outputs. Give outputs a component for each value",
     )
-    assert 'Raise InputError("Write something first.") for what cannot be used.' in found[0]
+    assert 'Raise InputError("Write something first.") for what cannot be used.' in found[1]
 
 
 def test_a_model_is_loaded_and_its_actions_are_called(plugins: Plugins, tmp_path: Path) -> None:
-    weights = tmp_path / "tiny"
-    weights.mkdir()
+    module = f"demo_wrong_{tmp_path.name}"
+    weights = plugins.path / "wrong" / module / "tiny"
+    weights.mkdir(parents=True)
     save_file({"weight": np.ones(500_000, np.float32)}, weights / "model.safetensors")
     (weights / "config.json").write_text("{}")
     code = """
@@ -83,16 +85,20 @@ def test_a_model_is_loaded_and_its_actions_are_called(plugins: Plugins, tmp_path
             with handle.use() as model:
                 return float(model["weight"].sum())
 
-        gr.Button().click(total, [gr.Image(), gr.Textbox()], gr.Number(), api_name="total")
+        gr.Button().click(total, [gr.Image(label="P"), gr.Textbox(label="T")], gr.Number(label="N"), api_name="total")
     """
     hook = HOOK.replace(
         "CHECKPOINTS = ()",
         f"""CHECKPOINTS = (
-            Checkpoint(name="tiny", title="Tiny", folder=Path({str(weights)!r}), license="mit"),
+            Checkpoint(name="tiny", title="Tiny", folder=Path(__file__).parent / "tiny", license="mit"),
             Checkpoint(name="far", title="Far", {PIN}, size=1, license="mit"),
         )""",
     )
-    folder = plugins.add("wrong", HEAD + textwrap.dedent(code) + hook)
+    text = HEAD + textwrap.dedent(code) + hook
+    folder = plugins.add("wrong", text, requires=("demo-app", "safetensors"), module=f"{module}/__init__")
+    pyproject = folder / "pyproject.toml"
+    wheel = f'[tool.hatch.build.targets.wheel]\npackages = ["{module}"]\n'
+    pyproject.write_text(pyproject.read_text().replace("/__init__", "") + wheel)
     report = check_demo(folder, settings=Settings(), load=True)
     assert report.problems == ()
     tiny, far, answered = report.notes

@@ -29,9 +29,9 @@ def test_names_and_docstrings_of_actions(plugins: Plugins) -> None:
             "The same twice. Args: text: any. Returns: it."
             return text, count
 
-        box, number, kept = gr.Textbox(), gr.Number(1), gr.State()
+        box, number, kept = gr.Textbox(label="T"), gr.Number(1, label="N"), gr.State()
         gr.Button().click(both, [box, number], box, api_name="both")
-        gr.Button().click(silent, box, box)
+        gr.Button("B").click(silent, box, box)
         gr.Button().click(lambda: "", None, box)
         gr.Button().click(twice, [box, kept], [box, kept], api_name="twice")
         gr.Button().click(twice, [box, kept], [box, kept], api_name="twice")

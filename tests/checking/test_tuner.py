@@ -102,8 +102,8 @@ class LetterTuner(Tuner):
 def test_a_tuner_is_checked_by_fine_tuning(
     right: str, wrong: str, said_of_it: str, plugins: Plugins, tmp_path: Path
 ) -> None:
-    weights = tmp_path / "tiny"
-    weights.mkdir()
+    weights = plugins.path / "wrong" / "tiny"
+    weights.mkdir(parents=True)
     (weights / "config.json").write_text('{"labels": ["x", "y", "z"]}')
     layers = {"0.weight": (8, 26), "0.bias": (8,), "2.weight": (3, 8), "2.bias": (3,)}
     save_file({name: np.ones(shape, np.float32) for name, shape in layers.items()}, weights / "model.safetensors")
@@ -114,6 +114,9 @@ def test_a_tuner_is_checked_by_fine_tuning(
     code = f"\ndef load_tuner():\n    from {module} import LetterTuner\n    return LetterTuner()\n"
     hook = HOOK.replace("CHECKPOINTS = ()", f"CHECKPOINTS = ({checkpoint},)")
     hook = hook.replace("checkpoints=CHECKPOINTS", "checkpoints=CHECKPOINTS, tuner=load_tuner")
-    folder = plugins.add("wrong", HEAD + code + hook)
+    folder = plugins.add("wrong", HEAD + code + hook, requires=("demo-app", "torch", "safetensors"))
+    with (folder / "pyproject.toml").open("a") as file:
+        names = ["tiny", *(path.name for path in folder.glob("*.py"))]
+        file.write(f"[tool.hatch.build.targets.wheel]\nonly-include = {names}\n")
     (folder / f"{module}.py").write_text(written)
     assert_only(problems_in(folder, load=True), *([said_of_it] if said_of_it else []))
