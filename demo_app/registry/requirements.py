@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
+import re
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
+from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -21,8 +26,12 @@ def check_requirements(plugin: Plugin) -> None:
         raise PluginError("discovery", "{what} ({fix}).", what=what, fix=fix)
 
 
-def unmet_requirements(plugin: Plugin) -> Iterator[tuple[str, str]]:
-    """(what, fix) of each requirement that this environment does not meet."""
+def unmet_requirements(plugin: Plugin, neighbours: Iterable[Plugin] = ()) -> Iterator[tuple[str, str]]:
+    """(what, fix) of each requirement that this environment does not meet.
+
+    The fix is never to install what the host, another distribution or a plugin of `neighbours` cannot work with.
+    """
+    others = _requirements_of_others(plugin, tuple(neighbours))
     if plugin.requires_python:
         python = ".".join(map(str, sys.version_info[:3]))
         try:
@@ -30,7 +39,10 @@ def unmet_requirements(plugin: Plugin) -> Iterator[tuple[str, str]]:
         except InvalidSpecifier:
             suits = True
         if not suits:
-            yield f"needs Python {plugin.requires_python} and this is {python}", "upgrade it"
+            yield (
+                f"needs Python {plugin.requires_python} and this is {python}",
+                "use a newer Python, or widen requires-python of the plugin",
+            )
     for text in plugin.requires:
         try:
             requirement = Requirement(text)
@@ -44,7 +56,63 @@ def unmet_requirements(plugin: Plugin) -> Iterator[tuple[str, str]]:
         if version is None:
             yield f"missing requirement {requirement.name!r}", fix
         elif not requirement.specifier.contains(version, prereleases=True):
-            yield f"needs {requirement}, and {version} is installed", fix
+            against = [
+                f"{who} needs {other}" for who, other in others(requirement.name) if not _agree(requirement, other)
+            ]
+            if against:  # to install it would break them
+                what = f"needs {requirement}, and {' and '.join(against[:2])}; {version} is installed"
+                yield what, f"widen it in the plugin's pyproject.toml, so that {version} fits"
+            else:
+                yield f"needs {requirement}, and {version} is installed", fix
+
+
+def _requirements_of_others(
+    plugin: Plugin, neighbours: Iterable[Plugin]
+) -> Callable[[str], list[tuple[str, Requirement]]]:
+    """A function that returns (who, requirement) of all else here that requires a distribution, the host first."""
+    own = {canonicalize_name(name) for name in (plugin.distribution, *(other.distribution for other in neighbours))}
+    given = [(other.distribution, other.requires) for other in neighbours]
+
+    def others(name: str) -> list[tuple[str, Requirement]]:
+        found = [(who, text) for who, text in _installed_requirements() if canonicalize_name(who) not in own]
+        found += [(who, text) for who, texts in given for text in texts]
+        return [(who, other) for who, text in found if (other := _applying(text, name)) is not None]
+
+    return others
+
+
+def _applying(text: str, name: str) -> Requirement | None:
+    """The requirement, if it can be read, is of that distribution and applies here."""
+    try:
+        found = Requirement(text)
+        applies = found.marker is None or found.marker.evaluate({"extra": ""})
+    except (InvalidRequirement, UndefinedEnvironmentName):
+        return None
+    return found if applies and canonicalize_name(found.name) == canonicalize_name(name) else None
+
+
+@functools.cache
+def _installed_requirements() -> list[tuple[str, str]]:
+    """(distribution, requirement) of the host and of all that is installed."""
+    pyproject = Path(__file__).parent.parent.parent / "pyproject.toml"
+    found: list[tuple[str, str]] = []
+    if pyproject.is_file():  # a checkout
+        project = tomllib.loads(pyproject.read_text("utf-8")).get("project", {})
+        found += [(str(project.get("name")), text) for text in project.get("dependencies", ())]
+    elif (gradio := _version("gradio")) is not None:  # a Space may have the host as a folder, without metadata
+        found.append(("demo-app", f"gradio=={gradio.partition('.')[0]}.*"))
+    for distribution in importlib.metadata.distributions():
+        header = (distribution.read_text("METADATA") or "").partition("\n\n")[0]  # parsing all as e-mail takes seconds
+        who = re.search(r"^Name: *(\S+)", header, re.MULTILINE)
+        found += [(who[1], text) for text in re.findall(r"^Requires-Dist: *(.+)", header, re.MULTILINE)] if who else []
+    return found
+
+
+def _agree(first: Requirement, second: Requirement) -> bool:
+    """Whether some version suits both; of the versions that they name and those just above."""
+    both = first.specifier & second.specifier
+    named = ["0", *(specifier.version.removesuffix(".*") for specifier in both)]
+    return any(both.contains(version, prereleases=True) for at in named for version in (at, f"{at}.1", f"{at}.post1"))
 
 
 def _version(distribution: str) -> str | None:
