@@ -7,8 +7,9 @@ function says why the documented interface is not enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ class Draft(gr.Blocks):  # type: ignore[misc]  # mypy does not read Gradio
 class PageBlocks(gr.Blocks):  # type: ignore[misc]
     """Blocks whose configuration and API description a subclass can change before anybody sees them.
 
-    Gradio has no documented hook between building a page and serving it.
+    A subclass can also guard its events. Gradio has no documented hook between building a page and serving it, and none
+    around an event.
     """
 
     def change_config(self, config: dict[str, Any]) -> None:
@@ -57,6 +59,54 @@ class PageBlocks(gr.Blocks):  # type: ignore[misc]
 
     def get_api_info(self, *args: Any, **kwargs: Any) -> Any:
         return self.change_api(super().get_api_info(*args, **kwargs))
+
+    def around(self, listener: Listener, request: gr.Request | None) -> AbstractContextManager[None]:
+        """The context of an event: of its arguments, its handler and what that returns, or one step of a generator."""
+        return nullcontext()
+
+    def checked(self, listener: Listener, inputs: Sequence[Any], parts: Sequence[Any]) -> Sequence[Any]:
+        """What a client sent for each of the parts, before Gradio reads it; raises if it cannot be used.
+
+        `parts` are the components as they are in the session; for a `gr.State` what was sent has no meaning.
+        """
+        return inputs
+
+    def unreadable(self, listener: Listener, number: int, error: Exception) -> Exception:
+        """What to raise in place of the error with which Gradio could not read that argument."""
+        return error
+
+    def no_event(self, listener: Listener) -> Exception:
+        """What to raise where a client did not send what was clicked on."""
+        return ValueError("no event data")
+
+    async def process_api(self, block_fn: Any, *args: Any, **kwargs: Any) -> Any:
+        function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        request, event = kwargs.get("request"), kwargs.get("event_data")
+        listener = Listener(function)
+        with self.around(listener, request if isinstance(request, gr.Request) else None):
+            if listener.answers_clicks(self) and not isinstance(getattr(event, "_data", None), dict):
+                raise self.no_event(listener)
+            return await super().process_api(function, *args, **kwargs)
+
+    async def preprocess_data(self, block_fn: Any, inputs: Any, state: Any, explicit_call: bool = False) -> list[Any]:
+        listener = Listener(block_fn)
+        parts = [
+            part if part.stateful or state is None or part._id not in state else state[part._id]
+            for part in block_fn.inputs
+        ]
+        inputs = list(self.checked(listener, inputs, parts))
+        read = []
+        for number, part in enumerate(block_fn.inputs):  # one by one, so that it is known which one cannot be read
+            one = copy.copy(block_fn)
+            one.inputs = [part]
+            one.component_prop_inputs = [0] if number in block_fn.component_prop_inputs else []
+            try:
+                read += await super().preprocess_data(one, inputs[number : number + 1], state, explicit_call)
+            except gr.Error:
+                raise
+            except Exception as error:
+                raise self.unreadable(listener, number, error) from error
+        return read
 
 
 @contextmanager
@@ -144,6 +194,22 @@ class Listener:
     def streamed(self) -> bool:
         """Whether its inputs come in pieces, as from a microphone: it ends when the client closes the stream."""
         return bool(self._function.connection == "stream")
+
+    @property
+    def checks_itself(self) -> bool:
+        """Whether the handler gets its arguments as they were sent: `preprocess=False`."""
+        return not self._function.preprocess
+
+    def answers_clicks(self, blocks: gr.Blocks) -> bool:
+        """Whether its handler asks what was clicked on, and the page always says so: a selection, a part of HTML."""
+        targets = self._function.targets
+        sent = all(name == "select" or isinstance(blocks.blocks.get(part), gr.HTML) for part, name in targets)
+        return bool(self._function.collects_event_data and targets and sent)
+
+    def parameter(self, number: int) -> str:
+        """The name of that argument in the API; "" where it has none."""
+        names = self._function.input_parameter_names
+        return (names[number] if number < len(names) else None) or ""
 
     @property
     def description(self) -> str:

@@ -106,6 +106,29 @@ ZH_CN = {
     "{done} of {total} MB": "{done} / {total} MB",
     "{count} min left": "还需 {count} 分钟",
     "{count} s left": "还需 {count} 秒",
+    # arguments of any event
+    "{action} takes {count} values and was sent {given}; send one for each of: {names}.": (
+        "{action} 需要 {count} 个值，却收到 {given} 个；请为以下每一项各发一个：{names}。"
+    ),
+    "{name} takes a file that was uploaded, and this one is not here; upload it again.": (
+        "{name} 需要已上传的文件，而这个文件不在这里；请重新上传。"
+    ),
+    "{name} was sent something that it does not take; the page's API lists what it takes.": (
+        "{name} 收到了不能使用的值；页面的 API 说明列出了可用的值。"
+    ),
+    "{action} answers a click on a part of the page; click on one.": "{action} 响应对页面某一部分的点击；请点击其中之一。",
+    "{name} takes a text; send a string.": "{name} 需要文本；请发送字符串。",
+    "{name} has half a character in it, which is no text; take it out.": "{name} 中有半个字符，不是文本；请删去。",
+    "{name} takes a file; upload one.": "{name} 需要文件；请上传一个。",
+    "{name} takes true or false; send one of them.": "{name} 需要 true 或 false；请发送其中之一。",
+    "{name} takes a number; send one.": "{name} 需要数字；请发送一个数字。",
+    "{name} takes a number from {least} to {most}; choose one.": "{name} 需要 {least} 到 {most} 之间的数字；请选一个。",
+    "{name} takes a number from {least} up; choose one.": "{name} 需要不小于 {least} 的数字；请选一个。",
+    "{name} takes a number up to {most}; choose one.": "{name} 需要不大于 {most} 的数字；请选一个。",
+    "{name} takes a list of choices; send one.": "{name} 需要一个选项列表；请发送列表。",
+    "{name} takes one of its choices: {known}.": "{name} 只能取其选项之一：{known}。",
+    "{name} takes {count} choices at most; send fewer.": "{name} 最多 {count} 个选项；请减少。",
+    "Argument {number}": "第 {number} 个参数",
     # models
     "{demo} has no checkpoint {name}; choose one of: {known}.": "{demo} 没有权重 {name}；可选：{known}。",
     "{name} could not be loaded: its load returned nothing; it must return a model.": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import logging
@@ -17,13 +18,15 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from demo_app import zerogpu
 from demo_app.errors import DemoError, InputError
-from demo_app.gradio_internals import current_request
+from demo_app.gradio_internals import Listener, current_request
 from demo_app.i18n import Catalog, say, speaking
 from demo_app.i18n.components import translate_updates
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_GUARDED = "__demo_app__"  # attribute of a guarded handler: its demo's name and title, the name of the event
+MOST_SAID = 2000  # characters of an error
 RESTARTING = "The server is restarting; please try again in a minute."
 
 
@@ -65,7 +68,9 @@ class Handlers:
         """
         if gpu:
             fn = self._in_a_copy(fn, demo, title, action)
-        return _within(fn, lambda args: self._guarded(args, demo, title, action), self._speaking)
+        guarded = _within(fn, lambda args: self._guarded(args, demo, title, action), self._speaking)
+        setattr(guarded, _GUARDED, (demo, title, action))
+        return guarded
 
     def _in_a_copy(self, fn: Callable[..., Any], demo: str, title: str, action: str) -> Callable[..., Any]:
         """`fn`, run in a copy of the process. A copy has no request, so the visitor's language is sent along."""
@@ -77,7 +82,9 @@ class Handlers:
 
     def _language(self) -> str | None:
         """The language of the visitor whose event is being handled; `None` for English."""
-        request = current_request()
+        return self._language_of(current_request())
+
+    def _language_of(self, request: gr.Request | None) -> str | None:
         headers = getattr(request, "headers", None)  # there are none at start, and none once the visitor has left
         return self.catalog.language_of(headers.get("accept-language", "")) if headers is not None else None
 
@@ -97,11 +104,14 @@ class Handlers:
             with self._translated(demo, title, action):
                 self._check_lengths(args)
                 yield
-        except GeneratorExit:  # the visitor cancelled or closed the page
+        except (GeneratorExit, asyncio.CancelledError):  # the visitor cancelled or closed the page
             outcome = "cancelled"
             raise
         except gr.Error as error:
-            outcome = getattr(error, "outcome", "refused")
+            outcome, error.counted = outcome_of(error), True
+            raise
+        except BaseException:
+            outcome = "error"
             raise
         finally:
             with self._idle:
@@ -112,20 +122,54 @@ class Handlers:
 
     @contextmanager
     def _translated(self, demo: str, title: str, action: str) -> Iterator[None]:
-        """Turn an exception into a `gr.Error`, in the visitor's language; its `outcome` is counted."""
+        """Turn whatever is raised into a `gr.Error`, but for Ctrl-C and a cancellation that the host asked for."""
         try:
             yield
-        except gr.Error:
+        except KeyboardInterrupt:
             raise
-        except DemoError as error:
-            log.info("%s/%s: %s", demo, action, error)
-            outcome = "refused" if isinstance(error, InputError) else "error"
-            raise self._error(error.text, title, outcome, **error.values) from error
-        except Exception as error:
-            number = secrets.token_hex(3)
-            log.exception("%s/%s failed, error %s", demo, action, number)
-            text = "Something went wrong here. Try again; the host's log has the reason under error {number}."
-            raise self._error(text, title, "error", number=number) from error
+        except BaseException as error:
+            if _asked_to_end(error):
+                raise
+            answer = self._answer(error, demo, title, action)
+            if answer is error:
+                raise
+            raise answer from error
+
+    @contextmanager
+    def around(self, listener: Listener, request: gr.Request | None) -> Iterator[None]:
+        """Around all that Gradio does for an event, its handler included: what the guard inside has not seen.
+
+        That is what is wrong with the arguments before the handler is called, and with what it returned.
+        """
+        demo, title, action = getattr(listener.handler, _GUARDED, ("host", self.settings.title, listener.name))
+        try:
+            with speaking(self.catalog, self._language_of(request)), self._translated(demo, title, action):
+                yield
+        except gr.Error as error:
+            if not getattr(error, "counted", False):
+                self._requests.labels(demo, action, outcome_of(error)).inc()
+            raise
+
+    def _answer(self, error: BaseException, demo: str, title: str, action: str) -> gr.Error:
+        """What the visitor is told, in their language; its `outcome` is counted. One record in the log says why."""
+        try:
+            if isinstance(error, gr.Error):
+                if not hasattr(error, "outcome"):  # raised by a plugin; all but `print_exception` is sent as JSON
+                    error.message, error.title = _sendable(str(error.message)), _sendable(str(error.title))
+                    error.visible = bool(error.visible)
+                    error.duration = error.duration if isinstance(error.duration, int | float) else 10
+                    error.print_exception, error.outcome = False, "refused"
+                return error
+            if isinstance(error, DemoError):
+                log.info("%s/%s: %s", demo, action, error)
+                outcome = "refused" if isinstance(error, InputError) else "error"
+                return self._error(error.text, title, outcome, **error.values)
+        except Exception:
+            log.exception("%s/%s: its error cannot be told", demo, action)
+        number = secrets.token_hex(3)
+        log.error("%s/%s failed, error %s", demo, action, number, exc_info=error)
+        text = "Something went wrong here. Try again; the host's log has the reason under error {number}."
+        return self._error(text, title, "error", number=number)
 
     def _check_lengths(self, args: tuple[Any, ...]) -> None:
         limit = self.settings.max_text
@@ -138,10 +182,45 @@ class Handlers:
                 )
 
     def _error(self, text: str, title: str, outcome: str, /, **values: Any) -> gr.Error:
-        with nullcontext() if zerogpu.on_gpu() else self._speaking():
-            error = gr.Error(say(text, **values), title=say(title), print_exception=False)
+        language = nullcontext() if zerogpu.on_gpu() or current_request() is None else self._speaking()
+        with language:
+            error = gr.Error(_sendable(say(text, **values)), title=_sendable(say(title)), print_exception=False)
         error.outcome = outcome
         return error
+
+
+def _sendable(text: str) -> str:
+    """The text as JSON can carry it, and of a bounded length: a sentence may quote what a visitor sent."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= MOST_SAID else f"{text[: MOST_SAID - 1]}…"
+
+
+def outcome_of(error: gr.Error) -> str:
+    """How an error is counted: "refused", or "error"."""
+    return getattr(error, "outcome", "refused")
+
+
+def _asked_to_end(error: BaseException) -> bool:
+    """Whether the host asked for this end of a handler: it closed the generator, or cancelled the task.
+
+    A handler that raises either on its own has failed; `_within` has replaced its GeneratorExit.
+    """
+    if isinstance(error, GeneratorExit):
+        return True
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # in a thread, where nothing is cancelled
+        return False
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+@contextmanager
+def _no_exit() -> Iterator[None]:
+    """Around each step of a handler: a GeneratorExit of its own is not the one with which the host ends it."""
+    try:
+        yield
+    except GeneratorExit as error:
+        raise RuntimeError("the handler raised GeneratorExit") from error
 
 
 def _within(
@@ -165,14 +244,15 @@ def _within(
                 values = fn(*args, **kwargs)
                 try:
                     while True:
-                        with step():
+                        with step(), _no_exit():
                             try:
                                 value = translate_updates(await anext(values))
                             except StopAsyncIteration:
                                 return
                         yield value
                 finally:
-                    await values.aclose()
+                    with _no_exit():
+                        await values.aclose()
 
         return call_async_generator
     if inspect.isgeneratorfunction(fn):
@@ -181,7 +261,7 @@ def _within(
         def call_generator(*args: Any, **kwargs: Any) -> Any:
             with context(args), closing(fn(*args, **kwargs)) as values:  # closed with the visitor's event
                 while True:
-                    with step():
+                    with step(), _no_exit():
                         try:
                             value = translate_updates(next(values))
                         except StopIteration:
@@ -193,14 +273,14 @@ def _within(
 
         @functools.wraps(fn)
         async def call_coroutine(*args: Any, **kwargs: Any) -> Any:
-            with context(args), step():
+            with context(args), step(), _no_exit():
                 return translate_updates(await fn(*args, **kwargs))
 
         return call_coroutine
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with context(args), step():
+        with context(args), step(), _no_exit():
             return translate_updates(fn(*args, **kwargs))
 
     return call

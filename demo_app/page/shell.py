@@ -5,17 +5,19 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from demo_app import i18n, viz
-from demo_app.gradio_internals import PageBlocks
+from demo_app.gradio_internals import Listener, PageBlocks
 from demo_app.gradio_internals import components as parts_of
 from demo_app.i18n import components
 from demo_app.i18n.zh_cn import ZH_CN
-from demo_app.page import status
+from demo_app.page import arguments, status
+from demo_app.page.guard import Handlers
 from demo_app.page.services import Services
 from demo_app.page.tabs import Tab
 from demo_app.page.visitors import visitor
@@ -28,6 +30,7 @@ HOST = {"zh-CN": ZH_CN}  # translations of the host's own texts
 class Page(PageBlocks):
     """The page. Its configuration, and nothing else, has markers in place of texts that the browser translates."""
 
+    handlers: Handlers | None = None  # the guard around its events
     catalog = i18n.Catalog(HOST)  # all translations of the host and of its demos: what `i18n.say` uses
     catalogs: Mapping[int, tuple[str, i18n.Catalog]] = {}  # component id -> whose it is, the translations for it
     marks = components.Marks()
@@ -37,6 +40,18 @@ class Page(PageBlocks):
 
     def change_api(self, description: Any) -> Any:
         return components.unmark(description, self.marks)
+
+    def around(self, listener: Listener, request: gr.Request | None) -> AbstractContextManager[None]:
+        return self.handlers.around(listener, request) if self.handlers is not None else nullcontext()
+
+    def checked(self, listener: Listener, inputs: Sequence[Any], parts: Sequence[Any]) -> Sequence[Any]:
+        return arguments.checked(listener, inputs, parts)
+
+    def unreadable(self, listener: Listener, number: int, error: Exception) -> Exception:
+        return arguments.unreadable(listener, number)
+
+    def no_event(self, listener: Listener) -> Exception:
+        return arguments.no_event(listener)
 
     def translations(self) -> gr.I18n:
         """The texts behind the markers, for `launch`."""
@@ -61,6 +76,7 @@ def compose(
     """
     settings, handlers = services.settings, services.handlers
     page = Page(title=settings.title, analytics_enabled=False, delete_cache=(3600, 3600))
+    page.handlers = handlers
     with page:
         gr.HTML(
             f'<header class="demo-app-header"><h1>{html.escape(settings.title)}</h1></header>',

@@ -141,7 +141,7 @@ class Actions:
         Returns:
             The text so far as HTML; the candidates as HTML.
         """
-        return self._take(walk, settings.sampling(), lambda walk: int(token))
+        return self._take(walk, settings.sampling(), lambda walk: whole_number(token, "token", least=0))
 
     @takes(DRAWING)
     def take_likeliest(self, walk: Walk | None, settings: GenerationSettings) -> tuple[Walk, str, str]:
