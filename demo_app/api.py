@@ -127,7 +127,7 @@ class ModelHandle(Protocol[M]):
     def use(self, name: str | None = None) -> AbstractContextManager[M]:
         """Lease the model of the checkpoint `name`, without a name the default one, for the `with` statement.
 
-        The first use loads it. Raises `DemoError` if it cannot be loaded.
+        The first use loads it. Raises `DemoError` if it cannot be loaded, and inside `build`.
 
         >>> with handle.use("tiny") as model:  # doctest: +SKIP
         ...     model.predict("a sentence")

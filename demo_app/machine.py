@@ -13,7 +13,6 @@ import os
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
 
 CGROUP = Path("/sys/fs/cgroup")
 GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/kfd", "/dev/dxg")  # NVIDIA, Jetson, AMD, WSL
@@ -127,34 +126,3 @@ def give_back_memory() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # musl has no malloc_trim
             ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def size_of(model: Any) -> int:
-    """Bytes of the tensors and arrays that a model holds; shared ones count once.
-
-    Follows attributes, lists, tuples, sets and dictionaries, and so finds the parameters and buffers of a module.
-    """
-    total, seen, todo = 0, set(), [model]
-    while todo:
-        item = todo.pop()
-        if id(item) in seen or isinstance(item, str | bytes | int | float | bool | type(None) | type):
-            continue
-        seen.add(id(item))
-        if callable(getattr(item, "untyped_storage", None)):  # torch.Tensor; views share one storage
-            try:
-                storage = item.untyped_storage()
-            except NotImplementedError:  # opaque, as weights that oneDNN has packed
-                total += item.numel() * item.element_size()
-                continue
-            if storage.data_ptr() not in seen:
-                seen.add(storage.data_ptr())
-                total += storage.nbytes()
-        elif isinstance(getattr(item, "nbytes", None), int):  # numpy.ndarray
-            total += item.nbytes
-        elif isinstance(item, dict):
-            todo += item.values()
-        elif isinstance(item, list | tuple | set):
-            todo += item
-        elif hasattr(item, "__dict__") and not callable(getattr(item, "__get__", None)):
-            todo += vars(item).values()
-    return total

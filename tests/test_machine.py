@@ -31,15 +31,3 @@ def test_threads_wait_passively_and_the_users_choice_stays() -> None:
     assert environ["OMP_NUM_THREADS"] == "7"
     assert environ["OMP_WAIT_POLICY"] == "PASSIVE"
     assert environ["GRADIO_ANALYTICS_ENABLED"] == "False"
-
-
-def test_bytes_of_torch_modules_count_shared_tensors_once() -> None:
-    import torch
-
-    from demo_app.machine import size_of
-
-    module = torch.nn.ModuleDict({"a": torch.nn.Linear(10, 10, bias=False), "b": torch.nn.Linear(10, 10, bias=False)})
-    assert size_of(module) == 800
-    module["b"].weight = module["a"].weight
-    assert size_of(module) == 400
-    assert size_of({"model": [module], "labels": ("x", "y")}) == 400

@@ -136,6 +136,12 @@ ZH_CN = {
     ),
     "{name} does not fit into memory; unload another model, then try again.": "{name} 内存放不下；请先卸载别的模型再试。",
     "{name} could not be loaded ({reason}); the log says more.": "{name} 无法加载（{reason}）；详情见日志。",
+    "{name} waits for {other}, which has been loading for {minutes} minutes; try again later, or restart the server.": (
+        "{name} 在等待 {other}，后者已加载了 {minutes} 分钟；请稍后再试，或重启服务器。"
+    ),
+    "build of {demo} uses a model, which nobody has asked for yet; call handle.use() in the handler of an event.": (
+        "{demo} 的 build 使用了模型，而此时还没有人需要它；请在事件的处理函数中调用 handle.use()。"
+    ),
     "{name} needs {need} of memory and the budget is {budget}; choose a smaller checkpoint, or raise "
     "DEMO_APP_MEMORY_BUDGET.": (
         "{name} 需要 {need} 内存，而预算只有 {budget}；请选小一点的权重，或调高 DEMO_APP_MEMORY_BUDGET。"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
@@ -11,6 +10,7 @@ from demo_app.api import Demo
 from demo_app.hub import files
 from demo_app.models.cache import M, Models
 from demo_app.models.checkpoints import FOLDER, label_of, where
+from demo_app.models.lease import Lease
 from demo_app.settings import Settings
 
 
@@ -26,9 +26,9 @@ class DemoModels(Generic[M]):
         """The host's settings."""
         return self.models.settings
 
-    def use(self, name: str | None = None) -> AbstractContextManager[M]:
-        """Lease the model of the checkpoint `name`; see `Models.use`."""
-        return self.models.use(self.demo, name)
+    def use(self, name: str | None = None) -> Lease[M]:
+        """Lease the model of the checkpoint `name`; see `Models.use`. Raises `DemoError` inside `build`."""
+        return Lease(self.models.use(self.demo, name), self.demo.name)
 
     def folder(self, name: str) -> Path | None:
         """The folder of the checkpoint's files; `None` while they are only on the Hub. Loads and fetches nothing."""

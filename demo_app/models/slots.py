@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,10 +17,13 @@ from demo_app import machine, zerogpu
 from demo_app.api import Checkpoint, Demo
 from demo_app.errors import DemoError, InputError
 from demo_app.hub import files as hub_files
+from demo_app.models import measuring
 from demo_app.models.checkpoints import folder_of, full_title, size_text
 from demo_app.models.state import LoadError, NotFetched, State
 
 log = logging.getLogger(__name__)
+
+LOADS = 5  # times its patience that a load waits for another one
 
 
 @dataclass(eq=False)
@@ -60,6 +64,7 @@ class Slots:
         self.changed = threading.Condition()
         self._device = device
         self._loading = threading.Lock()
+        self._loads_now = ""  # title of what is being loaded
         self._slots: dict[tuple[str, str | None, bool], Slot] = {}  # by demo, checkpoint, on the GPU
         zerogpu.after_fork(self._renew)
 
@@ -158,11 +163,15 @@ class Slots:
     # Loading
 
     def _load(self, slot: Slot, attempt: Future[None]) -> None:
-        """Load the model, and end the attempt with success or with the `DemoError` that everybody who waits gets."""
+        """Load the model, and end the attempt with success or with the `DemoError` that everybody who waits gets.
+
+        A `KeyboardInterrupt` is raised here; those who wait are told, and the next use tries again.
+        """
         error: DemoError | None = None
+        interrupt: KeyboardInterrupt | None = None
         try:
             folder = folder_of(slot.demo, slot.checkpoint)
-            with self._loading:
+            with self._one_load(slot):
                 self._load_from(slot, folder)
         except DemoError as caught:
             error = caught
@@ -170,8 +179,9 @@ class Slots:
             text = "{name} does not fit into memory; unload another model, then try again."
             error = LoadError(text, name=slot.title)
             error.__cause__ = caught
-        except BaseException as caught:
-            log.exception("%s: load failed", slot.title)
+        except BaseException as caught:  # also SystemExit, or the panic of a library
+            interrupt = caught if isinstance(caught, KeyboardInterrupt) else None
+            log.error("%s: load failed", slot.title, exc_info=interrupt is None)
             text = "{name} could not be loaded ({reason}); the log says more."
             error = LoadError(text, name=slot.title, reason=type(caught).__name__)
             error.__cause__ = caught
@@ -187,24 +197,49 @@ class Slots:
             attempt.set_result(None)
         else:
             attempt.set_exception(error)
+        if interrupt is not None:
+            raise interrupt
+
+    @contextmanager
+    def _one_load(self, slot: Slot) -> Iterator[None]:
+        """One load at a time, or two would fill the memory together. Raises `LoadError` if another one takes for ever.
+
+        Nobody can end a load that hangs; so the others are told after `patience`, a few times over.
+        """
+        if not self._loading.acquire(timeout=LOADS * self.patience):
+            raise LoadError(
+                "{name} waits for {other}, which has been loading for {minutes} minutes; try again later, or restart "
+                "the server.",
+                name=slot.title,
+                other=self._loads_now,
+                minutes=f"{LOADS * self.patience / 60:.0f}",
+            )
+        self._loads_now = slot.title
+        try:
+            yield
+        finally:
+            self._loading.release()
 
     def _load_from(self, slot: Slot, folder: Path | None) -> None:
         """Load into the slot. The budget holds before, with the size of the files as the least it takes, and after."""
         slot.state = State(status="loading")
         files = slot.checkpoint.files if slot.checkpoint is not None else ()
-        self._make_room(slot, hub_files.size_on_disk(folder, files) if folder is not None else 0)
-        started = time.perf_counter()
+        on_disk = hub_files.size_on_disk(folder, files) if folder is not None else 0
+        self._make_room(slot, on_disk)
+        memory, modules, started = measuring.process_memory(), len(sys.modules), time.perf_counter()
         model = slot.demo.load(folder, self._device or zerogpu.device() or machine.best_device())
         if model is None:
             raise LoadError(
                 "{name} could not be loaded: its load returned nothing; it must return a model.", name=slot.title
             )
-        size = machine.size_of(model)
+        seconds = time.perf_counter() - started
+        growth, imported = measuring.process_memory() - memory, len(sys.modules) > modules
+        size = measuring.estimate(model, files=on_disk, growth=growth, imported=imported)
         self._make_room(slot, size)
         with self.changed:
             slot.model = model
             self.loads += 1
-            slot.state = State(status="ready", bytes=size, seconds=time.perf_counter() - started)
+            slot.state = State(status="ready", bytes=size, seconds=seconds)
             self._touch(slot)
         log.info("%s: %.1f MB loaded in %.2f s", slot.title, size / 1e6, slot.state.seconds)
 

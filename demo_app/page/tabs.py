@@ -13,6 +13,7 @@ import gradio as gr
 from demo_app import zerogpu
 from demo_app.api import Demo, ModelHandle
 from demo_app.gradio_internals import Draft, Listener, leave_all_blocks, listeners, number_renders, open_blocks
+from demo_app.models.lease import building
 from demo_app.page.guard import Handlers
 from demo_app.page.handle import Handle
 from demo_app.page.services import Services
@@ -87,7 +88,7 @@ def build_tabs(plugin: Plugin, services: Services, others: Sequence[Tab]) -> tup
 def build_demo(demo: Demo[Any], handle: ModelHandle[Any]) -> gr.Blocks:
     """The demo's tab in a `gr.Blocks` of its own. Raises `PluginError`; Gradio's context is clean in any case."""
     try:
-        with Draft(analytics_enabled=False) as blocks:
+        with Draft(analytics_enabled=False) as blocks, building():
             demo.build(handle)
             if open_blocks() is not blocks:  # a nested Blocks failed inside and the plugin caught the exception
                 raise RuntimeError("a gr.Blocks inside the tab failed")

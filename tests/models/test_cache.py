@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -160,6 +161,76 @@ def test_a_failure_is_reported_to_all_who_waited_and_not_remembered(
     with models.use(demo):
         assert models.state(demo).status == "ready"
     assert len(attempts) == 2
+
+
+class Panic(BaseException):
+    """As a library in Rust raises."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), GeneratorExit(), Panic()], ids=repr)
+def test_a_load_that_raises_anything_is_reported_and_tried_again(
+    error: BaseException, tmp_path: Path, waiters: threading.Semaphore
+) -> None:
+    attempts = []
+
+    def load(folder: Path | None, device: str) -> Weights:
+        attempts.append(1)
+        if len(attempts) == 1:
+            wait_for(waiters, 1)
+            raise error
+        return Weights(MB)
+
+    models = models_of(10 * MB)
+    demo = demo_of(tmp_path, load)
+
+    def use() -> str:
+        try:
+            with models.use(demo):
+                return "loaded"
+        except LoadError as caught:
+            return str(caught)
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = {future.result() for future in [pool.submit(use) for _ in range(2)]}
+    assert answers == {f"Sized: tiny could not be loaded ({type(error).__name__}); the log says more."}
+    assert use() == "loaded"
+    assert models.unload(demo), "no lease is left"
+
+
+def test_an_interrupt_goes_on_and_those_who_wait_are_told(tmp_path: Path, waiters: threading.Semaphore) -> None:
+    def load(folder: Path | None, device: str) -> Weights:
+        wait_for(waiters, 1)
+        raise KeyboardInterrupt
+
+    models = models_of(10 * MB)
+    demo = demo_of(tmp_path, load)
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(models.use(demo).__enter__) for _ in range(2)]
+        outcomes = {type(future.exception()) for future in futures}
+    assert outcomes == {KeyboardInterrupt, LoadError}
+    assert models.state(demo).status == "failed"
+
+
+def test_a_load_that_hangs_is_named_to_the_others(tmp_path: Path) -> None:
+    hanging, release = threading.Event(), threading.Event()
+
+    def load(folder: Path | None, device: str) -> Weights:
+        if folder is not None and folder.name == "a":
+            hanging.set()
+            release.wait(30)
+        return Weights(MB)
+
+    models = models_of(10 * MB, patience=0.02)
+    demo = demo_of(tmp_path, load, "a", "b")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(models.use(demo, "a").__enter__)
+        assert hanging.wait(30)
+        with pytest.raises(LoadError, match="b waits for Sized: a"), models.use(demo, "b"):
+            pass
+        release.set()
+        assert first.exception() is None
+    with models.use(demo, "b"):
+        assert models.state(demo, "b").status == "ready"
 
 
 def test_a_model_beyond_the_budget_is_refused_with_both_numbers(tmp_path: Path) -> None:

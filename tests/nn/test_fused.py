@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from demo_app import machine
+from demo_app.models import measuring
 from demo_app.nn import fused
 from demo_app.nn.fused import Fused
 from demo_app.nn.separable import ACTIVATIONS, Block, Dense, DepthwiseSeparable, InvertedResidual, Unit, convolution
@@ -188,7 +189,7 @@ def test_small_convolutions_are_not_worth_waking_a_thread(
 
 def test_packed_weights_are_counted_as_memory() -> None:
     found = Fused(NETWORKS["separable"](), SIZE)
-    before = machine.size_of(found)
+    before = measuring.size_of(found)
     found.blocks(1)
     assert found.works
-    assert machine.size_of(found) > before
+    assert measuring.size_of(found) > before

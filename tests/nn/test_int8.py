@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from demo_app import machine
+from demo_app.models import measuring
 from demo_app.nn import int8
 from demo_app.nn.decoder import DecoderLayer
 from demo_app.nn.int8 import Int8Linear
@@ -120,13 +120,13 @@ def test_a_network_is_near_itself_and_shares_nothing() -> None:
 
 def test_the_matrices_in_single_precision_are_freed_and_the_small_ones_are_counted() -> None:
     network = Small().eval()
-    before = machine.size_of(network)
+    before = measuring.size_of(network)
     gone = [weakref.ref(module) for module in network.modules() if isinstance(module, nn.Linear | nn.Embedding)]
     network = int8.to_int8(network)
     gc.collect()
     assert gone
     assert not any(module() is not None for module in gone)
-    assert 0.25 * before < machine.size_of(network) < 0.5 * before
+    assert 0.25 * before < measuring.size_of(network) < 0.5 * before
 
 
 def test_where_there_are_no_such_products_networks_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
