@@ -18,6 +18,7 @@ from typing import Any
 
 import pluggy
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from demo_app import hookspecs
 from demo_app.api import Demo
@@ -225,6 +226,14 @@ def _check_metadata(plugin: Plugin, found: Findings) -> None:
         found.add("metadata", "pyproject.toml has no version.", 'Add version = "0.1.0".')
     if not plugin.requires_python:
         found.add("metadata", "requires-python is missing.", 'Add requires-python = ">=3.11".')
+    if plugin.version and not _is_version(plugin.version):
+        found.add(
+            "metadata", f"the version {plugin.version!r} is none that pip can compare.", 'Write it as in "0.1.0".'
+        )
+    readme = project.get("readme")
+    readme = readme.get("file") if isinstance(readme, dict) else readme
+    if plugin.path is not None and isinstance(readme, str) and not (plugin.path / readme).is_file():
+        found.add("metadata", f"{readme} is not there, and pyproject.toml names it.", "Write one; PyPI shows it.")
     if not any(re.match(r"demo[-_.]app(?![\w.-])", text, re.IGNORECASE) for text in plugin.requires):
         found.add("metadata", "demo-app is not among the dependencies.", 'Add "demo-app>=0.1".')
     if not _has_license(plugin, project):
@@ -238,6 +247,13 @@ def _check_metadata(plugin: Plugin, found: Findings) -> None:
                 f"{other.provider} is installed ({other.origin}) and wins over this folder: it is what was checked; "
                 f"to check the folder, run: pip install -e {plugin.path}"
             )
+
+
+def _is_version(text: str) -> bool:
+    try:
+        return bool(Version(text))
+    except InvalidVersion:
+        return False
 
 
 def _has_license(plugin: Plugin, project: Mapping[str, Any]) -> bool:
@@ -315,7 +331,7 @@ def _check_names(names: Sequence[str], plugin: Plugin, settings: Settings, found
 def _check_demo(demo: Demo[Any], plugin: Plugin, source: Source, settings: Settings, found: Findings) -> None:
     for checkpoint in demo.checkpoints:
         check_checkpoint(f"{demo.name}/{checkpoint.name}", checkpoint, plugin.path, found)
-    check_functions(demo, found)
+    check_functions(demo, source, found)
     from demo_app.page.handle import Handle
     from demo_app.page.tabs import build_demo
 

@@ -25,6 +25,7 @@ from demo_app.registry.plugin import Plugin
 
 COME_WITH_THE_HOST = {"demo_app", "gradio"}  # the tab is built with the host's Gradio, whose range the host sets
 OF_THE_PAGE = ("css", "css_paths", "js", "head", "head_paths", "theme")  # of a gr.Blocks: lost inside a tab
+IS_USE = re.compile(r"(self\.)?_?handle\.use")
 BLOCKS = ("Blocks", "Interface", "ChatInterface", "TabbedInterface")
 PLAIN = frozenset({"textbox", "textarea", "code", "markdown", "html", "label", "number", "slider", "checkbox", "image"})
 Functions = ast.FunctionDef | ast.AsyncFunctionDef
@@ -69,9 +70,10 @@ class Source:
             found.add("source", what, "Write it as older versions can read it, or raise requires-python.")
         self._check_imports(found)
         for file, tree in self.trees.items():
+            pages = _pages(tree)
             for node in ast.walk(tree):
                 if isinstance(node, ast.Call):
-                    _check_blocks(node, f"{file}:{node.lineno}", found)
+                    _check_blocks(node, pages, f"{file}:{node.lineno}", found)
             for use in _uses_without_with(tree):
                 what = f"handle.use() outside of a with statement (at {file}:{use.lineno}) is no model."
                 found.add("source", what, "Write `with handle.use(checkpoint) as model:` around what uses it.")
@@ -124,6 +126,13 @@ def misfits(node: Functions | ast.Lambda, outputs: list[str]) -> Iterator[tuple[
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def uses(node: Functions | ast.Lambda) -> Iterator[int]:
+    """The lines of a function in which it uses a model itself, not in a function inside it."""
+    for call in _own_statements(node, ast.Call) if not isinstance(node, ast.Lambda) else ():
+        if IS_USE.fullmatch(ast.unparse(call.func)):
+            yield call.lineno
 
 
 def shares(node: Functions | ast.Lambda) -> Iterator[tuple[int, str]]:
@@ -200,7 +209,7 @@ def _uses_without_with(tree: ast.AST) -> Iterator[ast.Call]:
         if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith("enter_context")
     }
     for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and re.fullmatch(r"(self\.)?_?handle\.use", ast.unparse(node.func))):
+        if not (isinstance(node, ast.Call) and IS_USE.fullmatch(ast.unparse(node.func))):
             continue
         parent = parents[node]
         if isinstance(parent, ast.withitem | ast.Return | ast.Yield | ast.Lambda | ast.IfExp | ast.keyword):
@@ -212,9 +221,25 @@ def _uses_without_with(tree: ast.AST) -> Iterator[ast.Call]:
         yield node
 
 
-def _check_blocks(node: ast.Call, where: str, found: Findings) -> None:
-    """Options of a page that has none inside a tab."""
+def _pages(tree: ast.AST) -> set[str]:
+    """What a gr.Blocks or the like is called in a module: names, and the calls that make one."""
+    made = {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Call) and _makes_blocks(n)}
+    named = [(item.context_expr, item.optional_vars) for n in ast.walk(tree) for item in getattr(n, "items", ())]
+    named += [(n.value, target) for n in ast.walk(tree) if isinstance(n, ast.Assign) for target in n.targets]
+    return made | {ast.unparse(name) for value, name in named if name is not None and ast.unparse(value) in made}
+
+
+def _makes_blocks(node: ast.Call) -> bool:
+    return ast.unparse(node.func).rpartition(".")[2] in BLOCKS
+
+
+def _check_blocks(node: ast.Call, pages: set[str], where: str, found: Findings) -> None:
+    """Options and calls that belong to a page of one's own."""
     called = ast.unparse(node.func)
+    owner, _, method = called.rpartition(".")
+    if owner in pages and method in ("launch", "queue"):
+        what = f"{called}() is not for a tab (at {where})."
+        found.add("source", what, "Take it out; the host has one page and one queue for all.")
     if called.rpartition(".")[2] in BLOCKS:
         for option in node.keywords:
             if option.arg in OF_THE_PAGE:
