@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pluggy
-from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from demo_app import hookspecs
 from demo_app.api import Demo
 from demo_app.checking import child
 from demo_app.checking.checkpoints import check_checkpoint, without_validation
-from demo_app.checking.probe import probe, seen_of
+from demo_app.checking.probe import installed_copy, probe, put_first, seen_of
 from demo_app.checking.report import Findings, Report, describe, owner, plugin_line
 from demo_app.checking.running import check_running
 from demo_app.checking.source import Source
@@ -192,8 +191,9 @@ def check_plugin(plugin: Plugin, settings: Settings, found: Findings, load: bool
     for what, fix in requirements.unmet_requirements(plugin, _other_plugins(plugin, settings)):
         fix = f"Run: {fix}." if fix.startswith("pip ") else f"{fix[0].upper()}{fix[1:]}."
         found.add("requirements", f"{what}.", fix)
-    found.step("import")
-    seen = probe(plugin, seconds=found.seconds * 0.8)  # ends before this process is given up
+    put_first(plugin)
+    found.step("import", 2 * found.seconds + child.START_SECONDS)  # longer than the process in it
+    seen = probe(plugin, seconds=found.seconds)
     if seen.died:
         _add_death("import", f"importing {plugin.value} {seen.died}{seen.where}.", seen.died, found)
         return []
@@ -209,7 +209,7 @@ def check_plugin(plugin: Plugin, settings: Settings, found: Findings, load: bool
         found.step("source")
         source = Source(plugin)
         source.check(found)
-        found.step("wheel")
+        found.step("wheel", 2 * found.seconds + 2 * child.START_SECONDS)
         check_wheel(plugin, demos, found)
         found.tell(demos=[demo.name for demo in demos])
         for demo in demos:
@@ -227,9 +227,7 @@ def _check_metadata(plugin: Plugin, found: Findings) -> None:
     if not plugin.requires_python:
         found.add("metadata", "requires-python is missing.", 'Add requires-python = ">=3.11".')
     if plugin.version and not _is_version(plugin.version):
-        found.add(
-            "metadata", f"the version {plugin.version!r} is none that pip can compare.", 'Write it as in "0.1.0".'
-        )
+        found.add("metadata", f"the version {plugin.version!r} is none for pip.", 'Write it as in "0.1.0".')
     readme = project.get("readme")
     readme = readme.get("file") if isinstance(readme, dict) else readme
     if plugin.path is not None and isinstance(readme, str) and not (plugin.path / readme).is_file():
@@ -238,15 +236,11 @@ def _check_metadata(plugin: Plugin, found: Findings) -> None:
         found.add("metadata", "demo-app is not among the dependencies.", 'Add "demo-app>=0.1".')
     if not _has_license(plugin, project):
         found.add("metadata", "the distribution states no license.", 'Add license = "Apache-2.0", or another.')
-    if plugin.source != "folder":
-        return
-    name = canonicalize_name(plugin.distribution)
-    for other in discovery.find_plugins(Settings()):
-        if canonicalize_name(other.distribution) == name and other.path != plugin.path:
-            found.note(
-                f"{other.provider} is installed ({other.origin}) and wins over this folder: it is what was checked; "
-                f"to check the folder, run: pip install -e {plugin.path}"
-            )
+    if (other := installed_copy(plugin)) is not None:
+        found.note(
+            f"{other.provider} is installed too ({other.origin}), and on a page it wins over this folder, which was "
+            f"checked; to use the folder, run: pip install -e {plugin.path}"
+        )
 
 
 def _is_version(text: str) -> bool:

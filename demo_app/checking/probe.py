@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pluggy
+from packaging.utils import canonicalize_name
 
 from demo_app import hookspecs
 from demo_app.checking import child
 from demo_app.checking.report import owner
-from demo_app.registry import loading
+from demo_app.registry import discovery, loading
 from demo_app.registry.plugin import Plugin, PluginError
+from demo_app.settings import Settings
 
 HEAVY = ("torch", "gradio", "transformers", "torchvision", "tensorflow", "jax")
 NEIGHBOUR_SECONDS = 20.0  # for the import of another plugin
@@ -64,6 +66,8 @@ def look(task: tuple[Plugin, bool], tell: child.Tell) -> None:
     heavy = _watch_imports(owner(plugin))
     sys.stdout = printed = _Printed()
     names: list[str] = []
+    put_first(plugin)
+    tell()
     try:
         module = loading.import_plugin(plugin)
         if demos:
@@ -73,6 +77,20 @@ def look(task: tuple[Plugin, bool], tell: child.Tell) -> None:
     except PluginError:
         pass  # the check itself says why
     tell(heavy=list(heavy.items()), printed=printed.text[:200], names=names)
+
+
+def installed_copy(plugin: Plugin) -> Plugin | None:
+    """The installed plugin that wins over this folder on a page, if there is one."""
+    name = canonicalize_name(plugin.distribution)
+    known = discovery.find_plugins(Settings()) if plugin.source == "folder" else []
+    return next((p for p in known if canonicalize_name(p.distribution) == name and p.source != "folder"), None)
+
+
+def put_first(plugin: Plugin) -> None:
+    """Have the modules of a folder imported from it, even if a copy of the plugin is installed."""
+    if plugin.path is not None and installed_copy(plugin) is not None:
+        root = plugin.path / "src" if (plugin.path / "src").is_dir() else plugin.path
+        sys.path.insert(0, str(root))
 
 
 class _Printed:

@@ -86,7 +86,11 @@ def check_tab(demo: Demo[Any], blocks: gr.Blocks, source: Source, found: Finding
             found.add("security", what, "Use value, with html.escape.")
         if component.get_block_name() in LABELLED and component.visible and not str(component.label or "").strip():
             unlabelled.append(type(component).__name__)
-        elif component.get_block_name() == "state" and (why := unpicklable(component.value)):
+        elif (
+            component.get_block_name() == "state"
+            and not callable(component.value)
+            and (why := unpicklable(component.value))
+        ):
             what = f"{demo.name}: a gr.State starts with a value that cannot be pickled ({why})."
             found.add("handlers", what, "Keep plain data in it; a model is what handle.use() lends.")
     if unlabelled:

@@ -110,6 +110,7 @@ def _is_installed(backend: str) -> bool:
 def build(task: tuple[Path, str, list[str]], tell: child.Tell) -> None:
     """In the child: build the wheel with the backend's own function (PEP 517), and tell the names of its files."""
     folder, backend, paths = task
+    tell()
     with tempfile.TemporaryDirectory(prefix="demo-app-wheel-") as name:
         copy = _copied(folder, Path(name) / "source")
         os.chdir(copy)

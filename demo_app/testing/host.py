@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+import importlib.util
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo_app.api import Demo
+from demo_app.checking.probe import installed_copy
 from demo_app.registry.discovery import plugins_in
-from demo_app.registry.plugin import PluginError
+from demo_app.registry.plugin import Plugin, PluginError
 from demo_app.serving.local import serve
 
 if TYPE_CHECKING:
@@ -90,13 +93,38 @@ def scores(label: Mapping[str, Any]) -> dict[str, float]:
     return {entry["label"]: entry["confidence"] for entry in label["confidences"]}
 
 
+def _check_installed_copy(plugin: Plugin) -> None:
+    """Raise `PluginError` if an installed copy would be served instead of the folder, and is not the same."""
+    copy, module = installed_copy(plugin), plugin.value.partition(":")[0].partition(".")[0]
+    spec = importlib.util.find_spec(module) if copy is not None and copy.path != plugin.path else None
+    if copy is None or spec is None or not spec.origin or plugin.path is None:
+        return
+    root = plugin.path / "src" if (plugin.path / "src").is_dir() else plugin.path
+    there = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
+    here = root / (module if spec.submodule_search_locations else there.name)
+    files = sorted(here.rglob("*")) if here.is_dir() else [here]
+    for file in files:
+        other = there / file.relative_to(here) if here.is_dir() else there
+        written = "__pycache__" in file.parts or file.name.startswith(".") or not file.is_file()
+        if not written and not (other.is_file() and filecmp.cmp(file, other, shallow=False)):
+            text = (
+                "{copy} is installed and would be served instead of {folder}, and its {file} is another; run: "
+                "pip install -e {folder}"
+            )
+            name = file.relative_to(root).as_posix()
+            raise PluginError("discovery", text, copy=copy.provider, folder=str(plugin.path), file=name)
+
+
 @contextmanager
 def serve_plugin(folder: Path, **overrides: Any) -> Iterator[DemoHost]:
     """Run the host with the plugin in that folder alone; keywords are fields of `Settings`.
 
-    Raises `PluginError` if there is no plugin, or it fails.
+    Raises `PluginError` if there is no plugin, if it fails, or if a copy is installed that differs from the folder, for
+    an installed plugin wins.
     """
     names = tuple(plugin.name for plugin in plugins_in(folder))
+    for plugin in plugins_in(folder):
+        _check_installed_copy(plugin)
     if not names:
         raise PluginError("discovery", f"{folder} has no plugin; name the folder that has its pyproject.toml.")
     chosen: dict[str, Any] = {"plugins_dir": folder, "only": names, "strict": True}

@@ -116,6 +116,31 @@ def test_a_stranger_gets_a_host_with_the_plugin_alone(plugins: Plugins) -> None:
     assert "write a fixture plugin_dir that returns the plugin's folder" in done.stdout
 
 
+def test_an_installed_copy_is_served_only_if_it_is_the_same(
+    plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from demo_app.checking.probe import installed_copy
+    from demo_app.registry.discovery import plugins_in
+    from demo_app.registry.plugin import PluginError
+    from demo_app.testing import host
+
+    folder = plugins.add_good("twice")
+    (module,) = folder.glob("*.py")
+    site = tmp_path / "site"
+    info = site / "demo_twice-0.1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: demo-twice\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text(f"[demo_app]\ntwice = {module.stem}\n")
+    (site / module.name).write_text(module.read_text())
+    monkeypatch.syspath_prepend(str(site))
+    (plugin,) = plugins_in(folder)
+    assert installed_copy(plugin) is not None
+    host._check_installed_copy(plugin)  # the same
+    module.write_text(module.read_text() + "# newer\n")
+    with pytest.raises(PluginError, match=f"served instead of .*{module.name} is another; run: pip install -e "):
+        host._check_installed_copy(plugin)
+
+
 def test_a_tiny_checkpoint_is_in_the_layout_of_the_hub(tiny_checkpoint: Callable[..., Path]) -> None:
     folder = tiny_checkpoint({"width": 2}, {"a": np.arange(2.0)}, files={"vocab.txt": b"x\n", "onnx/model.onnx": b"1"})
     assert json.loads((folder / "config.json").read_text()) == {"width": 2}
