@@ -72,6 +72,36 @@ def parse_root_path(text: str) -> str:
     return text.rstrip("/")
 
 
+def parse_hosts(text: str) -> tuple[str, ...]:
+    """The host names in a comma-separated list, in lower case; `*` stands for every name.
+
+    >>> parse_hosts("example.org, Demos.example.org")
+    ('example.org', 'demos.example.org')
+    """
+    hosts = tuple(name.lower() for name in parse_names(text))
+    for host in hosts:
+        if not re.fullmatch(r"\*|[a-z0-9._-]+|\[?[0-9a-f:.]+\]?", host) or re.fullmatch(r"[^:]+:[0-9]+", host):
+            raise SettingsError(f"{host!r} is no host name; write for example example.org, without scheme and port.")
+    return hosts
+
+
+def parse_metrics(text: str) -> str:
+    """The word open or closed, or the token that opens them: 16 characters or more, since anybody may try.
+
+    >>> parse_metrics("0"), parse_metrics("on")
+    ('closed', 'open')
+    """
+    word = text.strip()
+    if word.lower() in {"open", "closed"}:
+        return word.lower()
+    if len(word) >= 16 and re.fullmatch(r"[!-~]+", word):
+        return word
+    try:
+        return "open" if parse_flag(word) else "closed"
+    except SettingsError:
+        raise SettingsError("write open, closed, or a token of at least 16 letters and digits.") from None
+
+
 def _setting(default: Any, read: Any, help: str) -> Any:
     return field(default=default, metadata={"read": read, "help": help})
 
@@ -103,9 +133,13 @@ class Settings:
     tune_steps: int = _setting(10_000, _positive, "steps in one fine-tuning on the page, all strategies together")
     tune_minutes: int = _setting(15, _positive, "minutes of one fine-tuning on the page, all strategies together")
     max_upload: int = _setting(20 * 2**20, parse_bytes, "bytes in one uploaded file")
+    max_request: int = _setting(4 * 2**20, parse_bytes, "bytes in one request without files")
+    max_uploads: int = _setting(2 * 2**30, parse_bytes, "bytes of all uploaded files; a quarter for one upload")
     host: str | None = _setting(None, str, "address to listen on; 127.0.0.1, or what GRADIO_SERVER_NAME says")
     port: int | None = _setting(None, _positive, "port to listen on; the first free one from 7860 up")
     root_path: str | None = _setting(None, parse_root_path, "path at which a proxy shows the page, as in /demos")
+    allowed_hosts: tuple[str, ...] = _setting((), parse_hosts, "names of this host in addresses; * for every name")
+    metrics: str = _setting("open", parse_metrics, "/metrics: open, closed, or a token that opens them")
     mcp: bool = _setting(False, parse_flag, "1: every action of every demo is a tool for MCP clients too")
     public: bool = _setting(False, parse_flag, "1: visitors are strangers, so no Unload button; always on a Space")
 

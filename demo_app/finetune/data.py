@@ -22,7 +22,7 @@ from demo_app.errors import InputError
 from demo_app.finetune.labels import and_more, is_blank, normalised, spellings
 from demo_app.finetune.sources import TABLES, only_table, picture_finder, tables_in
 from demo_app.i18n import say
-from demo_app.inputs.archives import Entry, pictures_in
+from demo_app.inputs.archives import MAX_PIXELS, Entry, pictures_in
 from demo_app.inputs.pictures import SUFFIXES, check_picture, open_picture
 from demo_app.inputs.tables import MAX_BYTES, label_names, read_csv
 from demo_app.inputs.text import short
@@ -235,6 +235,7 @@ def _texts(sources: Sequence[Path], max_rows: int | None) -> _Found:
 
 def _pictures(sources: Sequence[Path], reads: Sequence[str], max_rows: int | None, files: ExitStack) -> _Found:
     most, size = (max_rows, MAX_UNPACKED) if max_rows is not None else UNBOUNDED
+    pixels = MAX_PIXELS if max_rows is not None else None
     single: list[Path] = []
     places: list[Path | list[Path]] = []
     for source in sources:
@@ -242,7 +243,8 @@ def _pictures(sources: Sequence[Path], reads: Sequence[str], max_rows: int | Non
         (single if alone else places).append(source)
     entries: list[Entry] = []
     for place in [*places, single] if single else places:
-        entries += files.enter_context(pictures_in(place, max_pictures=most, max_bytes=size, also=TABLES))
+        bounded = pictures_in(place, max_pictures=most, max_bytes=size, max_pixels=pixels, also=TABLES)
+        entries += files.enter_context(bounded)
     tables = [entry for entry in entries if entry.name.lower().endswith(TABLES)]
     pictures = [entry for entry in entries if not entry.name.lower().endswith(TABLES)]
     if len(pictures) > most:

@@ -569,4 +569,29 @@ ZH_CN = {
     "This file holds text, whatever its name says; use a JPEG, PNG, GIF, WebP, BMP or TIFF.": (
         "不管文件名是什么，这个文件的内容是文本；请使用 JPEG、PNG、GIF、WebP、BMP 或 TIFF。"
     ),
+    # bounds of requests and files
+    "There is nothing here; open the page's first address.": "这里什么也没有；请打开页面的首个地址。",
+    "The request took too long to arrive; try again over a faster connection.": "请求传得太慢；请换更快的网络再试。",
+    "Files cannot be sent here from the page of another site; open this one's own page.": (
+        "不能从其他网站的页面向这里发送文件；请打开本站自己的页面。"
+    ),
+    "Too many files are being uploaded right now; please try again in a minute.": "现在上传的文件太多，请过一分钟再试。",
+    "The upload has more than {size} MB, which is the limit; choose fewer or smaller files.": (
+        "上传的内容超过了 {size} MB 的上限；请选更少或更小的文件。"
+    ),
+    "The request has more than {size} MB, which is the limit; send less at once.": (
+        "请求超过了 {size} MB 的上限；请一次少发一些。"
+    ),
+    "This host does not answer to the name {name}; whoever runs it can add it to DEMO_APP_ALLOWED_HOSTS.": (
+        "本服务器不以 {name} 这个名字应答；管理员可以把它加到 DEMO_APP_ALLOWED_HOSTS。"
+    ),
+    "Too many large pictures are being read right now; try again in a minute, or take a smaller one.": (
+        "现在读取的大图片太多；请过一分钟再试，或换一张小的。"
+    ),
+    "The pictures have {count} million pixels together and the limit is {limit} million; take fewer, or smaller ones.": (
+        "这些图片共有 {count} 百万像素，上限是 {limit} 百万；请少选几张，或换小一些的。"
+    ),
+    "{name} holds pictures of more than {limit} million pixels in all; make them smaller, or take fewer.": (
+        "{name} 里的图片总共超过 {limit} 百万像素；请缩小图片，或少放几张。"
+    ),
 }

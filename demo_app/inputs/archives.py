@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import mmap
 import os
 import re
@@ -11,14 +12,14 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol, TypeVar, cast
 
 from demo_app.errors import InputError
-from demo_app.inputs.pictures import SUFFIXES
+from demo_app.inputs.pictures import SUFFIXES, pixels_of
 from demo_app.inputs.text import reason_of
 
 MAX_FILE = 50 * 2**20
@@ -26,6 +27,9 @@ MAX_FILE = 50 * 2**20
 
 MAX_RATIO = 100
 """How many times larger than its compressed bytes a ZIP member of a megabyte or more may be. Pictures hardly shrink."""
+
+MAX_PIXELS = 2_000_000_000
+"""Pixels of all pictures of an upload; 150 photographs of a phone. To decode that many takes 5 to 15 seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +40,14 @@ class Entry:
     """Its path in the folder or archive, with forward slashes."""
     read: Callable[[], bytes]
     """Returns its bytes. Raises `InputError` if it cannot be read; the other pictures still can."""
+    open: Callable[[], AbstractContextManager[IO[bytes]]] | None = None
+    """Opens it, to read its beginning. Raises `InputError` if it is too large to be read at all."""
     path: Path | None = None
     """The file itself; `None` in an archive."""
 
     @classmethod
     def in_file(cls, name: str, path: Path) -> Entry:
-        return cls(name=name, read=partial(_read_file, path), path=path)
+        return cls(name=name, read=partial(_read_file, path), open=partial(_open_file, path), path=path)
 
     @property
     def label(self) -> str:
@@ -86,6 +92,7 @@ def pictures_in(
     *,
     max_pictures: int,
     max_bytes: int = 2 * 2**30,
+    max_pixels: int | None = MAX_PIXELS,
     also: tuple[str, ...] = (),
 ) -> Iterator[list[Entry]]:
     """The pictures of a folder, a ZIP, a TAR (gzipped or not) or a list of files, to be read one by one inside `with`.
@@ -95,7 +102,8 @@ def pictures_in(
     a TAR are in its own order, in which reading is fast; all others are sorted by name.
 
     Raises `InputError` if there are no pictures or more than `max_pictures`, if they unpack to more than `max_bytes`,
-    and if the archive is damaged, encrypted or a bomb, or has a link or a member whose path leads out of it.
+    if their headers say that they have more than `max_pixels` in all (not counted in a folder on this computer), and
+    if the archive is damaged, encrypted or a bomb, or has a link or a member whose path leads out of it.
     """
     with ExitStack() as files:
         if not isinstance(source, Path | str):
@@ -118,7 +126,28 @@ def pictures_in(
                 count=f"{count:,}",
                 limit=f"{max_pictures:,}",
             )
+        if max_pixels is not None and not (isinstance(source, Path | str) and Path(source).is_dir()):
+            _check_pixels(name, entries, max_pixels)
         yield entries
+
+
+def _check_pixels(name: str, entries: Iterable[Entry], limit: int) -> None:
+    """Raise `InputError` if the pictures have more pixels in all. A damaged one counts nothing, and is found later."""
+    total = 0
+    for entry in entries:
+        if not _is_wanted(entry.name):
+            continue
+        try:
+            with entry.open() if entry.open is not None else io.BytesIO(entry.read()) as file:
+                total += pixels_of(file)
+        except Exception:  # of zipfile, tarfile, zlib: `read` says what is wrong
+            continue
+        if total > limit:
+            raise InputError(
+                "{name} holds pictures of more than {limit} million pixels in all; make them smaller, or take fewer.",
+                name=name,
+                limit=f"{limit / 1e6:,.0f}",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,14 +194,23 @@ def _read_file(path: Path) -> bytes:
         ) from error
 
 
+def _open_file(path: Path) -> IO[bytes]:
+    _check_length(path.name, path.stat().st_size)
+    return path.open("rb")
+
+
 def _bounded(file: IO[bytes], name: str) -> bytes:
     """The whole stream, whatever length the archive claims. Reads at most `MAX_FILE` bytes and one."""
     data = file.read(MAX_FILE + 1)
-    if len(data) > MAX_FILE:
+    _check_length(name, len(data))
+    return data
+
+
+def _check_length(name: str, size: int) -> None:
+    if size > MAX_FILE:
         raise InputError(
             "{name} has more than {size} MB; make the picture smaller.", name=name, size=f"{MAX_FILE / 2**20:.0f}"
         )
-    return data
 
 
 def _in_archive(path: Path, limits: _Limits, also: tuple[str, ...], files: ExitStack) -> list[Entry]:
@@ -220,9 +258,15 @@ def _in_zip(archive: str, file: IO[bytes], limits: _Limits, also: tuple[str, ...
                 member=repr(name[:80]),
             )
         total += member.file_size
-        entries.append(Entry(name=name, read=partial(_read_zipped, packed, member, name)))
+        read, opened = partial(_read_zipped, packed, member, name), partial(_open_zipped, packed, member)
+        entries.append(Entry(name=name, read=read, open=opened))
     limits.check(archive, 0, total)
     return sorted(entries, key=lambda entry: entry.name)
+
+
+def _open_zipped(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    _check_length(member.filename, member.file_size)
+    return packed.open(member)
 
 
 def _read_zipped(packed: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes:
@@ -243,7 +287,11 @@ def _in_tar(archive: str, file: IO[bytes], limits: _Limits, also: tuple[str, ...
         limits.check(archive, count, total)
         name = _inside(archive, member.name, link=member.issym() or member.islnk())
         if member.isfile() and _is_wanted(name, also):
-            entries.append(Entry(name=name, read=partial(_read_tarred, packed, member, name, lock)))
+            read, opened = (
+                partial(_read_tarred, packed, member, name, lock),
+                partial(_open_tarred, packed, member, lock),
+            )
+            entries.append(Entry(name=name, read=read, open=opened))
     return entries
 
 
@@ -257,11 +305,18 @@ def _read_tarred(packed: tarfile.TarFile, member: tarfile.TarInfo, name: str, lo
         raise InputError("{name} is damaged inside the archive; pack it anew.", name=name) from error
 
 
+@contextmanager
+def _open_tarred(packed: tarfile.TarFile, member: tarfile.TarInfo, lock: threading.Lock) -> Iterator[IO[bytes]]:
+    _check_length(member.name, member.size)
+    with lock, cast(IO[bytes], packed.extractfile(member)) as file:
+        yield file
+
+
 class _ShortReads:
     """The stream below a tarfile. Refuses long reads, because tarfile reads a header of any declared length at once."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+        self.seek, self.tell, self.close, self.seekable = file.seek, file.tell, file.close, file.seekable
         self._file = file
 
     def read(self, size: int) -> bytes:

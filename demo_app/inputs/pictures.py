@@ -20,9 +20,13 @@ from PIL import Image, ImageFile
 
 from demo_app.errors import InputError
 from demo_app.inputs.text import reason_of
+from demo_app.inputs.turns import Turns
 
 MAX_PIXELS = 50_000_000
 """Width x height of the largest picture that is decoded; it takes 200 MB as RGB in Pillow."""
+
+turns = Turns(MAX_PIXELS)
+"""Who decodes a large picture in this process, one after the other."""
 
 MAX_SCANS = 50
 """Scans of one JPEG. A progressive one has ten; at 50 megapixels each can cost 50 ms and takes 75 bytes of file."""
@@ -86,6 +90,25 @@ def check_picture(source: Path | str | bytes) -> None:
             _check_size(_header(file, kind))
 
 
+def pixels_of(source: Path | str | bytes | IO[bytes]) -> int:
+    """Width x height, from the header alone; 0 if this is not a picture. A file is left open, at any place."""
+    try:
+        file = _opened(source) if isinstance(source, Path | str | bytes) else source
+    except InputError:
+        return 0
+    try:
+        kind = _kind(file.read(_HEAD))
+        file.seek(0)
+        with _in_words(kind):
+            width, height = _header(file, kind).size
+        return int(width * height)
+    except InputError:
+        return 0
+    finally:
+        if file is not source:
+            file.close()
+
+
 def _opened(source: Path | str | bytes) -> IO[bytes]:
     if isinstance(source, bytes):
         return io.BytesIO(source)
@@ -105,14 +128,22 @@ def _decode(file: IO[bytes], at_least: int | None) -> Image.Image:
         _check_size(picture)
         if kind == "JPEG":
             _check_scans(file)
-        if at_least is not None:
-            picture.draft(None, (at_least * MARGIN, at_least * MARGIN))  # only of JPEG: both sides keep at least that
-        picture.load()
+        with turns.turn(picture.width * picture.height):
+            return _pixels(picture, at_least)
+
+
+def _pixels(picture: ImageFile.ImageFile, at_least: int | None) -> Image.Image:
+    if at_least is not None:
+        picture.draft(None, (at_least * MARGIN, at_least * MARGIN))  # only of JPEG: both sides keep at least that
+    picture.load()
+    times = min(picture.size) // (at_least * MARGIN) if at_least is not None else 1
+    if times > 1 and picture.mode in ("RGB", "L") and not picture.has_transparency_data:
+        rgb = picture.reduce(times).convert("RGB")  # before the conversion, which would be another copy
+    else:
         rgb = _to_rgb(picture)
-        if at_least is not None and (times := min(rgb.size) // (at_least * MARGIN)) > 1:
-            rgb = rgb.reduce(times)
-        turn = _UPRIGHT.get(_orientation(picture))
-        return rgb if turn is None else rgb.transpose(turn)
+        rgb = rgb.reduce(times) if times > 1 else rgb
+    turn = _UPRIGHT.get(_orientation(picture))
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 @contextmanager

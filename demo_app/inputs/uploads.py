@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from demo_app.errors import InputError
+from demo_app.inputs.pictures import MAX_PIXELS, check_picture, pixels_of, turns
+
+MAX_AT_ONCE = 2 * MAX_PIXELS
+"""Pixels of all pictures, or layers of a drawing, that one component may have decoded for a handler."""
 
 
 def uploaded(value: Any) -> Path:
@@ -34,3 +39,31 @@ def add_upload(file: Path) -> Path:
     from demo_app.gradio_internals import add_to_uploads
 
     return add_to_uploads(file)
+
+
+def bound_pictures(refuse: Callable[[InputError], Exception]) -> None:
+    """Have pictures that Gradio decodes before a handler runs take turns with those of `open_picture`.
+
+    `refuse` makes what is raised for one that has too many pixels, or whose turn does not come.
+    """
+    from demo_app.gradio_internals.files import around_pictures
+
+    def around(decode: Callable[[], Any], pictures: Sequence[Path | bytes]) -> Any:
+        try:
+            count = [pixels_of(picture) for picture in pictures]
+            for picture, pixels in zip(pictures, count, strict=True):
+                if pixels:  # something else is the component's to refuse: it may take drawings or videos
+                    check_picture(picture)
+            if sum(count) > MAX_AT_ONCE:
+                raise InputError(
+                    "The pictures have {count} million pixels together and the limit is {limit} million; take fewer, "
+                    "or smaller ones.",
+                    count=f"{sum(count) / 1e6:,.0f}",
+                    limit=f"{MAX_AT_ONCE / 1e6:,.0f}",
+                )
+            with turns.turn(sum(count)):
+                return decode()
+        except InputError as error:
+            raise refuse(error) from error
+
+    around_pictures(around)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,6 +85,10 @@ class Models:
     def unload(self, demo: Demo[Any], name: str | None = None) -> bool:
         """Drop a loaded model that nobody uses; returns whether that was done."""
         return self._slots.unload(self._slots.slot(demo, self.checkpoint(demo, name)))
+
+    def borrow(self, need: int) -> AbstractContextManager[None]:
+        """Count `need` bytes of other work as memory in use until the `with` ends; idle models make room for it."""
+        return self._slots.borrow(need)
 
     @property
     def bytes(self) -> int:

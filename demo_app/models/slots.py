@@ -65,6 +65,7 @@ class Slots:
         self._device = device
         self._loading = threading.Lock()
         self._loads_now = ""  # title of what is being loaded
+        self._borrowed = 0  # bytes, see `borrow`
         self._slots: dict[tuple[str, str | None, bool], Slot] = {}  # by demo, checkpoint, on the GPU
         zerogpu.after_fork(self._renew)
 
@@ -75,7 +76,7 @@ class Slots:
     def bytes(self) -> int:
         """Bytes that loaded models take."""
         with self.changed:
-            return self._in_use()
+            return self._in_use() - self._borrowed
 
     @property
     def loaded(self) -> int:
@@ -127,6 +128,23 @@ class Slots:
                 slot.released = True
                 self._remove(slot, unloaded)
             self.changed.notify_all()
+
+    @contextmanager
+    def borrow(self, need: int) -> Iterator[None]:
+        """Count `need` bytes that are no model's, such as those of a picture that is decoded, until the `with` ends.
+
+        Idle models are unloaded to make room. Neither waits nor refuses: who borrows may hold a lease.
+        """
+        with self._unloading() as unloaded:
+            self._borrowed += need
+            while self._in_use() > self.budget and self._evict(unloaded):
+                pass
+        try:
+            yield
+        finally:
+            with self.changed:
+                self._borrowed -= need
+                self.changed.notify_all()
 
     # Leases
 
@@ -262,11 +280,7 @@ class Slots:
             with self._unloading() as unloaded:
                 if self._in_use() + need <= self.budget:
                     return
-                idle = [other for other in self._slots.values() if other.evictable]
-                if idle:
-                    self._drop(min(idle, key=lambda other: other.used), unloaded)
-                    self.evictions += 1
-                elif not self.changed.wait(deadline - time.monotonic()):
+                if not self._evict(unloaded) and not self.changed.wait(deadline - time.monotonic()):
                     raise LoadError(
                         "{name} needs {need}, but running requests use {used} of {budget}; try again in a minute.",
                         name=slot.title,
@@ -275,8 +289,17 @@ class Slots:
                         budget=size_text(self.budget),
                     )
 
+    def _evict(self, unloaded: list[Any]) -> bool:
+        """Unload the model that was idle for longest; returns whether there was one."""
+        idle = [slot for slot in self._slots.values() if slot.evictable]
+        if idle:
+            self._drop(min(idle, key=lambda slot: slot.used), unloaded)
+            self.evictions += 1
+        return bool(idle)
+
     def _in_use(self) -> int:
-        return sum(slot.state.bytes for slot in self._slots.values() if slot.model is not None and not slot.gpu)
+        loaded = (slot for slot in self._slots.values() if slot.model is not None and not slot.gpu)
+        return self._borrowed + sum(slot.state.bytes for slot in loaded)
 
     @contextmanager
     def _unloading(self) -> Iterator[list[Any]]:
@@ -311,5 +334,6 @@ class Slots:
         """In a forked copy only the caller is left: no thread holds a lock or a lease, or loads."""
         self.changed = threading.Condition()
         self._loading = threading.Lock()
+        self._borrowed = 0
         for slot in self._slots.values():
             slot.leases, slot.attempt = 0, None

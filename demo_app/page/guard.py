@@ -181,6 +181,11 @@ class Handlers:
                     limit=f"{limit:,}",
                 )
 
+    def refusal(self, error: DemoError) -> gr.Error:
+        """The error that shows a sentence, in the visitor's language, where no handler runs yet."""
+        with self._speaking():
+            return gr.Error(say(error.text, **error.values), print_exception=False)
+
     def _error(self, text: str, title: str, outcome: str, /, **values: Any) -> gr.Error:
         language = nullcontext() if zerogpu.on_gpu() or current_request() is None else self._speaking()
         with language:

@@ -23,7 +23,7 @@ from gradio_client import handle_file
 from demo_app import gradio_internals
 from demo_app.errors import InputError, SettingsError
 from demo_app.gradio_internals import Listener, is_given_by_clients
-from demo_app.serving.gate import API
+from demo_app.serving.routes import API
 
 NO_LIMIT = httpx.Timeout(None, connect=10)  # an action may take long
 FORWARDED = (
@@ -162,7 +162,7 @@ class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy 
                 "The file is larger than {limit} bytes, which is the limit; give a smaller one.",
                 limit=f"{self.max_file:,}",
             )
-        return handle_file(gradio_internals.save_data_url(value))
+        return handle_file(gradio_internals.save_data_url(self.blocks, value))
 
     def _content(self, value: Any, root: str) -> list[Any]:
         """An output for a client: a text, its pictures, links. Empty for an update that only changes the page."""

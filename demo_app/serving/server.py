@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -24,11 +26,17 @@ from starlette.routing import Route
 
 from demo_app import gradio_internals, zerogpu
 from demo_app.errors import SettingsError
+from demo_app.gradio_internals import files
+from demo_app.inputs.pictures import turns
+from demo_app.inputs.uploads import bound_pictures
 from demo_app.page.app import App, create_app
 from demo_app.page.guard import RESTARTING
 from demo_app.page.shell import script, stylesheet, theme
-from demo_app.serving.gate import API, Answer, Gate
+from demo_app.serving.bounds import Bound
+from demo_app.serving.gate import Answer, Gate, too_large
 from demo_app.serving.metrics import Gauges
+from demo_app.serving.routes import API, Routes
+from demo_app.serving.uploads import Uploads
 from demo_app.serving.warming import warm, warm_for_gpu
 from demo_app.settings import Settings
 
@@ -80,7 +88,17 @@ class Server:
         app, settings = self.app, self.app.settings
         if zerogpu.active():
             warm_for_gpu(app)
+        self._bound_files()
         routes = [("healthz", self._healthz), ("metrics", self._metrics)]
+        uploads = Uploads(
+            settings.max_uploads, partial(files.kept_files, app.blocks), partial(files.forget_files, app.blocks)
+        )
+        gate: dict[str, Any] = {
+            "handlers": app.handlers,
+            "unqueued": self.unqueued,
+            "routes": Routes(gradio_internals.components(app.blocks).values()),
+            "uploads": uploads,
+        }
         with _mcp(settings):
             _, self.url, _ = app.blocks.launch(
                 prevent_thread_lock=True,
@@ -93,7 +111,7 @@ class Server:
                 app_kwargs={
                     # with SSR a Node process answers every unknown path itself; only /gradio_api reaches Python
                     "routes": [Route(f"{prefix}/{name}", call) for name, call in routes for prefix in ("", API)],
-                    "middleware": [Middleware(Gate, handlers=app.handlers, unqueued=self.unqueued)],
+                    "middleware": [Middleware(Gate, **gate)],
                     "lifespan": self._lifespan,
                 },
                 state_session_capacity=settings.sessions,
@@ -136,7 +154,23 @@ class Server:
         states = [plugin.state for plugin in self.app.plugins]
         return JSONResponse({"status": "ok", "plugins": {state: states.count(state) for state in sorted(set(states))}})
 
-    async def _metrics(self, _: Request) -> Response:
+    def _bound_files(self) -> None:
+        """Bound what files cost that come with requests, before a handler runs."""
+        app, largest = self.app, self.app.settings.max_upload
+        turns.borrow = app.models.borrow
+        zerogpu.after_fork(turns.renew)
+        bound_pictures(app.handlers.refusal)
+        files.bound_drawings(4 * largest)
+        files.bound_files(largest, lambda: app.handlers.refusal(too_large(Bound(size=largest, seconds=0, files=True))))
+
+    async def _metrics(self, request: Request) -> Response:
+        wanted = self.app.settings.metrics
+        if wanted == "closed":
+            return Response("These metrics are closed; DEMO_APP_METRICS opens them.\n", 404)
+        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        if wanted != "open" and not hmac.compare_digest(given.encode(), wanted.encode()):
+            sentence = "These metrics need the token of DEMO_APP_METRICS, as Authorization: Bearer <token>.\n"
+            return Response(sentence, 401, {"www-authenticate": "Bearer"})
         return Response(generate_latest(self.app.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _answer_waiting(self) -> None:

@@ -174,6 +174,26 @@ def test_health_and_the_list_of_actions_are_there_too_and_metrics_are_not(addres
     assert httpx.get(f"{address}config").json()["root"] == address.rstrip("/")
 
 
+def test_the_name_of_the_site_is_answered_because_the_setting_names_it(
+    plugins_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The recipe passes the header Host on, so the host behind it sees the name that visitors type."""
+    site = {"Host": "example.org"}
+    named = re.search(r"Environment=DEMO_APP_ALLOWED_HOSTS=(\S+)", (ROOT / "docs" / "hosting.md").read_text("utf-8"))
+    assert named is not None
+    for hosts, status in (((named[1],), 200), ((), 403)):
+        chosen = {"only": ("post",), "strict": True, "root_path": "/demos", "allowed_hosts": hosts}
+        with serve(plugins_dir=plugins_dir, **chosen) as server:
+            block = blocks_of_the_page()[0].replace("127.0.0.1:7860", place(server))
+            with nginx(tmp_path_factory.mktemp("nginx"), block) as address:
+                answer = httpx.get(f"{address}healthz", headers=site)
+                assert answer.status_code == status
+                sent = {"files": ("a.txt", b"x")}
+                origin = site | {"Origin": "http://example.org"}
+                assert httpx.post(f"{address}gradio_api/upload", files=sent, headers=origin).status_code == status
+    assert "DEMO_APP_ALLOWED_HOSTS" in answer.text
+
+
 def test_a_visitor_stays_with_one_of_several_processes(plugins_dir: Path, tmp_path: Path) -> None:
     chosen: dict[str, Any] = {"plugins_dir": plugins_dir, "only": ("post",), "strict": True, "root_path": "/demos"}
     with serve(**chosen) as one, serve(**chosen) as other:

@@ -36,6 +36,15 @@ def build(handle):
 def register_demos(): return [Demo(name="slow", title="Slow", summary="Waits.", load=load, build=build)]
 """
 
+READER = """
+from demo_app import Demo, hookimpl
+def build(handle):
+    import gradio as gr
+    gr.File(label="File").upload(lambda file: None, None, None, api_name="read")
+@hookimpl
+def register_demos(): return [Demo(name="reader", title="Reader", summary="Reads.", load=lambda *_: str, build=build)]
+"""
+
 
 def wait_for(condition: Any, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
@@ -144,7 +153,7 @@ def test_too_long_a_text_is_refused_with_both_numbers(plugins: Any, host: Any) -
 
 
 def test_too_large_an_upload_is_refused(plugins: Any, host: Any) -> None:
-    plugins.add_good("good")
+    plugins.add("reader", READER)
     server = host(max_upload=1000)
     send = lambda n: httpx.post(f"{server.url}gradio_api/upload", files={"files": ("a.csv", b"x" * n)})  # noqa: E731
     assert send(500).status_code == 200

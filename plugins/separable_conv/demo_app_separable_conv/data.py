@@ -49,7 +49,7 @@ def read_examples(source: Path, *, resize: int, crop: int, labels: Sequence[str]
     """
     pictures: list[Tensor] = []
     names: list[str] = []
-    with pictures_in(source, max_pictures=MAX_PICTURES) as entries:
+    with pictures_in(source, max_pictures=MAX_PICTURES, max_pixels=None) as entries:
         for entry in tqdm(entries, desc="read", file=sys.stderr, unit=" pictures", mininterval=2):
             if not entry.label:
                 raise InputError(f"{entry.name} is in no folder; put each picture into one that names its class.")

@@ -1,13 +1,14 @@
-"""The private and undocumented parts of Gradio that demo-app relies on; no other module touches any.
+"""The private and undocumented parts of Gradio that demo-app relies on; nothing outside of this folder touches any.
 
 Checked with Gradio 6.31. `tests/test_gradio_internals.py` names each part and checks that it exists and behaves as
-described here, so after an upgrade of Gradio that test, and then this file, are what has to be looked at. Each
+described here, so after an upgrade of Gradio that test, and then this folder, are what has to be looked at. Each
 function says why the documented interface is not enough.
 """
 
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -18,6 +19,8 @@ from gradio import components as components_module
 from gradio import processing_utils, route_utils, routes, utils
 from gradio.context import Context, LocalContext
 from gradio.server_messages import ProcessCompletedMessage
+
+from demo_app.gradio_internals.files import keep_file
 
 CONFIG_PARTS = ("page", "components", "dependencies", "layout")  # of a page's configuration: what it consists of
 
@@ -255,6 +258,31 @@ def is_given_by_clients(component: Any) -> bool:
     return not component.skip_api
 
 
+def takes_files(component: Any) -> bool:
+    """Whether its value may have files, so that the page and clients upload some."""
+    model = getattr(component, "data_model", None)
+    return model is not None and "gradio.FileData" in str(model.model_json_schema())
+
+
+def has_server_functions(component: Any) -> bool:
+    """Whether its part in the browser calls Python functions of it."""
+    return bool(getattr(component, "server_fns", None))
+
+
+def streams(component: Any) -> bool:
+    """Whether its value goes to or from the browser bit by bit."""
+    return bool(getattr(component, "streaming", False))
+
+
+def is_custom(component: Any) -> bool:
+    """Whether its part in the browser is not Gradio's and is fetched from its package."""
+    kind = type(component)
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    templates = getattr(kind, "TEMPLATE_DIR", None)
+    gradios = kind.__module__.partition(".")[0] == "gradio"
+    return not gradios and bool(file and templates and (Path(file).parent / templates).is_dir())
+
+
 def number_renders(blocks: gr.Blocks, numbers: Iterator[int]) -> None:
     """Number what `@gr.render` makes: Gradio counts from 0 in each blocks, and two demos on a page would share ids."""
     for renderable in blocks.renderables:
@@ -404,8 +432,10 @@ def root_url(request: Any, route_path: str, root_path: str | None) -> str:
     return str(route_utils.get_root_url(request=request, route_path=route_path, root_path=root_path))
 
 
-def save_data_url(text: str) -> str:
+def save_data_url(blocks: gr.Blocks, text: str) -> str:
     """The file that a `data:` URL holds, written where the MCP server may read it. Returns its path."""
     import gradio.mcp
 
-    return str(processing_utils.save_base64_to_cache(text, gradio.mcp.DEFAULT_TEMP_DIR))
+    file = str(processing_utils.save_base64_to_cache(text, gradio.mcp.DEFAULT_TEMP_DIR))
+    keep_file(blocks, file)
+    return file
