@@ -177,8 +177,9 @@ def test_large_pictures_at_once_take_turns(host: Host, large: bytes, action: str
     assert grown < 1200 * MB
 
 
-@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF", "BMP"])
-@pytest.mark.parametrize("action", ["decoded", "small"])
+@pytest.mark.parametrize(
+    ("kind", "action"), [("PNG", "decoded"), ("PNG", "small"), ("GIF", "small"), ("TIFF", "small"), ("BMP", "small")]
+)
 def test_too_many_pixels_are_refused_by_the_header(host: Host, kind: str, action: str) -> None:
     path = host.upload((f"a.{kind.lower()}", header_of(kind, 30_000, 30_000)))[0]
     outcome, answer = client.call(host.url, f"big_{action}", value(path))
@@ -198,9 +199,9 @@ def header_of(kind: str, width: int, height: int) -> bytes:
     elif kind == "BMP":
         data[18:26] = width.to_bytes(4, "little") + height.to_bytes(4, "little")
     else:
-        made = io.BytesIO()
-        Image.new("1", (width, height)).save(made, "TIFF", compression="group4")
-        return made.getvalue()
+        for tag, side in ((256, width), (257, height)):
+            at = data.index(tag.to_bytes(2, "little") + b"\x04\0\x01\0\0\0")
+            data[at + 8 : at + 12] = side.to_bytes(4, "little")
     return bytes(data)
 
 
