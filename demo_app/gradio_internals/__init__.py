@@ -8,7 +8,6 @@ function says why the documented interface is not enough.
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -256,31 +255,6 @@ def component_id(component: Any) -> int:
 def is_given_by_clients(component: Any) -> bool:
     """Whether a client of the API gives its value: not so for a `gr.State`, which the session holds."""
     return not component.skip_api
-
-
-def takes_files(component: Any) -> bool:
-    """Whether its value may have files, so that the page and clients upload some."""
-    model = getattr(component, "data_model", None)
-    return model is not None and "gradio.FileData" in str(model.model_json_schema())
-
-
-def has_server_functions(component: Any) -> bool:
-    """Whether its part in the browser calls Python functions of it."""
-    return bool(getattr(component, "server_fns", None))
-
-
-def streams(component: Any) -> bool:
-    """Whether its value goes to or from the browser bit by bit."""
-    return bool(getattr(component, "streaming", False))
-
-
-def is_custom(component: Any) -> bool:
-    """Whether its part in the browser is not Gradio's and is fetched from its package."""
-    kind = type(component)
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    templates = getattr(kind, "TEMPLATE_DIR", None)
-    gradios = kind.__module__.partition(".")[0] == "gradio"
-    return not gradios and bool(file and templates and (Path(file).parent / templates).is_dir())
 
 
 def number_renders(blocks: gr.Blocks, numbers: Iterator[int]) -> None:

@@ -1,10 +1,11 @@
-"""Files that come with requests, in Gradio: uploads, links, pictures that it decodes. Bounds that Gradio has not."""
+"""What comes with requests, in Gradio: what components need of the server, uploads, links, pictures that it decodes."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import functools
+import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,31 @@ from gradio import processing_utils, route_utils, routes
 
 MAX_LAYERS = 100  # of a drawing
 _safehttpx = processing_utils.sh  # fetches links, but none that lead into this network
+
+
+def takes_files(component: Any) -> bool:
+    """Whether its value may have files, so that the page and clients upload some."""
+    model = getattr(component, "data_model", None)
+    return model is not None and "gradio.FileData" in str(model.model_json_schema())
+
+
+def has_server_functions(component: Any) -> bool:
+    """Whether its part in the browser calls Python functions of it."""
+    return bool(getattr(component, "server_fns", None))
+
+
+def streams(component: Any) -> bool:
+    """Whether its value goes to or from the browser bit by bit."""
+    return bool(getattr(component, "streaming", False))
+
+
+def is_custom(component: Any) -> bool:
+    """Whether its part in the browser is not Gradio's and is fetched from its package."""
+    kind = type(component)
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    templates = getattr(kind, "TEMPLATE_DIR", None)
+    gradios = kind.__module__.partition(".")[0] == "gradio"
+    return not gradios and bool(file and templates and (Path(file).parent / templates).is_dir())
 
 
 def kept_files(blocks: gr.Blocks) -> list[Path]:

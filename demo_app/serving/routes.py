@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.routing import compile_path
 
-from demo_app.gradio_internals import has_server_functions, is_custom, streams, takes_files
+from demo_app.gradio_internals.files import has_server_functions, is_custom, streams, takes_files
 
 API = "/gradio_api"
 
