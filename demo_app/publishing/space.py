@@ -117,7 +117,7 @@ def _check_python(part: Part) -> None:
 
 def _new_requirements(parts: Sequence[Part], options: SpaceOptions) -> str:
     zero = (options.hardware or "").startswith("zero")
-    texts = [text for part in parts for text in part.requires] + ["torch>=2.8,<2.12"] * zero
+    texts = [text for part in parts for text in part.requires] + ["torch>=2.10,<2.12"] * zero
     wanted = joined(texts, {part.name for part in parts})
     torch = next((requirement for requirement in wanted if requirement.name == "torch"), None)
     if zero and torch is not None and not any(map(torch.specifier.contains, ZEROGPU)):

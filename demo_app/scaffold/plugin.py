@@ -55,7 +55,7 @@ def plugin_files(folder: str, *, torch: bool = False, pinned: Pinned | None = No
     if torch or pinned:
         needs.append("safetensors>=0.5")
     if torch:
-        needs.append("torch>=2.8")
+        needs.append("torch>=2.10")
     words["dependencies"] = ", ".join(f'"{need}"' for need in needs)
     table = {"pyproject.toml": "name, version, requirements, and the entry point by which the host finds it"}
     test = f"tests/test_{name}.py"

@@ -116,10 +116,13 @@ class Routes:
         parts = list(parts)
         unneeded = [template for template, needs in NEEDED_BY.items() if not any(map(needs, parts))]
         self._closed = [_pattern(template) for template in (*CLOSED, *unneeded)]
+        self._never = re.compile(rf"{API}/file=https?:", re.IGNORECASE)  # fetches a link for whoever asks; no page does
         self._open = [_pattern(template) for template in (*SERVED, *NEEDED_BY) if template not in unneeded]
 
     def closed(self, path: str) -> bool:
         """Whether nobody needs the path. A path that is not listed is left to the server, which does not know it."""
+        if self._never.match(path):
+            return True
         return any(map(_matches(path), self._closed)) and not any(map(_matches(path), self._open))
 
 

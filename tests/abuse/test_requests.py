@@ -270,6 +270,11 @@ def test_a_route_that_no_demo_needs_is_closed(without_files: Server, path: str, 
         assert answer.status_code == 404
 
 
+def test_no_link_is_fetched_for_whoever_asks(server: Server) -> None:
+    answer = get(server, "gradio_api/file=https://example.org/a.bin")
+    assert (answer.status_code, "nothing here" in answer.json()["error"]) == (404, True)
+
+
 def test_a_route_that_a_demo_needs_is_open(server: Server) -> None:
     sent = httpx.post(f"{server.url}gradio_api/upload", files={"files": ("a.txt", b"abc")}).json()
     file = {"path": sent[0], "meta": {"_type": "gradio.FileData"}}

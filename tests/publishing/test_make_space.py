@@ -312,8 +312,8 @@ def test_without_a_target_the_command_asks_for_one(capsys: pytest.CaptureFixture
 
 
 def test_zerogpu_gets_a_torch_that_it_supports(texts: Any, plugins: Plugins) -> None:
-    assert "torch>=2.8,<2.12" in lines(texts("good", hardware="zero-a10g")["requirements.txt"])
-    assert "torch>=2.8" in lines(texts("good", hardware="t4-small")["requirements.txt"])
+    assert "torch>=2.10,<2.12" in lines(texts("good", hardware="zero-a10g")["requirements.txt"])
+    assert "torch>=2.10" in lines(texts("good", hardware="t4-small")["requirements.txt"])
     plugins.add("newer", PINNED.replace('"quiet"', '"newer"'), requires=("demo-app", "torch>=2.12"))
     with pytest.raises(
         SpaceError,
@@ -448,7 +448,7 @@ def test_a_distribution_from_a_file_is_copied_unless_told_otherwise(built: Path,
     make(python, tmp_path / "space", "--only", "tiny")
     assert (tmp_path / "space" / "demo_app" / "page" / "app.py").is_file()
     assert (tmp_path / "space" / "plugins" / "demo_tiny" / "pyproject.toml").is_file()
-    assert "torch>=2.8" in lines_in(tmp_path / "space")
+    assert "torch>=2.10" in lines_in(tmp_path / "space")
 
     make(python, tmp_path / "line", "--only", "tiny", "--no-copy-host")
     assert lines_in(tmp_path / "line") == ["demo-app==0.1.0"]
