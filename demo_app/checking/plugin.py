@@ -271,14 +271,15 @@ def _registered_demos(plugin: Plugin, found: Findings) -> tuple[Demo[Any], ...]:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
-        module = loading.import_plugin(plugin)
+        module, changed = loading.import_plugin(plugin)
     except PluginError as error:
         line = plugin_line(error.__cause__, plugin)
         what = f"importing {plugin.value} failed with {describe(error.__cause__ or error)}{line}."
         found.add("import", what, FIX_LINE if line else _entry_point_fix(plugin, error.__cause__))
         return ()
+    _add_changes(found, "import", changed)
     try:
-        return loading.call_hook(plugin, module, manager)
+        demos, changed = loading.call_hook(plugin, module, manager)
     except PluginError as error:
         cause, line = error.__cause__, plugin_line(error.__cause__, plugin)
         if cause is not None and (line or "log" in str(error)):
@@ -289,6 +290,15 @@ def _registered_demos(plugin: Plugin, found: Findings) -> tuple[Demo[Any], ...]:
         else:
             found.add(error.stage, str(error), "")
         return ()
+    _add_changes(found, "hook", changed)
+    return demos
+
+
+def _add_changes(found: Findings, stage: str, changed: Sequence[str]) -> None:
+    """What a step of the plugin changed of the process, if anything."""
+    if changed:
+        what = f"it changes {', '.join(changed)}, which all demos share."
+        found.add(stage, what, "Change it only inside a handler, and put it back there.")
 
 
 def _entry_point_fix(plugin: Plugin, error: BaseException | None) -> str:
@@ -330,9 +340,14 @@ def _check_demo(demo: Demo[Any], plugin: Plugin, source: Source, settings: Setti
     from demo_app.page.tabs import build_demo
 
     try:
-        blocks = build_demo(demo, Handle(demo=demo, models=cache.Models(settings), trainings=Trainings(settings)))
+        handle = Handle(demo=demo, models=cache.Models(settings), trainings=Trainings(settings))
+        blocks, changed = build_demo(demo, handle, plugin.name)
     except PluginError as error:
+        if error.__cause__ is None:
+            found.add("build", f"{demo.name}: {error}", "")
+            return
         failure = describe(error.__cause__) + plugin_line(error.__cause__, plugin)
         found.add("build", f"{demo.name}: building the tab failed with {failure}.", FIX_LINE)
     else:
+        _add_changes(found, "build", changed)
         check_tab(demo, blocks, source, found)

@@ -69,11 +69,12 @@ def look(task: tuple[Plugin, bool], tell: child.Tell) -> None:
     put_first(plugin)
     tell()
     try:
-        module = loading.import_plugin(plugin)
+        module, _ = loading.import_plugin(plugin)
         if demos:
             manager = pluggy.PluginManager(hookspecs.PROJECT)
             manager.add_hookspecs(hookspecs)
-            names = [demo.name for demo in loading.call_hook(plugin, module, manager)]
+            demos_here, _ = loading.call_hook(plugin, module, manager)
+            names = [demo.name for demo in demos_here]
     except PluginError:
         pass  # the check itself says why
     tell(heavy=list(heavy.items()), printed=printed.text[:200], names=names)

@@ -8,6 +8,7 @@ function says why the documented interface is not enough.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -57,6 +58,7 @@ class PageBlocks(gr.Blocks):  # type: ignore[misc]
             # While it launches, Gradio computes these parts twice more, which is most of its work; they are final now
             parts = {name: self.config[name] for name in CONFIG_PARTS}
             self.change_config(parts)
+            _to_json(parts)
             self.default_config.get_config = lambda: parts
 
     def get_api_info(self, *args: Any, **kwargs: Any) -> Any:
@@ -111,6 +113,17 @@ class PageBlocks(gr.Blocks):  # type: ignore[misc]
         return read
 
 
+def _to_json(config: Any) -> bytes:
+    """As Gradio writes a configuration into the page. Raises `TypeError` for what it cannot write."""
+    return routes.ORJSONResponse._render(config)  # type: ignore[no-any-return]
+
+
+def check_config(blocks: gr.Blocks) -> None:
+    """Raise what computing or writing the configuration of one of the components raises: the page would end with it."""
+    for component in blocks.blocks.values():
+        _to_json(component.get_config())
+
+
 @contextmanager
 def no_web_servers() -> Iterator[None]:
     """Inside, Gradio makes no web server of 80 routes whenever a `gr.Blocks` opens, closes or gets its queue.
@@ -123,6 +136,42 @@ def no_web_servers() -> Iterator[None]:
         yield
     finally:
         routes.App.create_app = staticmethod(create_app)
+
+
+@contextmanager
+def no_launch(refused: Callable[[], None]) -> Iterator[None]:
+    """Inside, `launch()` of any blocks opens no second server and no tunnel; it calls `refused`.
+
+    An example of Gradio's ends in `demo.launch()`, and is so when it becomes a plugin.
+    """
+    launch = gr.Blocks.launch
+
+    def refuse(*_: Any, **__: Any) -> tuple[None, str, str]:
+        refused()
+        return None, "", ""
+
+    gr.Blocks.launch = refuse
+    try:
+        yield
+    finally:
+        gr.Blocks.launch = launch
+
+
+def forget_load_events(blocks: gr.Blocks) -> None:
+    """Keep the page from adding the events of `value=function` and `every=` again, when it closes: `blocks` has them.
+
+    Gradio adds them when any blocks close, for all components inside; those of the page would be unnamed and unguarded.
+    """
+    for component in blocks.blocks.values():
+        if getattr(component, "load_event_to_attach", None):
+            component.load_event_to_attach = None
+
+
+def needs_page(blocks: gr.Blocks) -> str | None:
+    """The name of a component in blocks that only the page can have, if there is one: a login, or a navigation bar."""
+    if blocks.expects_oauth and not os.environ.get("OAUTH_CLIENT_ID"):
+        return "gr.LoginButton"
+    return next(("gr.Navbar" for part in blocks.blocks.values() if isinstance(part, gr.Navbar)), None)
 
 
 def open_blocks() -> gr.Blocks | None:

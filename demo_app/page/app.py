@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +14,17 @@ from prometheus_client import CollectorRegistry
 
 from demo_app import i18n, zerogpu
 from demo_app.finetune.jobs import Trainings
-from demo_app.gradio_internals import no_web_servers
+from demo_app.gradio_internals import leave_all_blocks, no_launch, no_web_servers
 from demo_app.models.cache import Models
 from demo_app.page.guard import Handlers
 from demo_app.page.services import Services
 from demo_app.page.shell import Page, compose
-from demo_app.page.tabs import Tab, build_tabs
+from demo_app.page.tabs import Tab, build_tabs, with_broken_config
 from demo_app.registry.loading import load_plugins
 from demo_app.registry.plugin import Plugin
 from demo_app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +57,21 @@ def create_app(settings: Settings | None = None, **defaults: Any) -> App:
     os.environ["GRADIO_EXAMPLES_CACHE"] = examples.name
     registry = CollectorRegistry()
     services = Services(models=Models(settings), trainings=Trainings(settings), handlers=Handlers(settings, registry))
-    plugins = load_plugins(settings)
-    tabs: list[Tab] = []
     page_seen = threading.Event()
     with no_web_servers(), i18n.recording() as formatted:
-        for i, plugin in enumerate(plugins):
-            plugins[i], built = build_tabs(plugin, services, tabs)
-            tabs += built
-        tabs.sort(key=lambda tab: (tab.blocks is None, tab.order, tab.name))
-        blocks = compose(tabs, plugins, services, formatted, on_open=page_seen.set)
+        with no_launch(lambda: log.warning("launch() does nothing while plugins are imported: the host launches")):
+            plugins = load_plugins(settings)
+        while True:
+            plugins, tabs = _build_all(plugins, services)
+            try:
+                blocks = compose(tabs, plugins, services, formatted, on_open=page_seen.set)
+                break
+            except Exception:
+                leave_all_blocks()
+                whole = [with_broken_config(plugin, tabs) or plugin for plugin in plugins]
+                if settings.strict or whole == plugins:  # no plugin is to blame
+                    raise
+                plugins = whole
         blocks.queue(max_size=settings.queue_size, default_concurrency_limit=settings.concurrency)
     return App(
         blocks=blocks,
@@ -75,3 +85,15 @@ def create_app(settings: Settings | None = None, **defaults: Any) -> App:
         page_seen=page_seen,
         examples=examples,
     )
+
+
+def _build_all(plugins: Sequence[Plugin], services: Services) -> tuple[list[Plugin], list[Tab]]:
+    """The plugins, those marked as failed that cannot be built; the tabs of all, in the order of the page."""
+    done: list[Plugin] = []
+    tabs: list[Tab] = []
+    for plugin in plugins:
+        plugin, built = build_tabs(plugin, services, tabs)
+        done.append(plugin)
+        tabs += built
+    tabs.sort(key=lambda tab: (tab.blocks is None, tab.order, tab.name))
+    return done, tabs

@@ -12,15 +12,32 @@ import gradio as gr
 
 from demo_app import zerogpu
 from demo_app.api import Demo, ModelHandle
-from demo_app.gradio_internals import Draft, Listener, leave_all_blocks, listeners, number_renders, open_blocks
+from demo_app.errors import DemoError
+from demo_app.gradio_internals import (
+    Draft,
+    Listener,
+    check_config,
+    components,
+    forget_load_events,
+    leave_all_blocks,
+    listeners,
+    needs_page,
+    no_launch,
+    number_renders,
+    open_blocks,
+)
 from demo_app.models.lease import building
 from demo_app.page.guard import Handlers
 from demo_app.page.handle import Handle
 from demo_app.page.services import Services
 from demo_app.registry.plugin import Plugin, PluginError
+from demo_app.registry.steps import step
+from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 _render_ids = itertools.count()
+
+FAILED = "building the tab failed with {reason}; see the log."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +79,18 @@ def build_tabs(plugin: Plugin, services: Services, others: Sequence[Tab]) -> tup
         try:
             services.models.add(demo)
             handle = Handle(demo=demo, models=services.models, trainings=services.trainings)
-            blocks = build_demo(demo, handle)
+            blocks, changed = build_demo(demo, handle, plugin.name, services.settings.build_seconds)
+            check_parts(blocks, [*others, *tabs])
             taken = {name for tab in (*others, *tabs) for name in _api_names(tab.blocks)}
             prepare_events(blocks, demo, services.handlers, taken)
         except PluginError as error:
             if services.settings.strict:
                 raise
-            plugin = plugin.failed("build", f"{demo.name}: {error}")
+            reason = DemoError("{demo}: {reason}", demo=demo.name, reason=error.sentence())
+            plugin = plugin.failed("build", reason)
             tabs.append(Tab(name=demo.name, title=demo.title, order=demo.order, plugin=plugin))
         else:
+            plugin = plugin.changed(changed)
             tabs.append(
                 Tab(
                     name=demo.name,
@@ -85,19 +105,68 @@ def build_tabs(plugin: Plugin, services: Services, others: Sequence[Tab]) -> tup
     return plugin, tabs
 
 
-def build_demo(demo: Demo[Any], handle: ModelHandle[Any]) -> gr.Blocks:
-    """The demo's tab in a `gr.Blocks` of its own. Raises `PluginError`; Gradio's context is clean in any case."""
+def build_demo(
+    demo: Demo[Any], handle: ModelHandle[Any], plugin: str, seconds: float = Settings.build_seconds
+) -> tuple[gr.Blocks, list[str]]:
+    """Build the demo's tab in a `gr.Blocks` of its own.
+
+    Args:
+        demo: whose tab it is.
+        handle: what its `build` gets.
+        plugin: the name of its plugin, for the log.
+        seconds: when to give up.
+
+    Returns:
+        The blocks, and what the build changed of the process (it was put back).
+
+    Raises:
+        PluginError: if the tab cannot be built, or cannot be on a page with others. Gradio's context is clean then.
+    """
+    doing = f"building the tab of {demo.name}"
+
+    def launch_refused() -> None:
+        log.warning("plugin %s: %s called launch(), which does nothing here: the host launches", plugin, doing)
+
     try:
-        with Draft(analytics_enabled=False) as blocks, building():
-            demo.build(handle)
-            if open_blocks() is not blocks:  # a nested Blocks failed inside and the plugin caught the exception
-                raise RuntimeError("a gr.Blocks inside the tab failed")
-    except (Exception, SystemExit) as error:
+        with step(plugin, "build", doing, FAILED, seconds=seconds) as changed, no_launch(launch_refused):
+            with Draft(analytics_enabled=False) as blocks, building():
+                demo.build(handle)
+                if open_blocks() is not blocks:  # a nested Blocks failed inside and the plugin caught the exception
+                    raise RuntimeError("a gr.Blocks inside the tab failed")
+            forget_load_events(blocks)
+    except PluginError:
         leave_all_blocks()
-        log.error("demo %s: building the tab failed", demo.name, exc_info=True)
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise PluginError("build", f"building the tab failed with {reason}; see the log.") from error
-    return blocks
+        raise
+    if (component := needs_page(blocks)) == "gr.LoginButton":
+        text = "{component} works only on a Space with hf_oauth: true in its README.md; add that, or remove it."
+        raise PluginError("build", text, component=component)
+    if component is not None:
+        raise PluginError("build", "{component} belongs to a page, and this is a tab; remove it.", component=component)
+    return blocks, changed
+
+
+def with_broken_config(plugin: Plugin, tabs: Sequence[Tab]) -> Plugin | None:
+    """The plugin marked as failed, if the configuration of a component in one of its tabs cannot be computed.
+
+    Computing all takes a tenth of the start, so it is done only after the page as a whole could not be composed.
+    """
+    for tab in tabs:
+        if tab.plugin.name == plugin.name and tab.blocks is not None:
+            try:
+                with step(plugin.name, "build", f"drawing the tab of {tab.name}", FAILED, seconds=60):
+                    check_config(tab.blocks)
+            except PluginError as error:
+                return plugin.failed("build", error)
+    return None
+
+
+def check_parts(blocks: gr.Blocks, others: Sequence[Tab]) -> None:
+    """Raise `PluginError` if a component is in the tab of another demo already: a page has each once."""
+    own = {id for id, part in components(blocks).items() if not isinstance(part, gr.State)}
+    for tab in others:
+        if tab.blocks is not None and own & set(components(tab.blocks)):
+            text = "a component of its tab is also in the tab of {demo}; make components inside build."
+            raise PluginError("build", text, demo=tab.name)
 
 
 def prepare_events(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str]) -> None:

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from demo_app.errors import DemoError
 from demo_app.registry.plugin import GROUP, Plugin
+from demo_app.registry.steps import reason_of
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def find_plugins(settings: Settings) -> list[Plugin]:
 
     Of a plugin that is both, the installed one is used. Those that the settings exclude are marked as disabled.
     """
-    found = [_installed(entry_point) for entry_point in importlib.metadata.entry_points(group=GROUP)]
+    found = list(_installed_plugins())
     folder = plugins_folder(settings)
     if folder is not None:
         installed = {canonicalize_name(plugin.distribution): plugin for plugin in found}
@@ -67,15 +68,52 @@ def _is_disabled(plugin: Plugin, settings: Settings) -> bool:
     return bool(names & set(settings.disable)) or (bool(settings.only) and not names & set(settings.only))
 
 
+def _installed_plugins() -> Iterator[Plugin]:
+    """The plugins among the installed distributions. Of a distribution that is on the path twice, the first counts.
+
+    `importlib.metadata.entry_points` reads all distributions at once, and one that is damaged loses the others.
+    """
+    seen: set[str] = set()
+    for distribution in importlib.metadata.distributions():
+        # pip renames what it could not remove, as in "~emo_echo-0.1.dist-info"; so pip skips it, too
+        place = Path(str(getattr(distribution, "_path", "unknown")))
+        if place.name.startswith("~"):
+            continue
+        try:
+            plugins = [_installed(entry) for entry in distribution.entry_points if entry.group == GROUP]
+        except Exception as error:
+            if not _may_be_plugin(place):
+                log.warning("the distribution %s is damaged (%s); reinstall or remove it", place, reason_of(error))
+                continue
+            name = place.name.partition("-")[0]
+            broken = Plugin(name=name, value="", distribution=name, version="", source="installed")
+            text = "the metadata {file} cannot be read ({reason}); reinstall or remove it."
+            plugins = [broken.failed("discovery", DemoError(text, file=place.name, reason=reason_of(error)))]
+        new = [plugin for plugin in plugins if canonicalize_name(plugin.distribution) not in seen]
+        seen |= {canonicalize_name(plugin.distribution) for plugin in plugins}
+        yield from new
+
+
+def _may_be_plugin(dist_info: Path) -> bool:
+    """Whether a damaged distribution's entry points mention our group."""
+    try:
+        return f"[{GROUP}]".encode() in (dist_info / "entry_points.txt").read_bytes()
+    except OSError:
+        return False
+
+
 def _installed(entry_point: EntryPoint) -> Plugin:
+    """The plugin of an entry point. Raises if the distribution's metadata cannot be read."""
     distribution = entry_point.dist
     assert distribution is not None
+    if not isinstance(distribution.metadata["Name"], str):
+        raise ValueError("there is no METADATA with a Name")
     folder = _editable_folder(distribution)
     return Plugin(
         name=entry_point.name,
         value=entry_point.value,
         distribution=distribution.name,
-        version=distribution.version,
+        version=str(distribution.metadata["Version"] or ""),
         source="installed" if folder is None else "editable",
         path=folder,
         requires=tuple(distribution.requires or ()),
@@ -84,21 +122,23 @@ def _installed(entry_point: EntryPoint) -> Plugin:
 
 
 def _editable_folder(distribution: Distribution) -> Path | None:
-    """The folder that an editable install points to (PEP 610); `None` for another install."""
-    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-    url = origin.get("url", "")
-    if not origin.get("dir_info", {}).get("editable") or not url.startswith("file://"):
-        return None
-    from urllib.request import url2pathname
+    """The folder that an editable install points to (PEP 610); `None` for another install, or if that is damaged."""
+    try:
+        origin = json.loads((distribution.read_text("direct_url.json") or "{}").removeprefix("\ufeff"))
+        if not origin["dir_info"]["editable"] or not origin["url"].startswith("file://"):
+            return None
+        from urllib.request import url2pathname
 
-    return Path(url2pathname(url.removeprefix("file://")))
+        return Path(url2pathname(origin["url"].removeprefix("file://")))
+    except Exception:  # not JSON, no folder, or other types than it should have
+        return None
 
 
 def is_plugin(folder: Path) -> bool:
     """Whether the folder has a pyproject.toml with a `demo_app` entry point."""
     try:
-        return bool(_entry_points(folder / "pyproject.toml")[1])
-    except (OSError, ValueError, AttributeError):
+        return bool(_entry_points(_project(folder / "pyproject.toml")))
+    except Exception:
         return False
 
 
@@ -111,30 +151,53 @@ def plugins_in(folder: Path) -> Iterator[Plugin]:
             yield from _plugins_of(pyproject)
 
 
-def _entry_points(pyproject: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The project table of a pyproject.toml, and its `demo_app` entry points."""
-    project: dict[str, Any] = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
-    return project, project.get("entry-points", {}).get(GROUP, {})
+def _project(pyproject: Path) -> dict[str, Any]:
+    """The `[project]` table. Raises if the file cannot be read."""
+    return dict(tomllib.loads(pyproject.read_text(encoding="utf-8-sig")).get("project", {}))
+
+
+def _entry_points(project: dict[str, Any]) -> dict[str, str]:
+    return dict(project.get("entry-points", {}).get(GROUP, {}))
 
 
 def _plugins_of(pyproject: Path) -> Iterator[Plugin]:
-    path = pyproject.parent.resolve()
+    path = pyproject.parent
     broken = Plugin(name=path.name, value="", distribution=path.name, version="", source="folder", path=path)
     try:
-        project, entries = _entry_points(pyproject)
+        path = path.resolve()
+        project = _project(pyproject)
+        entries = _entry_points(project)
         if not entries:
             log.info("%s has no [project.entry-points.%s] table; it is no plugin", pyproject, GROUP)
-        for name, value in entries.items():
-            yield Plugin(
+        found = [
+            Plugin(
                 name=name,
-                value=value,
-                distribution=project["name"],
-                version=str(project.get("version", "")),
+                value=_text(value, f"entry point {name}"),
+                distribution=_text(project.get("name"), "name"),
+                version=_text(project.get("version", ""), "version"),
                 source="folder",
                 path=path,
-                requires=tuple(project.get("dependencies", ())),
-                requires_python=project.get("requires-python", ""),
+                requires=_texts(project.get("dependencies", []), "dependencies"),
+                requires_python=_text(project.get("requires-python", ""), "requires-python"),
             )
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+            for name, value in entries.items()
+        ]
+    except Exception as error:
         text = "{folder}/pyproject.toml cannot be read ({reason}); fix the file."
-        yield broken.failed("discovery", DemoError(text, folder=path.name, reason=str(error)))
+        reason = str(error) if isinstance(error, ValueError) else reason_of(error)
+        found = [broken.failed("discovery", DemoError(text, folder=path.name, reason=reason))]
+    yield from found
+
+
+def _text(value: Any, field: str) -> str:
+    """The value of a field that must be a string. Raises `ValueError`."""
+    if not isinstance(value, str):
+        raise ValueError(f"{field} must be a string, and is {value!r:.50}" if value is not None else f"no {field}")
+    return value
+
+
+def _texts(value: Any, field: str) -> tuple[str, ...]:
+    """The value of a field that must be an array of strings. Raises `ValueError`."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{field} must be an array of strings, and is {value!r:.50}")
+    return tuple(value)

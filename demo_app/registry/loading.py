@@ -7,6 +7,7 @@ raising hook implementation loses the results of all. So this module has its own
 from __future__ import annotations
 
 import difflib
+import itertools
 import logging
 import re
 import sys
@@ -25,11 +26,15 @@ from demo_app.api import Checkpoint, Demo
 from demo_app.errors import DemoError, SettingsError
 from demo_app.hub.card import split_header
 from demo_app.registry.discovery import find_plugins
+from demo_app.registry.modules import check_names, source_root
 from demo_app.registry.plugin import GROUP, Plugin, PluginError
 from demo_app.registry.requirements import check_requirements
+from demo_app.registry.steps import step
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
+
+MOST_DEMOS = 1000  # of one plugin
 
 
 def load_plugins(settings: Settings) -> list[Plugin]:
@@ -45,7 +50,7 @@ def load_plugins(settings: Settings) -> list[Plugin]:
         plugin = found
         if plugin.state == "found":
             try:
-                plugin = _register(plugin, manager, plugins)
+                plugin = _register(plugin, manager, plugins, settings.build_seconds)
             except PluginError as error:
                 if settings.strict:
                     raise PluginError(error.stage, f"{plugin.name}: {error}") from error
@@ -98,15 +103,17 @@ def _demo_on_card(folder: Path) -> str:
     return str(fields["demo"])
 
 
-def _register(plugin: Plugin, manager: pluggy.PluginManager, earlier: list[Plugin]) -> Plugin:
+def _register(plugin: Plugin, manager: pluggy.PluginManager, earlier: list[Plugin], seconds: float) -> Plugin:
     """Import the plugin, call its hook and check the names of its demos. Raises `PluginError`."""
-    check_requirements(plugin)
+    failed = "its requirements cannot be checked ({reason}); fix its metadata."
+    with step(plugin.name, "discovery", "checking its requirements", failed, seconds=seconds):
+        check_requirements(plugin)
     started = time.perf_counter()
-    module = import_plugin(plugin)
+    module, changed = import_plugin(plugin, earlier, seconds)
     import_ms = (time.perf_counter() - started) * 1e3
-    demos = call_hook(plugin, module, manager)
-    for demo in demos:
-        for other in [*earlier, replace(plugin, demos=demos[: demos.index(demo)])]:
+    demos, changed_by_hook = call_hook(plugin, module, manager, seconds)
+    for i, demo in enumerate(demos):
+        for other in [*earlier, replace(plugin, demos=demos[:i])]:
             if demo.name in {taken.name for taken in other.demos}:
                 raise PluginError(
                     "names",
@@ -118,57 +125,68 @@ def _register(plugin: Plugin, manager: pluggy.PluginManager, earlier: list[Plugi
                     second=plugin.provider,
                     second_origin=plugin.origin,
                 )
-    return replace(plugin, state="ok", import_ms=import_ms, demos=demos)
+    return replace(plugin, state="ok", import_ms=import_ms, demos=demos).changed([*changed, *changed_by_hook])
 
 
-def import_plugin(plugin: Plugin) -> ModuleType:
-    """The module that the entry point names. The folder of a plugin that is not installed is appended to `sys.path`."""
-    if plugin.source == "folder" and plugin.path is not None:
-        root = plugin.path / "src" if (plugin.path / "src").is_dir() else plugin.path
-        if str(root) not in sys.path:
-            sys.path.append(str(root))
+def import_plugin(
+    plugin: Plugin, earlier: Iterable[Plugin] = (), seconds: float = Settings.build_seconds
+) -> tuple[ModuleType, list[str]]:
+    """The module that the entry point names, and what its import changed of the process (it was put back).
+
+    The folder of a plugin that is not installed is appended to `sys.path`. Raises `PluginError`.
+    """
+    failed = "importing {module} failed with {reason}; see the log, or run: demo-app check {name}"
+    what = {"module": plugin.value, "name": plugin.name}
+    with step(plugin.name, "import", f"importing {plugin.value}", failed, seconds=seconds, **what) as changed:
+        if plugin.source == "folder" and plugin.path is not None:
+            root = source_root(plugin)
+            folders = [other for other in earlier if other.source == "folder" and other.state == "ok"]
+            check_names(plugin, root, [(other, source_root(other)) for other in folders])
+            if str(root) not in sys.path:
+                sys.path.append(str(root))
+        module: ModuleType = EntryPoint(plugin.name, plugin.value, GROUP).load()
+    return module, changed
+
+
+def call_hook(
+    plugin: Plugin, module: Any, manager: pluggy.PluginManager, seconds: float = Settings.build_seconds
+) -> tuple[tuple[Demo[Any], ...], list[str]]:
+    """What the plugin's `register_demos` returns, and what that changed of the process (it was put back).
+
+    Raises `PluginError`, and then leaves nothing registered.
+    """
+    if (taken := manager.get_name(module)) is not None:
+        text = "{module} is registered already, by the plugin {other}; name another module, or remove one."
+        raise PluginError("hook", text, module=plugin.value, other=taken)
+    failed = "register_demos failed with {reason}; see the log."
     try:
-        module = EntryPoint(plugin.name, plugin.value, GROUP).load()
-    except (Exception, SystemExit) as error:
-        log.error("plugin %s: importing %s failed", plugin.name, plugin.value, exc_info=True)
-        raise PluginError(
-            "import",
-            "importing {module} failed with {reason}; see the log, or run: demo-app check {name}",
-            module=plugin.value,
-            reason=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
-            name=plugin.name,
-        ) from error
-    return module  # type: ignore[no-any-return]  # EntryPoint.load is typed Any
+        with step(plugin.name, "hook", "calling register_demos", failed, seconds=seconds) as changed:
+            return _as_demos(_hook(plugin, module, manager)), changed
+    except PluginError:
+        if manager.is_registered(module):
+            manager.unregister(module)
+        raise
 
 
-def call_hook(plugin: Plugin, module: Any, manager: pluggy.PluginManager) -> tuple[Demo[Any], ...]:
-    """What the plugin's `register_demos` returns. Raises `PluginError`, and then leaves nothing registered."""
+def _hook(plugin: Plugin, module: Any, manager: pluggy.PluginManager) -> Any:
+    """The plugin's `register_demos`, after it was checked and registered. Raises `PluginError`."""
     try:
-        manager.register(module, plugin.name)
+        manager.register(module, f"{plugin.name} ({plugin.distribution})")
     except (ValueError, pluggy.PluginValidationError) as error:
         reason = re.sub(r"\s+", " ", str(error)).rstrip(".")
         text = "the hook does not fit: {reason}; write `def register_demos():`."
         raise PluginError("hook", text, reason=reason) from error
-    try:
-        callers = manager.get_hookcallers(module) or []
-        for caller in callers:
-            if not caller.has_spec():
-                nearest = difflib.get_close_matches(caller.name, ["register_demos"], n=1, cutoff=0.0)[0]
-                text = "there is no hook {name}; did you mean {nearest}?"
-                raise PluginError("hook", text, name=repr(caller.name), nearest=repr(nearest))
-        if not callers:
-            text = "{module} has no @demo_app.hookimpl function; write `register_demos`."
-            raise PluginError("hook", text, module=plugin.value)
-        own = [impl for impl in manager.hook.register_demos.get_hookimpls() if impl.plugin is module]
-        return _as_demos(own[0].function)
-    except PluginError:
-        manager.unregister(module)
-        raise
-    except (Exception, SystemExit) as error:
-        manager.unregister(module)
-        log.error("plugin %s: register_demos failed", plugin.name, exc_info=True)
-        text = "register_demos failed with {reason}; see the log."
-        raise PluginError("hook", text, reason=f"{type(error).__name__}: {error}") from error
+    callers = manager.get_hookcallers(module) or []
+    for caller in callers:
+        if not caller.has_spec():
+            nearest = difflib.get_close_matches(caller.name, ["register_demos"], n=1, cutoff=0.0)[0]
+            text = "there is no hook {name}; did you mean {nearest}?"
+            raise PluginError("hook", text, name=repr(caller.name), nearest=repr(nearest))
+    if not callers:
+        text = "{module} has no @demo_app.hookimpl function; write `register_demos`."
+        raise PluginError("hook", text, module=plugin.value)
+    own = [impl for impl in manager.hook.register_demos.get_hookimpls() if impl.plugin is module]
+    return own[0].function
 
 
 def _as_demos(hook: Any) -> tuple[Demo[Any], ...]:
@@ -176,7 +194,10 @@ def _as_demos(hook: Any) -> tuple[Demo[Any], ...]:
     if isinstance(returned, Demo) or not hasattr(returned, "__iter__"):
         text = "register_demos returned {kind}; return a list of Demo."
         raise PluginError("hook", text, kind=type(returned).__name__)
-    demos = tuple(returned)
+    demos = tuple(itertools.islice(returned, MOST_DEMOS + 1))
+    if len(demos) > MOST_DEMOS:
+        text = "register_demos returned more than {most} demos; return a list that ends."
+        raise PluginError("hook", text, most=MOST_DEMOS)
     for demo in demos:
         if not isinstance(demo, Demo):
             text = "register_demos returned a {kind} in its list; return only Demo."

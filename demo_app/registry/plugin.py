@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -57,6 +58,13 @@ class Plugin:
     def origin(self) -> str:
         """Where it comes from, for messages: "installed", "folder echo/"."""
         return self.source if self.path is None else f"{self.source} {self.path.name}/"
+
+    def changed(self, parts: Sequence[str]) -> Plugin:
+        """The plugin with a note of what it changed of the process and what was put back."""
+        if not parts or self.note is not None:
+            return self
+        text = "changed {parts}, which all demos share; it was put back. Change it only inside a handler, and back."
+        return replace(self, note=DemoError(text, parts=", ".join(parts)))
 
     def failed(self, stage: Stage, reason: DemoError | str) -> Plugin:
         """The plugin without its demos, marked as failed at that stage, which is logged."""

@@ -34,6 +34,8 @@ from demo_app import machine
 WATCHED = (asyncio, builtins, json, os, random, socket, ssl, subprocess, threading, time, warnings)
 PACKAGES = ("gradio.components.", "gradio.layouts.", "gradio.blocks", "gradio.events", "gradio.routes", "demo_app.")
 
+OF_LIBRARIES = ("HF_HUB_DISABLE_TELEMETRY", "TORCHINDUCTOR_CACHE_DIR")  # gradio and torch set these when they load
+
 
 @contextmanager
 def put_back() -> Iterator[list[str]]:
@@ -66,7 +68,7 @@ def _environment() -> Compare:
 
     def compare() -> Iterator[str]:
         for name in sorted({*before, *os.environ}):
-            if os.environ.get(name) != before.get(name):
+            if os.environ.get(name) != before.get(name) and name not in OF_LIBRARIES:
                 if name in before:
                     os.environ[name] = before[name]
                 else:

@@ -8,10 +8,8 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
-from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -49,7 +47,12 @@ def unmet_requirements(plugin: Plugin, neighbours: Iterable[Plugin] = ()) -> Ite
         except InvalidRequirement as error:
             yield f"requirement {text!r} cannot be read: {str(error).splitlines()[0]}", "fix it"
             continue
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        try:
+            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        except Exception as error:  # a marker may be well-formed and still compare what cannot be compared
+            yield f"requirement {text!r} cannot be evaluated: {str(error).partition(chr(10))[0]}", "fix it"
+            continue
+        if not applies:
             continue
         version = _version(requirement.name)
         fix = f"pip install '{requirement}'"
@@ -86,7 +89,7 @@ def _applying(text: str, name: str) -> Requirement | None:
     try:
         found = Requirement(text)
         applies = found.marker is None or found.marker.evaluate({"extra": ""})
-    except (InvalidRequirement, UndefinedEnvironmentName):
+    except Exception:  # of a stranger's metadata
         return None
     return found if applies and canonicalize_name(found.name) == canonicalize_name(name) else None
 
@@ -102,7 +105,10 @@ def _installed_requirements() -> list[tuple[str, str]]:
     elif (gradio := _version("gradio")) is not None:  # a Space may have the host as a folder, without metadata
         found.append(("demo-app", f"gradio=={gradio.partition('.')[0]}.*"))
     for distribution in importlib.metadata.distributions():
-        header = (distribution.read_text("METADATA") or "").partition("\n\n")[0]  # parsing all as e-mail takes seconds
+        try:  # only the header: parsing all as e-mail takes seconds
+            header = (distribution.read_text("METADATA") or "").partition("\n\n")[0]
+        except Exception:  # a damaged one
+            continue
         who = re.search(r"^Name: *(\S+)", header, re.MULTILINE)
         found += [(who[1], text) for text in re.findall(r"^Requires-Dist: *(.+)", header, re.MULTILINE)] if who else []
     return found
@@ -120,5 +126,5 @@ def _version(distribution: str) -> str | None:
         return __version__  # a Space has the host as a folder, not as an installed distribution
     try:
         return importlib.metadata.version(distribution)
-    except PackageNotFoundError:
+    except Exception:  # not there, or its metadata is damaged
         return None
