@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import functools
 import gc
 import json
 import locale
@@ -24,7 +25,7 @@ import threading
 import time
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +35,7 @@ from demo_app import machine
 WATCHED = (asyncio, builtins, json, os, random, socket, ssl, subprocess, threading, time, warnings)
 PACKAGES = ("gradio.components.", "gradio.layouts.", "gradio.blocks", "gradio.events", "gradio.routes", "demo_app.")
 
+MEMBERS = (types.FunctionType, types.BuiltinFunctionType, type, staticmethod, classmethod, property)
 OF_LIBRARIES = ("HF_HUB_DISABLE_TELEMETRY", "TORCHINDUCTOR_CACHE_DIR")  # gradio and torch set these when they load
 
 
@@ -208,7 +210,8 @@ def _warnings() -> Compare:
 
     def compare() -> Iterator[str]:
         # Libraries add filters for their own warnings; those that hold for every module's are meant here
-        all_of_them = [f for f in warnings.filters if f not in before and f[1] is None and f[3] is None]
+        new = [f for f in warnings.filters if f not in before and f[1] is None and f[3] is None]
+        all_of_them = [f for f in new if f[2].__module__ == "builtins"]
         if all_of_them:
             warnings.filters[:] = [f for f in warnings.filters if f not in all_of_them]  # type: ignore[index]
             yield "warnings.filterwarnings"
@@ -284,38 +287,35 @@ def _setter(owner: Any, name: str) -> Callable[[Any], Any]:
 
 def _functions() -> Compare:
     """Functions and classes of modules, and methods of Gradio's components, that were replaced (monkeypatched)."""
-    before = [(owner, name, _members(owner)) for name, owner in _owners()]
+    before = [(owner, name, dict(vars(owner))) for name, owner in _owners(len(sys.modules))]
 
     def compare() -> Iterator[str]:
         for owner, where, members in before:
+            with contextlib.suppress(Exception):  # values may be arrays, which do not compare
+                if vars(owner) == members:  # a hundred times faster than name by name
+                    continue
             for name, value in members.items():
-                if vars(owner).get(name) is not value:
+                if isinstance(value, MEMBERS) and vars(owner).get(name) is not value:
                     setattr(owner, name, value)
                     yield f"{where}.{name}"
 
     return compare
 
 
-def _owners() -> Iterator[tuple[str, Any]]:
+@functools.lru_cache(maxsize=1)
+def _owners(modules: int) -> list[tuple[str, Any]]:
+    """(name, module or class) of all whose functions are compared; looked up again when `modules` are loaded."""
     gradio = sys.modules.get("gradio")
-    for module in (*WATCHED, *([gradio] if gradio is not None else [])):
-        yield module.__name__, module
+    found: list[tuple[str, Any]] = [(one.__name__, one) for one in (*WATCHED, gradio) if one is not None]
     for name, module in list(sys.modules.items()):
         if name.startswith(PACKAGES) and isinstance(module, types.ModuleType):
-            yield name, module
-            for value in list(vars(module).values()):
-                if isinstance(value, type) and value.__module__ == name:
-                    yield f"{name}.{value.__qualname__}", value
-
-
-def _members(owner: Any) -> Mapping[str, Any]:
-    return {
-        name: value
-        for name, value in list(vars(owner).items())
-        if isinstance(
-            value, types.FunctionType | types.BuiltinFunctionType | type | staticmethod | classmethod | property
-        )
-    }
+            found.append((name, module))
+            found += [
+                (f"{name}.{value.__qualname__}", value)
+                for value in list(vars(module).values())
+                if isinstance(value, type) and value.__module__ == name
+            ]
+    return found
 
 
 def _or_none(get: Callable[[], Any]) -> Any:
