@@ -9,13 +9,20 @@ import contextlib
 import ctypes
 import functools
 import gc
+import logging
 import os
+import re
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from demo_app.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
 CGROUP = Path("/sys/fs/cgroup")
 GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/kfd", "/dev/dxg")  # NVIDIA, Jetson, AMD, WSL
+THREADS = re.compile(r"0*[1-9][0-9]{0,3}(\s*,\s*0*[1-9][0-9]{0,3})*")  # as OpenMP takes them: 4, or 4,2 for nested ones
 SMALL = 32 * 2**20  # bytes of weights below which a second thread costs more than it saves
 
 
@@ -82,7 +89,11 @@ def prepare_environment(threads: int | None = None, environ: MutableMapping[str,
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_XET": "1",
     }.items():
-        environ.setdefault(name, value)
+        given = environ.get(name, "").strip()
+        if name.endswith("_NUM_THREADS") and given and not THREADS.fullmatch(given):
+            log.warning("%s=%s is no number of threads, and %s is used", name, given, value)
+            given = ""
+        environ[name] = given or value
 
 
 @functools.cache
@@ -102,9 +113,21 @@ def best_device() -> str:
     return "cpu"
 
 
+def check_device(device: str | None) -> None:
+    """Raise `SettingsError` if the device was named and is not here. Imports torch only where there may be a GPU."""
+    if device is None or device == "cpu" or best_device() == device:
+        return
+    kind, _, number = device.partition(":")
+    torch = sys.modules.get("torch")
+    if kind == best_device() == "cuda" and torch is not None and int(number or 0) < torch.cuda.device_count():
+        return
+    raise SettingsError(f"DEMO_APP_DEVICE: there is no {device} here; write {best_device()}, or leave it out.")
+
+
 def threads() -> int:
     """Threads for computing: the number given to `prepare_environment`, else `cpus()`."""
-    return max(1, int(os.environ.get("OMP_NUM_THREADS") or cpus()))
+    given = os.environ.get("OMP_NUM_THREADS", "").strip()
+    return int(given.partition(",")[0]) if THREADS.fullmatch(given) else cpus()
 
 
 def use_threads(model_bytes: int, most: int) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
+import logging
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,6 +15,8 @@ from typing import Any
 
 from demo_app import machine
 from demo_app.errors import SettingsError
+
+log = logging.getLogger(__name__)
 
 _UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -25,7 +30,39 @@ def parse_bytes(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
     if match is None:
         raise SettingsError(f"{text!r} is not a size; write for example 500M or 2G.")
-    return int(float(match[1]) * _UNITS[match[2]])
+    count = float(match[1]) * _UNITS[match[2]]
+    if not 0 <= count < 2**63:
+        raise SettingsError(f"{text!r} is more than any machine has; write for example 500M or 2G.")
+    return int(count)
+
+
+def parse_size(text: str) -> int:
+    """Bytes, as `parse_bytes` reads them, but not 0."""
+    count = parse_bytes(text)
+    if count < 1:
+        raise SettingsError(f"{text!r} leaves no room for anything; write for example 500M or 2G.")
+    return count
+
+
+def unquoted(text: str) -> str:
+    """The text without white space around it, and without quotes: Docker's --env-file leaves them in."""
+    text = text.strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def _readable(text: str) -> str:
+    """The text, unless it has bytes that are no UTF-8 or characters that cannot be seen."""
+    if any(0xD800 <= ord(c) <= 0xDFFF or unicodedata.category(c) == "Cc" for c in text):
+        raise SettingsError(f"{text!r} has a character that cannot be shown; write it in UTF-8, without line breaks.")
+    return text
+
+
+def _is_service_link(text: str) -> bool:
+    """Whether Kubernetes set the variable: a service that is called demo-app gives DEMO_APP_PORT=tcp://10.0.0.1:7860."""
+    found = re.fullmatch(r"(tcp|udp|sctp)://\S+:\d+", text) is not None
+    if found:
+        log.warning("DEMO_APP_PORT=%s is Kubernetes' link to a service, and is ignored", text)
+    return found
 
 
 def parse_flag(text: str) -> bool:
@@ -38,9 +75,53 @@ def parse_flag(text: str) -> bool:
 
 
 def _positive(text: str) -> int:
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise SettingsError(f"{text!r} is not a whole number from 1 up.")
+    if not re.fullmatch(r"[0-9]{1,9}", text.strip()) or int(text) < 1:
+        raise SettingsError(f"{text!r} is not a whole number from 1 to 999999999.")
     return int(text)
+
+
+def parse_port(text: str) -> int:
+    """A port from 1 to 65535."""
+    if not re.fullmatch(r"[0-9]{1,5}", text.strip()) or not 1 <= int(text) <= 65535:
+        raise SettingsError(f"{text!r} is no port; write a whole number from 1 to 65535, for example 7860.")
+    return int(text)
+
+
+def parse_host(text: str) -> str:
+    """An address to listen on, without scheme and port; that of IPv6 in brackets, as Gradio takes it.
+
+    >>> parse_host("::1")
+    '[::1]'
+    """
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return f"[{bare}]" if ipaddress.ip_address(bare).version == 6 else bare
+    except ValueError:
+        pass
+    if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?", text):
+        raise SettingsError(f"{text!r} is no address to listen on; write it alone, for example 127.0.0.1 or 0.0.0.0.")
+    return text
+
+
+def parse_device(text: str) -> str:
+    """A device of torch: cpu, mps, cuda, or one GPU of several, as cuda:1."""
+    if not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", text.lower()):
+        nearest = "cuda" if text.lower() in ("gpu", "nvidia", "rocm") else "cuda, mps or cpu"
+        raise SettingsError(f"{text!r} is no device; write {nearest}.")
+    return text.lower()
+
+
+def parse_path(text: str) -> Path:
+    """A path, in which `~` is the home of the user."""
+    return Path(os.path.expanduser(text))  # unlike `Path.expanduser`, it raises nothing where there is no home
+
+
+def parse_folder(text: str) -> Path:
+    """A folder that is there and can be read."""
+    path = parse_path(text)
+    if not os.path.isdir(path) or not os.access(path, os.R_OK | os.X_OK):
+        raise SettingsError(f"{str(path)!r} is no folder that can be read; make it, or name another.")
+    return path
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -57,7 +138,7 @@ def parse_checkpoints(text: str) -> tuple[tuple[str, Path], ...]:
             demo, folder = "", part
         elif not (demo.strip() and folder.strip()):
             raise SettingsError(f"{part!r} names no checkpoint; write DEMO=FOLDER.")
-        pairs.append((demo.strip(), Path(folder.strip())))
+        pairs.append((demo.strip(), parse_path(folder.strip())))
     return tuple(pairs)
 
 
@@ -111,7 +192,7 @@ class Settings:
     """What the host of the app may choose. Field `max_text` is the variable `DEMO_APP_MAX_TEXT`."""
 
     title: str = _setting("Model demos", str, "title of the page")
-    plugins_dir: Path | None = _setting(None, Path, "folder of plugins, or of one")
+    plugins_dir: Path | None = _setting(None, parse_folder, "folder of plugins, or of one")
     only: tuple[str, ...] = _setting((), parse_names, "plugins to use, by name, comma-separated; others are disabled")
     disable: tuple[str, ...] = _setting((), parse_names, "plugins not to import, by name, comma-separated")
     checkpoints: tuple[tuple[str, Path], ...] = _setting(
@@ -122,8 +203,8 @@ class Settings:
     preload: tuple[str, ...] = _setting(
         ("first",), parse_names, "models to load once the page is up: first, all, none, or names of demos"
     )
-    device: str | None = _setting(None, str, "cuda, mps or cpu, instead of the best one found")
-    memory_budget: int | None = _setting(None, parse_bytes, "bytes for loaded models; 60 % of this process's memory")
+    device: str | None = _setting(None, parse_device, "cuda, mps or cpu, instead of the best one found")
+    memory_budget: int | None = _setting(None, parse_size, "bytes for loaded models; 60 % of this process's memory")
     threads: int | None = _setting(None, _positive, "threads of torch; the CPUs that this process may use")
     concurrency: int = _setting(4, _positive, "queued events of one action that run at the same time")
     queue_size: int = _setting(64, _positive, "events that may wait; the next visitor is told to come back")
@@ -133,11 +214,11 @@ class Settings:
     tune_rows: int = _setting(5_000, _positive, "rows or pictures in one fine-tuning on the page")
     tune_steps: int = _setting(10_000, _positive, "steps in one fine-tuning on the page, all strategies together")
     tune_minutes: int = _setting(15, _positive, "minutes of one fine-tuning on the page, all strategies together")
-    max_upload: int = _setting(20 * 2**20, parse_bytes, "bytes in one uploaded file")
-    max_request: int = _setting(4 * 2**20, parse_bytes, "bytes in one request without files")
-    max_uploads: int = _setting(2 * 2**30, parse_bytes, "bytes of all uploaded files; a quarter for one upload")
-    host: str | None = _setting(None, str, "address to listen on; 127.0.0.1, or what GRADIO_SERVER_NAME says")
-    port: int | None = _setting(None, _positive, "port to listen on; the first free one from 7860 up")
+    max_upload: int = _setting(20 * 2**20, parse_size, "bytes in one uploaded file")
+    max_request: int = _setting(4 * 2**20, parse_size, "bytes in one request without files")
+    max_uploads: int = _setting(2 * 2**30, parse_size, "bytes of all uploaded files; a quarter for one upload")
+    host: str | None = _setting(None, parse_host, "address to listen on; 127.0.0.1, or what GRADIO_SERVER_NAME says")
+    port: int | None = _setting(None, parse_port, "port to listen on; the first free one from 7860 up")
     root_path: str | None = _setting(None, parse_root_path, "path at which a proxy shows the page, as in /demos")
     allowed_hosts: tuple[str, ...] = _setting((), parse_hosts, "names of this host in addresses; * for every name")
     metrics: str = _setting("open", parse_metrics, "/metrics: open, closed, or a token that opens them")
@@ -164,9 +245,10 @@ class Settings:
                 raise SettingsError(f"{variable} is no setting; did you mean {nearest[0]}?")
         values = {name: value for name, value in (defaults or {}).items() if value is not None}
         for variable, f in known.items():
-            if environ.get(variable):
+            text = unquoted(environ.get(variable, ""))
+            if text and not (variable == "DEMO_APP_PORT" and _is_service_link(text)):
                 try:
-                    values[f.name] = f.metadata["read"](environ[variable])
+                    values[f.name] = f.metadata["read"](_readable(text))
                 except SettingsError as error:
                     raise SettingsError(f"{variable}: {error}") from None
         if environ.get("SPACE_ID"):

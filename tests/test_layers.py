@@ -31,8 +31,9 @@ FLOORS = (
     ("viz",),
     ("scaffold",),
     ("hookspecs",),
-    ("api", "options", "settings", "zerogpu"),
-    ("errors", "gradio_internals", "i18n", "machine", "unsafe_files", "version"),
+    ("api", "environment", "options", "settings", "zerogpu"),
+    ("machine",),
+    ("errors", "gradio_internals", "i18n", "unsafe_files", "version"),
 )
 LEVEL = {name: level for level, floor in enumerate(reversed(FLOORS)) for name in floor}
 

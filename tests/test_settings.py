@@ -34,9 +34,9 @@ def test_variables_are_read_and_overrides_win() -> None:
 
 def test_a_variable_wins_over_a_default_and_an_override_over_both() -> None:
     defaults = {"title": "Named", "plugins_dir": Path("named"), "only": ("named",), "device": None}
-    environ = {"DEMO_APP_PLUGINS_DIR": "variable", "DEMO_APP_ONLY": "variable"}
+    environ = {"DEMO_APP_PLUGINS_DIR": str(ROOT / "plugins"), "DEMO_APP_ONLY": "variable"}
     settings = Settings.from_env(environ, defaults=defaults, only=("option",), plugins_dir=None)
-    assert (settings.title, settings.plugins_dir, settings.only) == ("Named", Path("variable"), ("option",))
+    assert (settings.title, settings.plugins_dir, settings.only) == ("Named", ROOT / "plugins", ("option",))
     assert settings.device is None
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from demo_app.errors import SettingsError
 from demo_app.hub.upload import Files
 from demo_app.publishing.files import listing
+from demo_app.settings import parse_folder
+
+T = TypeVar("T")
 
 
 def add_command(
@@ -18,8 +21,23 @@ def add_command(
     """Add the parser of a command with the option `--plugins-dir`. `call` runs the command."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
     parser.set_defaults(call=call)
-    parser.add_argument("--plugins-dir", type=Path, metavar="DIR", help="a folder of plugins beside the installed ones")
+    folder = typed(parse_folder)
+    parser.add_argument(
+        "--plugins-dir", type=folder, metavar="DIR", help="a folder of plugins beside the installed ones"
+    )
     return parser
+
+
+def typed(read: Callable[[str], T]) -> Callable[[str], T]:
+    """The reader of a setting as the `type` of an option: its `SettingsError` ends the command with its sentence."""
+
+    def convert(text: str) -> T:
+        try:
+            return read(text)
+        except SettingsError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
 
 
 def add_upload_options(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from demo_app import environment
 from demo_app.machine import prepare_environment
 from demo_app.settings import Settings
 
@@ -25,12 +26,14 @@ def serve(settings: Settings | None = None, **overrides: Any) -> Iterator[Server
     >>> with serve(plugins_dir=Path("plugins")) as server:  # doctest: +SKIP
     ...     httpx.get(server.url)
     """
+    environment.prepare()
     settings = settings or Settings.from_env(**({"preload": ("none",)} | overrides))
     if settings.port is None:
         settings = replace(settings, port=free_port())
     prepare_environment(settings.threads)
-    from demo_app.page.app import create_app
-    from demo_app.serving.server import launch
+    with environment.direct():
+        from demo_app.page.app import create_app
+        from demo_app.serving.server import launch
 
     server = launch(create_app(settings))
     try:

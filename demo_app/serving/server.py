@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from demo_app import gradio_internals, zerogpu
+from demo_app import environment, gradio_internals, machine, zerogpu
 from demo_app.errors import SettingsError
 from demo_app.gradio_internals import files
 from demo_app.inputs.pictures import turns
@@ -32,12 +32,13 @@ from demo_app.inputs.uploads import bound_pictures
 from demo_app.page.app import App, create_app
 from demo_app.page.guard import RESTARTING
 from demo_app.page.shell import script, stylesheet, theme
+from demo_app.serving import address
 from demo_app.serving.bounds import Bound
 from demo_app.serving.gate import Answer, Gate, too_large
 from demo_app.serving.metrics import Gauges
 from demo_app.serving.routes import API, Routes
 from demo_app.serving.uploads import Uploads
-from demo_app.serving.warming import warm, warm_for_gpu
+from demo_app.serving.warming import check_preload, warm, warm_for_gpu
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -84,8 +85,12 @@ class Server:
         app.registry.register(Gauges(app))
 
     def start(self) -> None:
-        """Serve in the background. Raises `SettingsError` if MCP is wanted and cannot be served."""
+        """Serve in the background. Raises `SettingsError` if the address, the device or MCP cannot be had."""
         app, settings = self.app, self.app.settings
+        check_preload(app)
+        machine.check_device(None if zerogpu.active() else settings.device)
+        host = address.resolve(settings)
+        environment.keep_direct((host.strip("[]"),))
         if zerogpu.active():
             warm_for_gpu(app)
         self._bound_files()
@@ -99,12 +104,12 @@ class Server:
             "routes": Routes(gradio_internals.components(app.blocks).values()),
             "uploads": uploads,
         }
-        with _mcp(settings):
+        with _mcp(settings), environment.direct(), _ports():
             _, self.url, _ = app.blocks.launch(
                 prevent_thread_lock=True,
                 quiet=True,
                 show_error=False,
-                server_name=settings.host,
+                server_name=host,
                 server_port=settings.port,
                 root_path=settings.root_path,
                 allowed_paths=[],
@@ -151,8 +156,12 @@ class Server:
         yield
 
     async def _healthz(self, _: Request) -> Response:
+        """200 while visitors can be served; 503 once it stops, and where no demo works."""
         states = [plugin.state for plugin in self.app.plugins]
-        return JSONResponse({"status": "ok", "plugins": {state: states.count(state) for state in sorted(set(states))}})
+        works = any(tab.demo is not None and tab.blocks is not None for tab in self.app.tabs)
+        status = "stopping" if self.app.handlers.closing else "ok" if works else "no demo works"
+        counts = {state: states.count(state) for state in sorted(set(states))}
+        return JSONResponse({"status": status, "plugins": counts}, status_code=200 if status == "ok" else 503)
 
     def _bound_files(self) -> None:
         """Bound what files cost that come with requests, before a handler runs."""
@@ -179,6 +188,17 @@ class Server:
         gradio_internals.end_events(self.app.blocks, output)
         for answer in list(self.unqueued):
             await answer.refuse(RESTARTING)
+
+
+@contextlib.contextmanager
+def _ports() -> Iterator[None]:
+    """Gradio's error for having found no free port, as a `SettingsError`."""
+    try:
+        yield
+    except OSError as error:
+        if "Cannot find empty port" in str(error):
+            raise address.no_port() from None
+        raise
 
 
 @contextlib.contextmanager

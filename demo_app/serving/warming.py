@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import time
 from collections.abc import Iterator
 
 from demo_app import zerogpu
+from demo_app.errors import SettingsError
 from demo_app.models.checkpoints import default_checkpoint, where
 from demo_app.page.app import App
 from demo_app.page.tabs import Tab
@@ -44,6 +46,23 @@ def warm_for_gpu(app: App) -> None:
                     log.info("%s/%s: ready for the GPU", tab.name, name)
             except Exception as error:
                 log.warning("%s/%s: not ready for the GPU: %s", tab.name, name, error)
+
+
+def check_preload(app: App) -> None:
+    """Raise `SettingsError` for a name in `DEMO_APP_PRELOAD` that no demo has, with the nearest one.
+
+    Only log it while a plugin has failed or is disabled, whose demo it may be.
+    """
+    names = [tab.name for tab in app.tabs if tab.demo is not None]
+    for name in app.settings.preload:
+        if name in (*names, "first", "all", "none"):
+            continue
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"write {', '.join(['first', 'all', 'none', *names])}."
+        text = f"DEMO_APP_PRELOAD: there is no demo {name!r}; {hint}"
+        if all(plugin.state == "ok" for plugin in app.plugins):
+            raise SettingsError(text)
+        log.warning(text)
 
 
 def _preloaded(app: App) -> Iterator[Tab]:
