@@ -53,8 +53,12 @@ def run(settings: Settings | None = None, **defaults: Any) -> None:
 
     try:
         settings = _prepare(settings, defaults)
+        from demo_app.serving import address
+
+        address.resolve(settings)  # before gradio is imported, which takes seconds
         with direct():
             from demo_app.serving import server
+
         server.run(settings)
     except SettingsError as error:
         sys.stderr.write(f"demo-app: {error}\n")

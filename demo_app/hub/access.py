@@ -10,8 +10,9 @@ BAD_TOKEN = "HF_TOKEN has a character that no token has; copy the token again, w
 
 
 def endpoint() -> str:
-    """The address of the Hub, without a slash at its end."""
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    """The address of the Hub, without a slash at its end; quotes are left out, and a missing scheme is https."""
+    value = os.environ.get("HF_ENDPOINT", "").strip().strip("\"'").strip().rstrip("/")
+    return value if "://" in value else f"https://{value or 'huggingface.co'}"
 
 
 def tokens_page() -> str:

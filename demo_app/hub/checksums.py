@@ -14,6 +14,8 @@ from demo_app.hub.files import repo_folder, snapshot
 
 VERIFIED = ".demo-app.json"  # in a repository's folder of the cache: revision/file -> identity of the verified file
 
+_verified_here: dict[Path, Mapping[str, object]] = {}  # by this process, for a cache that it may not write
+
 
 def is_unverified(checkpoint: Checkpoint, file: str) -> bool:
     """Whether the file has not been verified yet, or has changed since. Reads no file of the checkpoint."""
@@ -32,6 +34,7 @@ def verify(checkpoint: Checkpoint, file: str, check_stopped: Callable[[], None] 
         return False
     verified = {**_verified(checkpoint), f"{checkpoint.revision}/{file}": _identity(checkpoint, file)}
     path = repo_folder(checkpoint) / VERIFIED
+    _verified_here[path] = verified
     with suppress(OSError):  # a cache that we may not write: the next start reads the files again
         unfinished = path.with_suffix(".tmp")
         unfinished.write_text(json.dumps(verified, indent=1), "utf-8")
@@ -59,11 +62,12 @@ def _identity(checkpoint: Checkpoint, file: str) -> list[object]:
 
 
 def _verified(checkpoint: Checkpoint) -> Mapping[str, object]:
+    path = repo_folder(checkpoint) / VERIFIED
     try:
-        verified = json.loads((repo_folder(checkpoint) / VERIFIED).read_text("utf-8"))
+        verified = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return {}
-    return verified if isinstance(verified, dict) else {}
+        verified = None
+    return verified if isinstance(verified, dict) else _verified_here.get(path, {})
 
 
 def _digest(path: Path, algorithm: str, check_stopped: Callable[[], None]) -> str:

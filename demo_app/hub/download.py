@@ -20,15 +20,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import constants, get_hf_file_metadata, get_token, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # whichever version it uses
 
 from demo_app.api import Checkpoint
-from demo_app.hub import faults
-from demo_app.hub.access import endpoint, is_offline
+from demo_app.hub import faults, network
+from demo_app.hub.access import endpoint, is_offline, tokens_page
 from demo_app.hub.checksums import verify
 from demo_app.hub.client import Watch, watching
-from demo_app.hub.errors import Cancelled, Corrupt, HubBroken, Offline
+from demo_app.hub.errors import Cancelled, Corrupt, Gated, HubBroken, Offline
 from demo_app.hub.files import cache_folder, missing_files, repo_folder, snapshot
 from demo_app.hub.progress import Progress
 
@@ -57,6 +58,7 @@ class Download:
         self._asked: float | None = None  # time.monotonic() when the unanswered request for a file's size was sent
         self._heard = time.monotonic()  # when the last bytes came
         self._history: deque[tuple[float, int]] = deque(maxlen=30)  # (when, bytes), of the last three seconds
+        self._token: bool | None = None  # False: without, because the Hub does not take it
         self._stopped = threading.Event()
         self._watch = Watch(self.check_stopped)
         self._lock: FileLock | None = None  # while it is held
@@ -108,7 +110,8 @@ class Download:
 
     def _run(self) -> Path:
         checkpoint, folder, repo = self.checkpoint, snapshot(self.checkpoint), repo_folder(self.checkpoint)
-        with self._locked(self.cache / ".locks" / repo.name / "demo-app.lock"):
+        complete = not missing_files(folder, checkpoint.files)
+        with self._locked(self.cache / ".locks" / repo.name / "demo-app.lock", optional=complete):
             _remove_leftovers(repo)
             for _ in range(2):
                 missing = missing_files(folder, checkpoint.files)
@@ -136,8 +139,9 @@ class Download:
             text = "{name} is not on this disk and HF_HUB_OFFLINE is set; unset it, then try again."
             raise Offline(text, name=self._name)
         self._note, self._done = "asking the Hub", 0
+        network.check()
         with watching(self._watch):
-            sizes = [self._insist(self._ask_size, file) for file in files]
+            sizes = [self._insist(self._first_answer, file) for file in files]
             self._total = sum(sizes)
             if self._total + SPARE > faults.free_bytes(self.cache):
                 raise faults.disk_full(self._task())
@@ -147,20 +151,40 @@ class Download:
                 self._insist(self._fetch_file, file, before)
                 before = self._done = before + size
 
+    def _first_answer(self, file: str) -> int:
+        """Bytes of the file. A token that the Hub does not take is left out: the file may be for everybody."""
+        try:
+            return self._ask_size(file)
+        except HfHubHTTPError as error:
+            if error.response.status_code != 401 or self._token is False or not get_token():
+                raise
+            self._token = False
+            try:
+                size = self._ask_size(file)
+            except HfHubHTTPError:
+                if "invalid" in str(error).lower() or "expired" in str(error).lower():
+                    raise Gated(faults.BAD_TOKEN, status=401, name=self._name, tokens=tokens_page()) from None
+                raise error from None
+        log.warning("the Hub does not take the token in HF_TOKEN; %s is fetched without it", self._name)
+        return size
+
     def _ask_size(self, file: str) -> int:
         """Bytes of the file. Finds out, without huggingface_hub's attempts, whether the Hub is there and has it."""
         self._file = file
         url = hf_hub_url(self._name, file, revision=self.checkpoint.revision, endpoint=endpoint())
         self._asked = time.monotonic()
+        # addresses are tried one after the other: the dead ones of a name with several must leave time for a good one
+        each = max(0.25, ANSWER_SECONDS / network.addresses())
+        timeout: Any = httpx.Timeout(ANSWER_SECONDS, connect=min(each, ANSWER_SECONDS))
         try:
-            return get_hf_file_metadata(url, timeout=ANSWER_SECONDS, endpoint=endpoint()).size or 0
+            return get_hf_file_metadata(url, timeout=timeout, endpoint=endpoint(), token=self._token).size or 0
         finally:
             self._asked = None
 
     def _fetch_file(self, file: str, before: int) -> None:
         """Bring one file into the cache; `before` are the bytes of the files before it."""
         self._done, self._heard = before, time.monotonic()
-        where: dict[str, Any] = {"revision": self.checkpoint.revision, "cache_dir": self.cache}
+        where: dict[str, Any] = {"revision": self.checkpoint.revision, "cache_dir": self.cache, "token": self._token}
         bar: Any = functools.partial(_Bar, self._received)
         hf_hub_download(self._name, file, **where, endpoint=endpoint(), tqdm_class=bar)
 
@@ -193,14 +217,20 @@ class Download:
     # The lock of the repository on this machine
 
     @contextmanager
-    def _locked(self, path: Path) -> Iterator[None]:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def _locked(self, path: Path, optional: bool) -> Iterator[None]:
+        """Hold the lock. It is `optional` where nothing is to be fetched: a cache may be read-only."""
         lock = FileLock(path, thread_local=False)  # `stop` releases it in another thread
         while True:
             try:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 lock.acquire(timeout=0.1)
                 break
-            except Timeout:
+            except (OSError, NotImplementedError) as error:
+                if not isinstance(error, Timeout) and optional:
+                    yield
+                    return
+                if not isinstance(error, Timeout):
+                    raise
                 self.check_stopped()
                 self._note = "waiting for another download of the same files"
         self._lock = lock

@@ -6,6 +6,7 @@ The only place that knows their exceptions. Importing this imports huggingface_h
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # whichever version it uses
 
+from demo_app.hub import network
 from demo_app.hub.access import bad_token, endpoint, tokens_page
 from demo_app.hub.errors import DiskFull, Gated, HubBroken, HubError, NotFound, Offline, RateLimited, Refused, Taken
 
@@ -52,6 +54,13 @@ class Uploading:
 CANNOT_BE_REACHED, DOES_NOT_ANSWER = "cannot be reached", "does not answer"
 NO_HUB = "What answers for the Hub is not one; check HF_ENDPOINT and the proxy, then try again."
 OWN_ERROR = "The Hub answered with an error of its own ({status}); try again in a minute."
+
+BAD_TOKEN = (
+    "The Hub does not take the token in HF_TOKEN (401), it may have expired, and {name} is not for everybody; make a "
+    "new one at {tokens}."
+)
+PROXY_LOGIN = "The proxy {proxy} wants a name and a password (407); write them into HTTPS_PROXY, as http://NAME:PASSWORD@HOST:PORT."
+NO_LOCKS = "{folder} is on a file system without locks ({reason}); set HF_HOME to a folder on a disk of this machine."
 
 GATED: Answer = (
     Gated,
@@ -116,7 +125,10 @@ def explain(error: BaseException, task: Fetching | Uploading) -> BaseException:
 
 def offline(what: str) -> Offline:
     """`what` is `CANNOT_BE_REACHED` or `DOES_NOT_ANSWER`."""
-    host = httpx.URL(endpoint()).host
+    host, proxy = httpx.URL(endpoint()).host, network.proxy()
+    if proxy:
+        text = "The Hub ({host}) {what} through the proxy {proxy}; check HTTPS_PROXY and the network, then try again."
+        return Offline(text, host=host, what=what, proxy=proxy)
     return Offline("The Hub ({host}) {what}; check the network, then try again.", host=host, what=what)
 
 
@@ -134,7 +146,8 @@ def disk_full(task: Fetching) -> DiskFull:
 
 def free_bytes(folder: Path) -> int:
     """Bytes free on the disk of a folder, which need not exist yet."""
-    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+    there = (path for path in (folder, *folder.parents) if os.path.exists(path))  # which raises nothing
+    return shutil.disk_usage(next(there, Path("/"))).free
 
 
 # By what was raised
@@ -143,7 +156,20 @@ def free_bytes(folder: Path) -> int:
 def _of_http(error: Exception, task: Fetching | Uploading) -> HubError | None:
     """For an answer with an error status, and for a host that cannot be reached."""
     if isinstance(error, HfHubHTTPError):
+        if error.response.status_code == 407:
+            return Offline(PROXY_LOGIN, proxy=network.proxy())
         return _answered(error, task)
+    if isinstance(error, httpx.ProxyError):
+        if "407" in str(error):
+            return Offline(PROXY_LOGIN, proxy=network.proxy())
+        text = "The proxy {proxy} does not let us through to the Hub ({reason}); ask who runs it, or set NO_PROXY."
+        return Offline(text, proxy=network.proxy(), reason=str(error) or "ProxyError")
+    if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        text = (
+            "The certificate of the Hub ({host}) is not trusted here, as behind a proxy that looks into connections; "
+            "set SSL_CERT_FILE to a file that has the proxy's."
+        )
+        return Offline(text, host=httpx.URL(endpoint()).host)
     if isinstance(error, OfflineModeIsEnabled | httpx.ConnectError | httpx.ConnectTimeout):
         return offline(CANNOT_BE_REACHED)
     return None
@@ -161,6 +187,8 @@ def _of_fetch(error: Exception, task: Fetching) -> HubError:
             return HubBroken("The Hub keeps breaking off while sending {file} of {name}; try again later.", **values)
     if isinstance(error, httpx.HTTPError):
         return HubBroken("The Hub broke off while sending {file} of {name}; try again in a minute.", **values)
+    if isinstance(error, NotImplementedError):  # of the package filelock
+        return HubError(NO_LOCKS, folder=str(task.cache), reason="flock")
     if isinstance(error, OSError):
         return _of_disk(error, task)
     text = "{name} could not be fetched ({reason}); try again, and see the log."
@@ -173,6 +201,8 @@ def _of_disk(error: OSError, task: Fetching) -> HubError:
     folder = str(task.cache)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return HubError("{folder} cannot be written; set HF_HOME to a folder that can, then try again.", folder=folder)
+    if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+        return HubError(NO_LOCKS, folder=folder, reason=error.strerror or "")
     if "Consistency check failed" in str(error):  # the one OSError of huggingface_hub's own
         return HubBroken(
             "The Hub sent another number of bytes of {file} than it announced; try again in a minute.", file=task.file

@@ -13,7 +13,7 @@ def cache_folder() -> Path:
     """The Hub's cache on this disk, found by the same variables as huggingface_hub, which takes 0.3 s to import."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or Path(home, "hub")
-    return Path(os.path.expandvars(cache)).expanduser()
+    return Path(os.path.expanduser(os.path.expandvars(cache)))  # `Path.expanduser` raises where there is no home
 
 
 def locate(checkpoint: Checkpoint) -> Path | None:
@@ -40,5 +40,8 @@ def snapshot(checkpoint: Checkpoint) -> Path:
 
 
 def missing_files(folder: Path, files: Iterable[str]) -> list[str]:
-    """Those of the files that the folder lacks; a link to a file that was removed counts as missing."""
-    return [file for file in files if not (folder / file).is_file()]
+    """Those of the files that the folder lacks; a link to a file that was removed counts as missing.
+
+    In a folder that cannot be entered all are missing: unlike `Path.is_file`, `isfile` raises nothing for it.
+    """
+    return [file for file in files if not os.path.isfile(folder / file)]

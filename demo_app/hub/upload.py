@@ -58,8 +58,9 @@ def upload(
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
-    from demo_app.hub import client, faults
+    from demo_app.hub import client, faults, network
 
+    network.check()
     client.prepare()
     api = HfApi(endpoint=endpoint(), token=secret)
     where: dict[str, Any] = {"repo_id": repo_id, "repo_type": kind}

@@ -156,6 +156,34 @@ ZH_CN = {
     "Fetching {name} was cancelled.": "已取消下载 {name}。",
     "Fetching {name} was cancelled; fetch it again whenever you like.": "已取消下载 {name}；随时可以再下载。",
     "The Hub ({host}) {what}; check the network, then try again.": "Hub（{host}）{what}；请检查网络后再试。",
+    "The Hub ({host}) {what} through the proxy {proxy}; check HTTPS_PROXY and the network, then try again.": (
+        "经代理 {proxy} 访问 Hub（{host}）{what}；请检查 HTTPS_PROXY 和网络后再试。"
+    ),
+    "The proxy {proxy} wants a name and a password (407); write them into HTTPS_PROXY, as "
+    "http://NAME:PASSWORD@HOST:PORT.": (
+        "代理 {proxy} 要求用户名和密码（407）；请写进 HTTPS_PROXY，形如 http://NAME:PASSWORD@HOST:PORT。"
+    ),
+    "The proxy {proxy} does not let us through to the Hub ({reason}); ask who runs it, or set NO_PROXY.": (
+        "代理 {proxy} 不放行到 Hub 的连接（{reason}）；请询问其管理员，或设置 NO_PROXY。"
+    ),
+    "The certificate of the Hub ({host}) is not trusted here, as behind a proxy that looks into connections; set "
+    "SSL_CERT_FILE to a file that has the proxy's.": (
+        "这里不信任 Hub（{host}）的证书，例如代理会检查连接内容；请把 SSL_CERT_FILE 设为含有该代理证书的文件。"
+    ),
+    "The Hub does not take the token in HF_TOKEN (401), it may have expired, and {name} is not for everybody; make a "
+    "new one at {tokens}.": (
+        "Hub 不接受 HF_TOKEN 中的令牌（401），可能已过期，而 {name} 并非对所有人开放；请在 {tokens} 新建一个。"
+    ),
+    "{folder} is on a file system without locks ({reason}); set HF_HOME to a folder on a disk of this machine.": (
+        "{folder} 所在的文件系统不支持锁（{reason}）；请把 HF_HOME 设为本机磁盘上的文件夹。"
+    ),
+    "HF_ENDPOINT is {value}, which is no address; write for example https://huggingface.co, or unset it.": (
+        "HF_ENDPOINT 是 {value}，不是地址；请写成例如 https://huggingface.co，或取消设置。"
+    ),
+    "{variable} names {path}, which has no certificates that can be read; correct it, or unset it.": (
+        "{variable} 指向 {path}，其中没有可读的证书；请改正，或取消设置。"
+    ),
+    "The Hub cannot be asked: {problem}, or unset it.": "无法访问 Hub：{problem}；也可取消设置。",
     "cannot be reached": "连接不上",
     "does not answer": "没有响应",
     "{name} is not on this disk and HF_HUB_OFFLINE is set; unset it, then try again.": (
