@@ -80,6 +80,13 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def parse_threads(text: str) -> int:
+    """A number of threads, up to 4096: torch would try to make any number."""
+    if _positive(text) > 4096:
+        raise SettingsError(f"{text!r} threads are too many; write a number up to 4096.")
+    return int(text)
+
+
 def parse_port(text: str) -> int:
     """A port from 1 to 65535."""
     if not re.fullmatch(r"[0-9]{1,5}", text.strip()) or not 1 <= int(text) <= 65535:
@@ -205,7 +212,7 @@ class Settings:
     )
     device: str | None = _setting(None, parse_device, "cuda, mps or cpu, instead of the best one found")
     memory_budget: int | None = _setting(None, parse_size, "bytes for loaded models; 60 % of this process's memory")
-    threads: int | None = _setting(None, _positive, "threads of torch; the CPUs that this process may use")
+    threads: int | None = _setting(None, parse_threads, "threads of torch; the CPUs that this process may use")
     concurrency: int = _setting(4, _positive, "queued events of one action that run at the same time")
     queue_size: int = _setting(64, _positive, "events that may wait; the next visitor is told to come back")
     sessions: int = _setting(300, _positive, "visitors whose state is kept; the oldest is dropped")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import logging
+import os
 import re
 import sys
 import time
@@ -59,7 +60,10 @@ def load_plugins(settings: Settings) -> list[Plugin]:
             raise PluginError(plugin.stage or "discovery", f"{plugin.name}: {plugin.reason}")
         plugins.append(plugin)
     for demo, folder in settings.checkpoints:
-        plugins = add_checkpoint(plugins, demo, folder)
+        try:
+            plugins = add_checkpoint(plugins, demo, folder)
+        except SettingsError as error:
+            raise SettingsError(f"DEMO_APP_CHECKPOINTS or --checkpoint: {error}") from None
     return plugins
 
 
@@ -78,7 +82,7 @@ def add_checkpoint(plugins: Sequence[Plugin], name: str, folder: Path) -> list[P
     the demo has a checkpoint of that name already.
     """
     named = find_demo(plugins, name) if name else None
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike `Path.is_dir`, it raises nothing
         raise SettingsError(f"the checkpoint {folder} is no folder; name the one that was trained, as DEMO=FOLDER.")
     owner, demo = named or find_demo(plugins, _demo_on_card(folder))
     files = tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
