@@ -18,8 +18,11 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from demo_app import DemoError, InputError
+from demo_app.inputs.text import clean
 
 ROLES = ("system", "user", "assistant")
+MAX_TURNS = 200
+MAX_CHARACTERS = 200_000  # of all turns together
 
 
 def template_of(folder: Path) -> str | None:
@@ -44,13 +47,32 @@ def template_of(folder: Path) -> str | None:
 
 
 def turns(history: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, str]]:
-    """(role, text) of each message of a `gr.Chatbot`, whose content is a text or a list of parts."""
+    """(role, text) of each message of a `gr.Chatbot`, whose content is a text or a list of parts.
+
+    Raises `InputError` for what is no conversation, and for one that is too long.
+    """
     found = []
+    if len(history or ()) > MAX_TURNS:
+        raise InputError(
+            "The conversation has {count} turns and the limit is {limit}; press Clear and begin a new one.",
+            count=f"{len(history or ()):,}",
+            limit=MAX_TURNS,
+        )
     for message in history or ():
+        if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
+            raise InputError("A turn of the conversation has no role or no content; press Clear and begin a new one.")
         content = message["content"]
         if not isinstance(content, str):
-            content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
-        found.append((str(message["role"]), content))
+            parts = content if isinstance(content, list | tuple) else ()
+            content = "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
+        found.append((str(message["role"]), clean(content)))
+    count = sum(len(content) for _, content in found)
+    if count > MAX_CHARACTERS:
+        raise InputError(
+            "The conversation has {count} characters and the limit is {limit}; press Clear and begin a new one.",
+            count=f"{count:,}",
+            limit=f"{MAX_CHARACTERS:,}",
+        )
     return found
 
 

@@ -15,6 +15,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from demo_app import InputError
 from demo_app.inputs.numbers import whole_number
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DRAWING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")  # how a token is drawn
 WRITING = (*DRAWING[:5], "max_tokens", "seed", "stop")  # how a text is written; the order of the API
+MAX_STOPS, MAX_STOP = 16, 200  # texts that end it, and characters of each: all are sought after every token
 LARGEST_TOP_K = 10**9
 LARGEST_SEED = 2**53  # the largest whole number that JSON carries exactly
 
@@ -58,8 +60,15 @@ class GenerationSettings:
         )
 
     def stop_strings(self) -> list[str]:
-        """The non-empty lines of `stop`."""
-        return [line for line in (self.stop or "").splitlines() if line]
+        """The non-empty lines of `stop`. Raises `InputError` for too many or too long ones."""
+        lines = [line for line in (self.stop or "").splitlines() if line]
+        if len(lines) > MAX_STOPS or any(len(line) > MAX_STOP for line in lines):
+            raise InputError(
+                "A text can stop at {most} lines of {length} characters each, at most; shorten 'Stop at'.",
+                most=MAX_STOPS,
+                length=MAX_STOP,
+            )
+        return lines
 
 
 def takes(names: Sequence[str]) -> Callable[[Callable[..., Any]], property]:

@@ -123,13 +123,28 @@ class Writer:
         """
         if self.template is None:
             raise DemoError("This checkpoint was not tuned to chat; choose one that was.")
-        plain = [(role, self._without_special(text)) for role, text in turns]
-        while True:
-            text = chat.conversation(self.template, plain)
-            ids = self.tokenizer.encode(text, add_special_tokens=False).ids
-            if len(ids) <= room or len(plain) == 1:
-                return ids[-room:]
-            plain = plain[1:]
+        plain: list[tuple[str, str]] = []
+        count = 0  # tokens of their texts alone, which in one text may be a few less
+        for role, text in reversed(turns):
+            plain.insert(0, (role, self._without_special(text)))
+            count += len(self.tokenizer.encode(plain[0][1], add_special_tokens=False).ids) + 1
+            if count > 2 * room:
+                break
+        fits, too_many = 1, len(plain) + 1  # turns; a single one is kept whatever its length
+        tried = len(plain)
+        while too_many - fits > 1:
+            if len(self._rendered(plain[-tried:])) <= room:
+                fits = tried
+            else:
+                too_many = tried
+            tried = (fits + too_many) // 2
+        return self._rendered(plain[-fits:])[-room:]
+
+    def _rendered(self, turns: Sequence[tuple[str, str]]) -> list[int]:
+        """Ids of a conversation."""
+        assert self.template is not None
+        text = chat.conversation(self.template, turns)
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _without_special(self, text: str) -> str:
         """Remove the names of special tokens, so that a visitor's text cannot end the visitor's turn."""

@@ -242,6 +242,10 @@ ZH_CN = {
         "这些字符模型一个也不认识：{characters}；请换别的写。"
     ),
     "Nothing is written yet; press Generate first.": "还没有写出内容；请先按“生成”。",
+    "The conversation has {count} turns and the limit is {limit}; press Clear and begin a new one.": "对话有 {count} 轮，上限为 {limit} 轮；请按“清空”，重新开始。",
+    "The conversation has {count} characters and the limit is {limit}; press Clear and begin a new one.": "对话有 {count} 个字符，上限为 {limit} 个；请按“清空”，重新开始。",
+    "A turn of the conversation has no role or no content; press Clear and begin a new one.": "对话中有一轮缺少角色或内容；请按“清空”，重新开始。",
+    "A text can stop at {most} lines of {length} characters each, at most; shorten 'Stop at'.": "最多可在 {most} 行、每行 {length} 个字符处停止；请缩短“遇到即停”一栏。",
     "There is no form {form}; choose one of: {known}.": "没有体裁 {form}；可选：{known}。",
     "There is no token {token}; choose one from 0 to {last}.": "没有 token {token}；请选 0 到 {last} 之间的。",
     "The seed": "种子",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -14,6 +15,7 @@ import gradio as gr
 import httpx
 import pytest
 from demo_app_decoder_generator import views
+from demo_app_decoder_generator.chat import turns as turns_of
 from demo_app_decoder_generator.checkpoints import WEIGHTS
 from demo_app_decoder_generator.example import example, write
 from demo_app_decoder_generator.model import Decoder
@@ -24,6 +26,7 @@ from gradio_client.exceptions import AppError
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from demo_app import InputError
 from demo_app.serving.server import Server
 from demo_app.testing import DemoHost
 
@@ -246,6 +249,44 @@ def test_a_long_conversation_loses_its_oldest_turns(chatty: Path) -> None:
     text = chat.tokenizer.decode(ids, skip_special_tokens=False)
     assert text.startswith("<|im_start|>user")
     assert "turn 29" in text
+
+
+def test_as_many_turns_are_kept_as_fit(chatty: Path) -> None:
+    """The same as dropping one after another, which took a minute for 2,000."""
+    chat = Writer.load(chatty, "cpu")
+    for room in (5, 40, 75, 90):
+        for count in (1, 2, 7, 30):
+            turns = [("user" if n % 2 else "assistant", f"turn {n}" * (n % 3)) for n in range(count)]
+            kept = turns
+            while len(kept) > 1 and len(whole(chat, kept)) > room:
+                kept = kept[1:]
+            assert chat.conversation(turns, room) == whole(chat, kept)[-room:]
+
+
+def whole(chat: Writer, turns: list[tuple[str, str]]) -> list[int]:
+    return chat.conversation(turns, 10**6)
+
+
+def test_thousands_of_turns_cost_little(chatty: Path) -> None:
+    chat = Writer.load(chatty, "cpu")
+    turns = [("user", "Hi")] * 2000
+    chat.conversation(turns[:2], 90)
+    before = time.process_time()
+    assert len(chat.conversation(turns, 90)) <= 90
+    assert time.process_time() - before < 0.5
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        ([{"role": "user", "content": "Hi"}] * 2000, "2,000 turns and the limit is 200"),
+        ([{"role": "user", "content": "a" * 10_000}] * 30, "300,000 characters and the limit is 200,000"),
+        ([{"role": "user"}], "no role or no content"),
+    ],
+)
+def test_a_conversation_is_bounded_and_its_bound_is_said(turns: list[dict[str, str]], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        turns_of(turns)
 
 
 def test_the_cache_is_measured(client: Client) -> None:

@@ -213,14 +213,20 @@ class Actions:
 
         Args:
             picture: a JPEG, PNG, GIF, WebP, BMP or TIFF.
-            captions: one a line.
+            captions: one a line, at most 50.
 
         Returns:
             The captions, the best first, as HTML.
         """
         from demo_app_image_text_fusion.many import fits
 
-        lines = [line.strip() for line in clean(str(captions or "")).splitlines() if line.strip()][:MAX_CAPTIONS]
+        lines = [line.strip() for line in clean(str(captions or "")).splitlines() if line.strip()]
+        if len(lines) > MAX_CAPTIONS:
+            raise InputError(
+                "There are {count} captions and the limit is {limit}; leave some out.",
+                count=f"{len(lines):,}",
+                limit=MAX_CAPTIONS,
+            )
         if not lines:
             raise InputError("There are no captions; write some, one a line.")
         path = uploaded(picture)
@@ -311,6 +317,7 @@ class Actions:
                     progress((len(done), len(rows)), unit="rows")
                     yield gr.skip(), views.progress_view(len(done), len(rows))
             target = Path(folder) / f"{display_name(str(checkpoint))}-answers.csv"
+            done.sort(key=lambda row: row.number)
             write_rows(target, done)
             yield str(target), views.rows_view(done)
         # Gradio has copied the file into its own cache by now

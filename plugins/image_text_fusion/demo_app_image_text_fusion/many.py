@@ -80,12 +80,13 @@ def read_rows(file: Path, most: int) -> list[Row]:
 
 
 def answer_rows(answerer: Answerer, rows: Sequence[Row], pictures: Mapping[str, Entry]) -> Iterator[Row]:
-    """Each row with its answer, or with its problem, which does not stop the others.
+    """Each row with its answer, or with its problem, which does not stop the others; rows about one picture together.
 
-    Consecutive rows about one picture share it: it is read once.
+    So each picture is read once, however the table is sorted: reading a large one takes a second.
     """
     name, seen, problem = "", None, None
-    for row in rows:
+    first = {image: place for place, image in reversed(list(enumerate(row.image for row in rows)))}
+    for row in sorted(rows, key=lambda row: first[row.image]):
         if row.image != name:
             name, seen, problem = row.image, None, None
             try:

@@ -136,6 +136,7 @@ ZH_CN = {
     # what is wrong
     "The question is empty; ask something about the picture.": "问题是空的；请就图片问点什么。",
     "Nothing is drawn yet; draw a few filled shapes.": "还没有画；请画几个涂满的图形。",
+    "There are {count} captions and the limit is {limit}; leave some out.": "共有 {count} 条说明，上限为 {limit} 条；请去掉一些。",
     "There are no captions; write some, one a line.": "没有描述；请写几句，每行一句。",
     "There are no pictures yet; choose some, or a ZIP of them.": "还没有图片；请选择几张，或它们的 ZIP 包。",
     "Questions about pictures need a checkpoint; choose one in the picker.": (

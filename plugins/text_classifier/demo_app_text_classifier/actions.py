@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from demo_app import ModelHandle
     from demo_app_text_classifier.classifier import Classifier
 
-CHUNK = 256  # rows of a file between two steps of its progress bar
+CHUNK = 64  # rows of a file between two steps of its progress bar, at which a visitor who left is noticed
 
 
 class Actions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,15 @@ from demo_app_translator.example import example
 from demo_app_translator.explain import Seen, alignment, force, watch
 from demo_app_translator.lessons import EXAMPLES
 from demo_app_translator.texts import joined, sentences
-from demo_app_translator.views import about, alignment_lines, alignment_map, beam_tree, forced_strip, two_designs
+from demo_app_translator.views import (
+    about,
+    alignment_lines,
+    alignment_map,
+    beam_tree,
+    forced_strip,
+    time_is_over,
+    two_designs,
+)
 
 if TYPE_CHECKING:
     from demo_app import ModelHandle
@@ -23,6 +32,11 @@ if TYPE_CHECKING:
 
 MAX_BEAMS = 8
 MAX_PENALTY = 2
+MAX_SENTENCES = 100
+MAX_TOKENS = 2_000  # of all sentences together, as the encoder reads them
+MAX_SECONDS = 60.0  # of one translation; what is not done by then is left out, and that is said
+MAX_KEPT = 64 * 2**20  # bytes of attention that a session keeps; the sentences after that cannot be looked into
+PAUSE = 0.5  # seconds after which the translation is shown again, grown or not: only then can Stop end it
 MAX_CHOICE = 60  # characters of a sentence in the picker of sentences
 
 
@@ -47,25 +61,33 @@ class Actions:
         """
         from demo_app_translator.search import Beam
 
+        started = shown_at = time.monotonic()
         parts = sentences(text)
+        check_count(len(parts))
         beams = whole_number(beams, "Beams", least=1, most=MAX_BEAMS)
         length_penalty = number_between(length_penalty, "Length penalty", 0, MAX_PENALTY)
         unchanged = (gr.skip(),) * 7
         with self.handle.use(checkpoint) as translator:
             settings = Beam(beams=beams, length_penalty=length_penalty, max_tokens=translator.config.max_tokens)
             translator.check(text)
+            check_tokens(sum(translator.encode(parts)[1].sum(dim=1).tolist()))
             done: list[Seen] = []
             for part in parts:
+                if done and time.monotonic() - started > MAX_SECONDS:
+                    break
                 shown = ""
-                for step in watch(translator, part, settings, checkpoint):
+                for step in watch(translator, part, settings, checkpoint, until=started + MAX_SECONDS):
                     if isinstance(step, Seen):
                         done.append(step)
-                    elif step != shown:
-                        shown = step
+                    elif step != shown or time.monotonic() - shown_at > PAUSE:
+                        shown, shown_at = step, time.monotonic()
                         yield joined([*(one.text for one in done), shown], translator.config.target), *unchanged
-        picker = gr.update(choices=sentence_choices(done), value=0, visible=len(done) > 1)
+        kept = within(done, MAX_KEPT)
+        picker = gr.update(choices=sentence_choices(kept), value=0, visible=len(kept) > 1)
         whole = joined([one.text for one in done], done[0].target_language)
-        yield whole, about(done), picker, *_drawings(done[0], AVERAGE, AVERAGE), done
+        late = time.monotonic() - started > MAX_SECONDS
+        card = time_is_over(len(done), len(parts), MAX_SECONDS) + about(done) if late else about(done)
+        yield whole, card, picker, *_drawings(done[0], AVERAGE, AVERAGE), kept
 
     def example(self, number: int) -> str:
         """One of the texts to try.
@@ -108,12 +130,42 @@ class Actions:
         Returns:
             Each token on a ground as strong as its surprise, and what the network would have written, as HTML.
         """
-        first = sentences(text)[0]
-        if not translation.strip():
+        first = sentences(str(text or ""))[0]
+        if not str(translation or "").strip():
             raise InputError("There is no translation to judge; write one.")
         with self.handle.use(checkpoint) as translator:
             translator.check(first)
             return forced_strip(force(translator, first, translation.strip()))
+
+
+def check_count(count: int) -> None:
+    """Raise `InputError` for a text of too many sentences."""
+    if count > MAX_SENTENCES:
+        raise InputError(
+            "The text has {count} sentences and the limit is {limit}; shorten it.", count=count, limit=MAX_SENTENCES
+        )
+
+
+def check_tokens(count: int) -> None:
+    """Raise `InputError` for a text of too many tokens."""
+    if count > MAX_TOKENS:
+        raise InputError(
+            "The text has {count} tokens and the limit is {limit}; shorten it.",
+            count=f"{count:,}",
+            limit=f"{MAX_TOKENS:,}",
+        )
+
+
+def within(seen: Sequence[Seen], most: int) -> list[Seen]:
+    """The first of the sentences, as many as take that many bytes; one at least."""
+    kept = list(seen[:1])
+    left = most - seen[0].bytes
+    for one in seen[1:]:
+        left -= one.bytes
+        if left < 0:
+            break
+        kept.append(one)
+    return kept
 
 
 def sentence_choices(seen: Sequence[Seen]) -> list[tuple[str, int]]:

@@ -7,6 +7,7 @@ Importing this module does not import torch, because the page is built without i
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,15 +59,27 @@ class Seen:
     width: int  # of the network
     milliseconds: float
 
+    @property
+    def bytes(self) -> int:
+        """Of its attention."""
+        return int(self.encoder.nbytes + self.decoder.nbytes + self.cross.nbytes)
 
-def watch(translator: Translator, sentence: str, settings: Beam, checkpoint: str) -> Iterator[str | Seen]:
-    """Translate a sentence; yields the translation as it grows, then `Seen`."""
+
+def watch(
+    translator: Translator, sentence: str, settings: Beam, checkpoint: str, *, until: float = math.inf
+) -> Iterator[str | Seen]:
+    """Translate a sentence; yields the translation as it grows, then `Seen`.
+
+    At `until`, in the seconds of `time.monotonic`, the search ends with what it has.
+    """
     started = time.perf_counter()
     candidates: list[tuple[Candidate, ...]] = []
     step: SearchStep | None = None
     for step in translator.steps(sentence, settings):
         candidates.append(step.candidates[0])
         yield translator.text(step.best[0].ids)
+        if time.monotonic() > until:
+            break
     assert step is not None
     milliseconds = 1e3 * (time.perf_counter() - started)
     best = step.best[0]

@@ -50,6 +50,18 @@ def about(seen: Sequence[Seen]) -> str:
     return viz.note(" · ".join(facts), kind="card")
 
 
+def time_is_over(done: int, count: int, seconds: float) -> str:
+    """That not all sentences were translated, or the last one not to its end."""
+    text = say(
+        "The {seconds} seconds for one translation are over: {done} of {count} sentences were translated, the last one "
+        "perhaps in part; shorten the text.",
+        seconds=f"{seconds:.0f}",
+        done=done,
+        count=count,
+    )
+    return viz.note(text, kind="alert")
+
+
 def alignment_lines(source: Sequence[str], target: Sequence[str], weights: Array) -> str:
     """Two columns of words, with lines as strong as the attention of a target word to a source word.
 

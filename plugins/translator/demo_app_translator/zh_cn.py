@@ -102,6 +102,16 @@ ZH_CN = {
     "How it works": "工作原理",
     # what is wrong
     "There is no sentence {number}; choose one from 0 to {last}.": "没有第 {number} 句；请选择 0 到 {last} 中的一句。",
+    "The text has {count} sentences and the limit is {limit}; shorten it.": (
+        "文本有 {count} 句，上限为 {limit} 句；请缩短。"
+    ),
+    "The text has {count} tokens and the limit is {limit}; shorten it.": (
+        "文本有 {count} 个 token，上限为 {limit} 个；请缩短。"
+    ),
+    "The {seconds} seconds for one translation are over: {done} of {count} sentences were translated, the last one "
+    "perhaps in part; shorten the text.": (
+        "一次翻译的 {seconds} 秒已用完：{count} 句中译出了 {done} 句，最后一句可能不完整；请缩短文本。"
+    ),
     "There is nothing to translate; write a sentence.": "没有可翻译的内容；请写一句话。",
     "There is no translation to judge; write one.": "没有可评判的译文；请写一句。",
     "This checkpoint reads {language}, and most of the text is in letters it does not know.": (

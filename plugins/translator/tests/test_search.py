@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from demo_app_translator.explain import nodes
+from demo_app_translator.actions import within
+from demo_app_translator.explain import Seen, nodes, watch
 from demo_app_translator.model import EncoderDecoder
 from demo_app_translator.search import Beam, SearchStep, search
 from demo_app_translator.translator import Translator
@@ -105,3 +106,16 @@ def test_each_step_has_its_candidates_and_the_chosen_ones_are_the_translation(ti
 def test_zero_beams_or_tokens_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be 1 at least"):
         Beam(**wrong)
+
+
+def test_a_translation_ends_when_its_time_is_over(tiny: Translator) -> None:
+    *_, seen = watch(tiny, "A small dog sees a ball.", Beam(beams=2, max_tokens=30), "tiny", until=0.0)
+    assert isinstance(seen, Seen)
+    assert len(seen.target) <= 2, "it stopped after the first step"
+
+
+def test_only_so_many_sentences_keep_their_attention(tiny: Translator) -> None:
+    *_, seen = watch(tiny, "A small dog sees a ball.", Beam(beams=1, max_tokens=8), "tiny")
+    assert isinstance(seen, Seen)
+    assert len(within([seen] * 5, 3 * seen.bytes)) == 3
+    assert len(within([seen] * 5, 0)) == 1
