@@ -20,9 +20,11 @@ from demo_app.hub import files as hub_files
 from demo_app.models import measuring
 from demo_app.models.checkpoints import folder_of, full_title, size_text
 from demo_app.models.state import LoadError, NotFetched, State
+from demo_app.registry.process import put_back
 
 log = logging.getLogger(__name__)
 
+UNNAMED = ("os.environ TORCHINDUCTOR", "warnings.filterwarnings")  # what torch does when parts of it are imported
 LOADS = 5  # times its patience that a load waits for another one
 
 
@@ -245,7 +247,7 @@ class Slots:
         on_disk = hub_files.size_on_disk(folder, files) if folder is not None else 0
         self._make_room(slot, on_disk)
         memory, modules, started = measuring.process_memory(), len(sys.modules), time.perf_counter()
-        model = slot.demo.load(folder, self._device or zerogpu.device() or machine.best_device())
+        model = self._called(slot, folder)
         if model is None:
             raise LoadError(
                 "{name} could not be loaded: its load returned nothing; it must return a model.", name=slot.title
@@ -260,6 +262,18 @@ class Slots:
             slot.state = State(status="ready", bytes=size, seconds=seconds)
             self._touch(slot)
         log.info("%s: %.1f MB loaded in %.2f s", slot.title, size / 1e6, slot.state.seconds)
+
+    def _called(self, slot: Slot, folder: Path | None) -> Any:
+        """What the demo's `load` returns. What it changes of the process is put back, and named in the log."""
+        device = self._device or zerogpu.device() or machine.best_device()
+        changed: list[str] = []
+        try:
+            with put_back() as changed:
+                return slot.demo.load(folder, device)
+        finally:
+            named = [one for one in changed if not one.startswith(UNNAMED)]
+            if named:
+                log.warning("%s: loading it changed %s; put back", slot.title, ", ".join(named))
 
     # Memory
 

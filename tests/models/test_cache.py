@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +211,34 @@ def test_an_interrupt_goes_on_and_those_who_wait_are_told(tmp_path: Path, waiter
         outcomes = {type(future.exception()) for future in futures}
     assert outcomes == {KeyboardInterrupt, LoadError}
     assert models.state(demo).status == "failed"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_load_changes_of_the_process_is_put_back_and_named(
+    fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+
+    monkeypatch.chdir(Path(__file__).parent)
+    torch.set_grad_enabled(True)
+
+    def load(folder: Path | None, device: str) -> Weights:
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        os.chdir("/")
+        if fails:
+            raise SystemExit
+        return Weights(MB)
+
+    models = models_of(10 * MB)
+    with suppress(LoadError), models.use(demo_of(tmp_path, load)):
+        pass
+    assert (torch.get_default_dtype(), torch.is_grad_enabled()) == (torch.float32, True)
+    assert Path.cwd() == Path(__file__).parent
+    said = next(record.getMessage() for record in caplog.records if "put back" in record.getMessage())
+    assert said.startswith("Sized: tiny")
+    assert "os.chdir" in said
+    assert "torch.set_default_dtype" in said
 
 
 def test_a_load_that_hangs_is_named_to_the_others(tmp_path: Path) -> None:
