@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import re
 import stat
@@ -17,6 +18,8 @@ from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 from demo_app.errors import SettingsError
+
+log = logging.getLogger(__name__)
 
 WHOLE_NUMBERS = {  # read with int() by the libraries, most of them when they are imported: what it takes, the most
     "GRADIO_SERVER_PORT": 65535,
@@ -115,6 +118,8 @@ def _check_number(environ: MutableMapping[str, str], name: str) -> None:
     if value is None:
         return
     if not value.strip() or SERVICE_LINK.fullmatch(value.strip()):
+        if value.strip():
+            log.warning("%s=%s is Kubernetes' link to a service, and is ignored", name, value)
         del environ[name]
     elif not re.fullmatch(r"[0-9]{1,10}", value.strip()) or int(value) > most:
         raise SettingsError(f"{name}: {value!r} is not a whole number up to {most}; change it, or unset it.")

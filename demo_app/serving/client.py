@@ -1,4 +1,4 @@
-"""A client of a running page: Gradio's HTTP protocol, without `gradio_client`."""
+"""A client of a running page: Gradio's HTTP protocol, without `gradio_client` and never through a proxy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def run(url: str, action: str, *data: Any, session: str | None = None) -> httpx.
     `url` ends in a slash, `action` is an API name with the demo's prefix, `data` has a value for each input.
     """
     return httpx.post(
-        f"{url}gradio_api/run/{action}", json={"data": list(data), "session_hash": session or "test"}, timeout=SECONDS
+        f"{url}gradio_api/run/{action}",
+        json={"data": list(data), "session_hash": session or "test"},
+        timeout=SECONDS,
+        trust_env=False,
     )
 
 
@@ -33,14 +36,18 @@ def call(
     """
     until = time.monotonic() + seconds
     body = {"data": list(data), "session_hash": session}
-    event_id = httpx.post(f"{url}gradio_api/call/{action}", json=body, timeout=SECONDS).json()["event_id"]
+    event_id = httpx.post(f"{url}gradio_api/call/{action}", json=body, timeout=SECONDS, trust_env=False).json()[
+        "event_id"
+    ]
     lines = []
     try:
-        with httpx.stream("GET", f"{url}gradio_api/call/{action}/{event_id}", timeout=seconds) as response:
+        with httpx.stream(
+            "GET", f"{url}gradio_api/call/{action}/{event_id}", timeout=seconds, trust_env=False
+        ) as response:
             for line in filter(None, response.iter_lines()):
                 lines.append(line)
                 if streamed and line == "event: generating":
-                    httpx.post(f"{url}gradio_api/stream/{event_id}/close", timeout=SECONDS)
+                    httpx.post(f"{url}gradio_api/stream/{event_id}/close", timeout=SECONDS, trust_env=False)
                 if time.monotonic() > until:
                     raise TimeoutError(f"{action} did not end within {seconds:.0f} s")
     except httpx.ReadTimeout:
@@ -50,7 +57,7 @@ def call(
 
 def config(url: str) -> dict[str, Any]:
     """The page's configuration: its components, with `id`, `type` and `props`, and its events."""
-    found: dict[str, Any] = httpx.get(f"{url}config", timeout=SECONDS).json()
+    found: dict[str, Any] = httpx.get(f"{url}config", timeout=SECONDS, trust_env=False).json()
     return found
 
 
