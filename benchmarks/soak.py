@@ -52,7 +52,7 @@ from soak_stories import (
 
 from demo_app.testing.hub import Hub
 
-DISK = 96 * 2**20
+DISK = 192 * 2**20
 LEAVE = 0.05  # share of actions in the middle of which the page is closed
 PRECISE = ("TEXT_CLASSIFIER", "DECODER_GENERATOR", "IMAGE_TEXT_FUSION")  # would choose by measuring
 WORKER = "demo_app.finetune.worker"
@@ -169,7 +169,7 @@ def main() -> int:
         with serve(logged, **environment) as host:
             known = stories(made_files(work / "files"))
             site = Site.of(host.url)
-            expected = learn(site, known, args.quick)
+            expected = learn(site, known)
             with bare_like(host.url) as bare, serve(bare) as peer, Noop(peer.url) as noop:
                 soak = Soak(site, host, expected, think=0.5 if args.quick else 2.0)
                 visit(soak, known, args.visitors, seconds, hub, disk if bounded else None)
@@ -195,7 +195,7 @@ def small_disk(folder: Path) -> Iterator[tuple[Path, bool]]:
             subprocess.run(["umount", "-l", folder], check=False)
 
 
-def learn(site: Site, known: list[Story], quick: bool) -> dict[tuple[str, int], Expected]:
+def learn(site: Site, known: list[Story]) -> dict[tuple[str, int], Expected]:
     """What each step answers while nothing breaks, from two runs after a first one that loads the models."""
     runs: dict[tuple[str, int], list[Shown]] = {}
 
@@ -211,7 +211,7 @@ def learn(site: Site, known: list[Story], quick: bool) -> dict[tuple[str, int], 
                     runs.setdefault((story.name, number), []).append(Shown.of(outcome.data, page.download))
 
     for attempt in range(3):
-        told = [story for story in known if not (story.trains and (quick or attempt))]
+        told = [story for story in known if not story.trains]
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(run, told, [attempt > 0] * len(told)))
     expected = {step: Expected.of(shown) for step, shown in runs.items() if len(shown) > 1}
@@ -261,16 +261,12 @@ def break_things(soak: Soak, hub: Hub, disk: Path | None, begin: float, length: 
     if disk is not None:
         with soak.fault("disk"):
             filler = disk / "filler"
-            with filler.open("wb") as file, contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(2**16))
-                    file.flush()
             end = begin + 3 * length / 7 + lasting
             while time.monotonic() < end:  # what a clean-up frees is taken, too
-                time.sleep(0.2)
                 with filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
-                    while file.write(bytes(2**16)) == 2**16:
+                    while file.write(bytes(2**16)):
                         pass
+                time.sleep(0.2)
             filler.unlink()
     wait_until(begin + 5 * length / 7)
     with soak.fault("kill"):
@@ -362,7 +358,7 @@ def told(soak: Soak, story: Story, draw: random.Random) -> None:
                 soak.left += 1
                 return
             if not soak.think and action.endswith("_generate"):
-                given = given | {"max_tokens": 300}  # something that SIGTERM can meet
+                given, place = given | {"max_tokens": 300}, -1  # something that SIGTERM can meet
             outcome = page.act(action, given)
             if not soak.judge(story, place, outcome, page):
                 return

@@ -138,7 +138,7 @@ def stories(files: dict[str, Path]) -> list[Story]:
     def story(name: str, *steps: tuple[str, dict[str, Any]], demo: str = "", weight: float = 1.0) -> Story:
         return Story(name=name, steps=tuple((demo + action, given) for action, given in steps), weight=weight)
 
-    def tuning(demo: str, tried: dict[str, Any]) -> Story:
+    def tuning(demo: str, tried: dict[str, Any], weight: float = 1.0) -> Story:
         return story(
             f"fine-tune {demo}",
             ("_example", {}),
@@ -148,6 +148,7 @@ def stories(files: dict[str, Path]) -> list[Story]:
             ("_try", tried),
             ("_zip", {}),
             demo=f"{demo}_finetune",
+            weight=weight,
         )
 
     text, writer, fuse, conv, tra = (
@@ -186,7 +187,7 @@ def stories(files: dict[str, Path]) -> list[Story]:
         story("shout", ("shout", {"text": "hello"}), demo="sixth_", weight=4),
         tuning("text_classifier", {"text": TEXT}),
         tuning("separable_conv", {"picture": one}),
-        tuning("image_text_fusion", {"picture": one, "text": "what color is the square ?"}),
+        tuning("image_text_fusion", {"picture": one, "text": "what color is the square ?"}, weight=0.1),
     ]  # fmt: skip
 
 

@@ -504,3 +504,8 @@ def test_a_private_part_would_be_found(source: str) -> None:
 def test_the_documented_interface_is_no_private_part() -> None:
     source = "import gradio as gr\nclass A:\n    def b(self): return self._c, gr.Blocks(theme=gr.themes.Soft()).load"
     assert private_parts(source) == []
+
+
+def test_launch_need_not_ask_its_own_page() -> None:
+    assert set(internals.UNCHECKED) <= set(inspect.signature(gr.Blocks.launch).parameters)
+    assert inspect.getsource(gr.Blocks.launch).count("_frontend") == 2, "it does nothing else"

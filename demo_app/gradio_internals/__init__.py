@@ -369,6 +369,9 @@ def add_to_uploads(file: Path) -> Path:
 
 # Serving
 
+UNCHECKED = {"_frontend": False}
+"""For `launch()`: Gradio gives up if its own page takes more than 3 s, as on a busy machine; it has answered by then."""
+
 
 def queue_length(blocks: gr.Blocks) -> int:
     """How many events wait in the queue."""

@@ -129,6 +129,7 @@ class Server:
                 css=stylesheet(app.tabs),
                 head=script(),
                 i18n=app.blocks.translations(),
+                **gradio_internals.UNCHECKED,
             )
         if problem := gradio_internals.mcp_problem(app.blocks):
             self.close()
