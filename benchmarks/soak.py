@@ -15,6 +15,7 @@ the same minute. `--quick` takes two minutes and judges answers only.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import re
@@ -315,8 +316,15 @@ def wait_for_exit(pid: int, seconds: float) -> float | None:
 
 
 def watch(soak: Soak) -> None:
-    """Note the host's memory every five seconds, without its trainings."""
-    while not soak.ending.wait(5):
+    """Note the host's memory every five seconds, without its trainings; each minute, say how it goes."""
+    for number in itertools.count(1):
+        if soak.ending.wait(5):
+            return
+        if number % 12 == 0:
+            counts = (
+                f"{sum(soak.answered.values())} answers, {len(soak.wrong)} wrong, {len(soak.unanswered)} unanswered"
+            )
+            sys.stderr.write(f"minute {number // 12}: {counts}; refused {dict(soak.explained)}\n")
         with contextlib.suppress(OSError):
             others = set(trainings(soak.host.pid))
             total = 0

@@ -91,7 +91,7 @@ def main() -> int:
             __import__(module)
         if not session.num_work_items:
             session.add_work_items(sampled(args.sample, args.seed))
-        run(session, args.session.with_suffix(".json"), time.monotonic() + 60 * args.minutes, args.seed)
+        run(session, args.session.with_suffix(".json"), time.monotonic() + 60 * args.minutes)
         results = [result for _, result in session.completed_work_items]
         killed = sum(result.is_killed for result in results)
         share = killed / len(results) if results else 0.0
@@ -100,7 +100,7 @@ def main() -> int:
 
 
 def sampled(count: int, seed: int) -> list[Any]:
-    """Mutants of all targets, drawn with that seed, in that order."""
+    """Mutants of all targets, drawn with that seed, in that order: fewer are the first of more."""
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.plugins import get_operator, operator_names
     from cosmic_ray.work_item import MutationSpec, WorkItem
@@ -116,7 +116,8 @@ def sampled(count: int, seed: int) -> list[Any]:
                 mutation = MutationSpec(str(path), name, number, start, end)
                 found.append(WorkItem.single(f"{path}:{start[0]}:{name}:{number}", mutation))
     drawn = random.Random(seed).sample(found, len(found))
-    return list(itertools.islice((item for item in drawn if changed(item)[2]), count))
+    good = itertools.islice((item for item in drawn if changed(item)[2]), count)
+    return [WorkItem(f"{place:04} {item.job_id}", item.mutations) for place, item in enumerate(good)]
 
 
 def changed(item: Any) -> tuple[str, str, bool]:
@@ -126,7 +127,10 @@ def changed(item: Any) -> tuple[str, str, bool]:
 
     (mutation,) = item.mutations
     before = mutation.module_path.read_text("utf-8")
-    after = mutate_code(before, get_operator(mutation.operator_name)(), mutation.occurrence)
+    try:
+        after = mutate_code(before, get_operator(mutation.operator_name)(), mutation.occurrence)
+    except AttributeError:  # Cosmic Ray's, of `except (json.JSONDecodeError, OSError)`
+        after = None
     return before, after or before, bool(after) and meaning(str(after)) not in (None, meaning(before))
 
 
@@ -148,12 +152,12 @@ def meaning(source: str) -> str | None:
     return ast.dump(tree)
 
 
-def run(session: Any, notes: Path, until: float, seed: int) -> None:
+def run(session: Any, notes: Path, until: float) -> None:
     """Try each mutant of the session that has no result yet."""
     from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
 
     known: dict[str, Any] = json.loads(notes.read_text("utf-8")) if notes.is_file() else {}
-    for item in sorted(session.pending_work_items, key=lambda item: random.Random(f"{seed}{item.job_id}").random()):
+    for item in sorted(session.pending_work_items, key=lambda item: item.job_id):
         if time.monotonic() > until:
             break
         (mutation,) = item.mutations
