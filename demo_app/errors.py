@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 
@@ -42,3 +43,13 @@ class InputError(DemoError):
 
 class SettingsError(ValueError):
     """A variable or an option that cannot be read; the sentence names it and what it takes."""
+
+
+DISK_FULL = "The server's disk is full; try again in a few minutes, and tell whoever runs it if it stays so."
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it comes from, says that the disk or the quota is full."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        error = error.__cause__ or error.__context__
+    return error is not None

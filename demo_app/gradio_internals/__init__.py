@@ -370,7 +370,7 @@ def add_to_uploads(file: Path) -> Path:
 # Serving
 
 UNCHECKED = {"_frontend": False}
-"""For `launch()`: Gradio gives up if its own page takes more than 3 s, as on a busy machine; it has answered by then."""
+"""For `launch()`: Gradio gives up if its own page takes 3 s, as on a busy machine, although the server has answered."""
 
 
 def queue_length(blocks: gr.Blocks) -> int:

@@ -21,6 +21,9 @@ ZH_CN = {
     "Restarting": "正在重启",
     "Please wait": "请稍候",
     "The server is restarting; please try again in a minute.": "服务器正在重启，请过一分钟再试。",
+    "The server's disk is full; try again in a few minutes, and tell whoever runs it if it stays so.": (
+        "服务器的磁盘已满，请过几分钟再试；若仍不行，请告诉管理者。"
+    ),
     "Too many visitors are waiting right now; please try again in a minute.": "现在排队的人太多，请过一分钟再试。",
     "Something went wrong here. Try again; the host's log has the reason under error {number}.": (
         "这里出了点问题，请再试一次；原因记在服务器日志里，错误编号 {number}。"

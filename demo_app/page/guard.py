@@ -17,7 +17,7 @@ import gradio as gr
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from demo_app import zerogpu
-from demo_app.errors import DemoError, InputError
+from demo_app.errors import DISK_FULL, DemoError, InputError, disk_is_full
 from demo_app.gradio_internals import Listener, current_request
 from demo_app.i18n import Catalog, say, speaking
 from demo_app.i18n.components import translate_updates
@@ -168,6 +168,8 @@ class Handlers:
             log.exception("%s/%s: its error cannot be told", demo, action)
         number = secrets.token_hex(3)
         log.error("%s/%s failed, error %s", demo, action, number, exc_info=error)
+        if disk_is_full(error):
+            return self._error(DISK_FULL, title, "error")
         text = "Something went wrong here. Try again; the host's log has the reason under error {number}."
         return self._error(text, title, "error", number=number)
 

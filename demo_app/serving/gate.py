@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +13,15 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo_app.errors import DemoError
+from demo_app.errors import DISK_FULL, DemoError, disk_is_full
 from demo_app.i18n import say, speaking
 from demo_app.page.guard import RESTARTING, Handlers
 from demo_app.serving import bounds
 from demo_app.serving.bounds import Bound, Names
 from demo_app.serving.routes import API, Routes
 from demo_app.serving.uploads import Uploads
+
+log = logging.getLogger(__name__)
 
 FULL = DemoError("Too many visitors are waiting right now; please try again in a minute.")
 CLOSED = DemoError("There is nothing here; open the page's first address.")
@@ -118,6 +121,11 @@ class Gate:
             self.unqueued.add(request.answer)
         try:
             await app(scope, request.receive, request.answer.send)
+        except OSError as error:
+            if not disk_is_full(error):
+                raise
+            log.error("%s: the disk is full", request.path)
+            await request.refuse(DemoError(DISK_FULL), 507)
         finally:
             self.unqueued.discard(request.answer)
             if request.bound.files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 from typing import Any
@@ -14,7 +15,7 @@ from demo_app.serving import client
 from demo_app.testing import serve
 
 RAISING = """
-import asyncio, concurrent.futures, sys
+import asyncio, concurrent.futures, errno, sys
 from demo_app import Demo, DemoError, hookimpl
 import gradio as gr
 
@@ -31,6 +32,7 @@ RAISED = {
     "generator_exit": GeneratorExit,
     "panic": Panic,
     "group": lambda: BaseExceptionGroup("all", [Panic()]),
+    "full_disk": lambda: OSError(errno.ENOSPC, "No space left on device"),
     "stop": StopIteration,
     "async_stop": StopAsyncIteration,
     "unspeakable": Unspeakable,
@@ -62,6 +64,7 @@ def build(handle):
     box, out = gr.Textbox(label="What"), gr.Textbox(label="Out")
     for fn in (function, coroutine, generator, async_generator, ends_badly):
         gr.Button(fn.__name__).click(fn, box, out, api_name=fn.__name__)
+    gr.Button("file").click(lambda file: None, gr.File(), None, api_name="file")  # so that files can be sent
     gr.Button("wrong").click(lambda: 1, None, [box, out], api_name="wrong_count")
 
 @hookimpl
@@ -132,3 +135,15 @@ def test_fewer_values_than_outputs_are_an_error_with_a_number(page: Any) -> None
     state, said = client.call(page.url, "raising_wrong_count")
     assert state == "error"
     assert "Something went wrong here" in said["error"]
+
+
+def test_a_full_disk_is_said(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "disk is full; try again" in client.call(page.url, "raising_function", "full_disk")[1]["error"]
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gradio.route_utils.NamedTemporaryFile", full)
+    refused = httpx.post(f"{page.url}gradio_api/upload", files={"files": ("a.txt", b"a")}, timeout=client.SECONDS)
+    assert refused.status_code == 507
+    assert "disk is full; try again" in refused.text
