@@ -362,9 +362,14 @@ def upload_folder() -> Path:
 def add_to_uploads(file: Path) -> Path:
     """A copy of the file among the uploads, so that the page may show it where a handler returns its path.
 
-    Gradio does this for what it post-processes; a client whose event has no post-processing needs it done here.
+    Gradio does this for what it post-processes; a client whose event has no post-processing needs it done here. The
+    copy is deleted as an upload is: once it is old, when there are too many, and when the server stops.
     """
-    return Path(processing_utils.save_file_to_cache(str(file), cache_dir=str(upload_folder())))
+    copy = processing_utils.save_file_to_cache(str(file), cache_dir=str(upload_folder()))
+    blocks = LocalContext.blocks.get(None)
+    if blocks is not None:
+        blocks.upload_file_set.add(copy)
+    return Path(copy)
 
 
 # Serving
@@ -376,6 +381,12 @@ UNCHECKED = {"_frontend": False}
 def queue_length(blocks: gr.Blocks) -> int:
     """How many events wait in the queue."""
     return len(blocks._queue)
+
+
+def untold(blocks: gr.Blocks) -> bool:
+    """Whether an event waits or runs, or its answer is still to be sent. Of who left in the middle, it may stay so."""
+    queue = blocks._queue
+    return bool(queue.event_ids_to_events) or any(map(bool, list(queue.pending_event_ids_session.values())))
 
 
 def end_events(blocks: gr.Blocks, output: Mapping[str, Any]) -> None:

@@ -43,6 +43,7 @@ from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
+TELL_SECONDS = 1.0  # for answers to be sent once all handlers have ended
 STOP_SECONDS = 3.5  # after SIGTERM, for running requests to end; then they are answered with the reason
 
 
@@ -141,8 +142,14 @@ class Server:
         """Stop within 5 seconds: new requests are refused, running ones answered, or told that the server restarts."""
         app = self.app
         app.handlers.closing = True
-        if not app.handlers.wait_until_idle(STOP_SECONDS) and self._loop is not None:
-            asyncio.run_coroutine_threadsafe(self._answer_waiting(), self._loop).result(timeout=0.5)
+        end = time.monotonic() + STOP_SECONDS
+        idle = app.handlers.wait_until_idle(STOP_SECONDS)
+        end = min(end, time.monotonic() + TELL_SECONDS)
+        while (waits := gradio_internals.untold(app.blocks) or bool(self.unqueued)) and time.monotonic() < end:
+            time.sleep(0.02)  # a handler's last value is not yet the visitor's answer
+        if (waits or not idle) and self._loop is not None:
+            with contextlib.suppress(TimeoutError):
+                asyncio.run_coroutine_threadsafe(self._answer_waiting(), self._loop).result(timeout=0.5)
             time.sleep(0.2)  # for the streams to send the message
         app.trainings.close()
         gradio_internals.close_connections_after(app.blocks, 0.3)
