@@ -6,7 +6,7 @@ Of files that are not sources the copy has the names alone, so that weights cost
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import importlib.metadata
 import os
 import shutil
 import sys
@@ -14,8 +14,11 @@ import tempfile
 import tomllib
 import zipfile
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from demo_app.api import Demo
 from demo_app.checking import child
@@ -41,10 +44,10 @@ def check_wheel(plugin: Plugin, demos: Sequence[Demo[Any]], found: Findings) -> 
     if not roots and not weights:
         return
     try:
-        backend, paths = _backend(plugin.path)
+        backend, paths, needs = _backend(plugin.path)
     except (OSError, ValueError, TypeError, AttributeError):
         return  # discovery says what is wrong with the file
-    if not paths and not _is_installed(backend):
+    if not all(map(_is_installed, needs)):
         return
     root = roots[0] if roots else plugin.path
     has = {path for path in weights if path.is_relative_to(root)}
@@ -93,17 +96,19 @@ def _is_cache(path: Path) -> bool:
     return any(part.startswith(".") or part == "__pycache__" for part in path.parts) or path.suffix in (".pyc", ".pyi")
 
 
-def _backend(folder: Path) -> tuple[str, list[str]]:
-    """The build backend, and folders of its own that it is imported from."""
+def _backend(folder: Path) -> tuple[str, list[str], list[str]]:
+    """The build backend, the folders of its own that it is imported from, and what it requires."""
     table = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("build-system", {})
-    return table.get("build-backend", "setuptools.build_meta"), list(table.get("backend-path", ()))
+    backend, needs = table.get("build-backend", "setuptools.build_meta"), table.get("requires", ("setuptools",))
+    return backend, list(table.get("backend-path", ())), list(needs)
 
 
-def _is_installed(backend: str) -> bool:
+def _is_installed(requirement: str) -> bool:
     try:
-        return importlib.util.find_spec(backend.partition(":")[0]) is not None
-    except ModuleNotFoundError:
+        importlib.metadata.version(Requirement(requirement).name)
+    except (InvalidRequirement, PackageNotFoundError):
         return False
+    return True
 
 
 def build(task: tuple[Path, str, list[str]], tell: child.Tell) -> None:
