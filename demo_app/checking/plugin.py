@@ -29,6 +29,7 @@ from demo_app.checking.running import check_running
 from demo_app.checking.source import Source
 from demo_app.checking.tab import check_functions, check_tab
 from demo_app.checking.wheel import check_wheel
+from demo_app.errors import DemoError
 from demo_app.finetune.jobs import Trainings
 from demo_app.models import cache
 from demo_app.registry import discovery, loading, requirements
@@ -335,7 +336,7 @@ def _check_names(names: Sequence[str], plugin: Plugin, settings: Settings, found
 def _check_demo(demo: Demo[Any], plugin: Plugin, source: Source, settings: Settings, found: Findings) -> None:
     for checkpoint in demo.checkpoints:
         check_checkpoint(f"{demo.name}/{checkpoint.name}", checkpoint, plugin.path, found)
-    check_functions(demo, source, found)
+    check_functions(demo, found)
     from demo_app.page.handle import Handle
     from demo_app.page.tabs import build_demo
 
@@ -343,11 +344,13 @@ def _check_demo(demo: Demo[Any], plugin: Plugin, source: Source, settings: Setti
         handle = Handle(demo=demo, models=cache.Models(settings), trainings=Trainings(settings))
         blocks, changed = build_demo(demo, handle, plugin.name)
     except PluginError as error:
-        if error.__cause__ is None:
+        cause, line = error.__cause__, plugin_line(error.__cause__, plugin)
+        if cause is None:
             found.add("build", f"{demo.name}: {error}", "")
-            return
-        failure = describe(error.__cause__) + plugin_line(error.__cause__, plugin)
-        found.add("build", f"{demo.name}: building the tab failed with {failure}.", FIX_LINE)
+        elif isinstance(cause, DemoError):  # a sentence that says what to do
+            found.add("build", f"{demo.name}: {str(cause).rstrip('.')}{line}.", "")
+        else:
+            found.add("build", f"{demo.name}: building the tab failed with {describe(cause)}{line}.", FIX_LINE)
     else:
         _add_changes(found, "build", changed)
         check_tab(demo, blocks, source, found)

@@ -151,6 +151,8 @@ def _check_answers(
             outcome, answer = "error", {"error": describe(error)}
         if outcome == "complete":
             seconds.append(time.perf_counter() - started)
+        elif is_misfit(f"{tab.name}: /{action}", found):
+            pass  # its values are no answer, and that is reported
         elif failures:
             raised = failures[-1]
             found.add(
@@ -158,8 +160,6 @@ def _check_answers(
                 f"{tab.name}: /{action} fails on {kind} with {describe(raised)}{plugin_line(raised, plugin)}.",
                 'Raise InputError("Write something first.") for what cannot be used.',
             )
-        elif is_misfit(f"{tab.name}: /{action}", found):
-            pass  # its values are no answer, and that is reported
         elif not (isinstance(answer, dict) and answer.get("error")):
             found.add(
                 "handlers",

@@ -128,13 +128,6 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def uses(node: Functions | ast.Lambda) -> Iterator[int]:
-    """The lines of a function in which it uses a model itself, not in a function inside it."""
-    for call in _own_statements(node, ast.Call) if not isinstance(node, ast.Lambda) else ():
-        if IS_USE.fullmatch(ast.unparse(call.func)):
-            yield call.lineno
-
-
 def shares(node: Functions | ast.Lambda) -> Iterator[tuple[int, str]]:
     """(line, what) of what a handler keeps in the process, where every visitor's event sees it."""
     for default in [*node.args.defaults, *filter(None, node.args.kw_defaults)]:

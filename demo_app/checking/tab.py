@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from demo_app.api import Demo
 from demo_app.checking.answers import FIT, unpicklable
 from demo_app.checking.report import Findings
-from demo_app.checking.source import Source, misfits, shares, uses
+from demo_app.checking.source import Source, misfits, shares
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -38,12 +38,8 @@ LABELLED = (  # components whose label is their name for a screen reader, and on
 SHOWN = 3  # names in a message
 
 
-def check_functions(demo: Demo[Any], source: Source, found: Findings) -> None:
-    """Check that the host can call what the demo is made of, and that building the tab loads no model."""
-    for file, node in filter(None, [source.function(demo.build)]):
-        for line in uses(node):
-            what = f"{demo.name}: build uses a model (at {file}:{line}), which would be loaded at start."
-            found.add("build", what, "Call handle.use() in a handler, or in a function for handle.on_open.")
+def check_functions(demo: Demo[Any], found: Findings) -> None:
+    """Check that the host can call what the demo is made of."""
     for name, called, arguments in (("load", demo.load, (None, "cpu")), ("build", demo.build, (None,))):
         if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
             found.add(name, f"{demo.name}: {name} is async, and the host does not await it.", f"Write def {name}(...).")

@@ -108,13 +108,6 @@ IN_BUILD = {
         """,
         "handle.use() outside of a with statement (at",
     ),
-    "use in build": (
-        """
-        with handle.use() as model:
-            placeholder = model("hello")
-        """,
-        "build uses a model (at",
-    ),
     "no label": ("gr.Slider(0, 1)", "Slider without a label, which screen readers read out. Give label="),
     "an import that is not declared": ("import yaml", 'not among the dependencies. Add "pyyaml" to dependencies'),
     "a default that all calls share": (
@@ -230,6 +223,7 @@ DEMOS = {
     "load that is async": ("late", "build", "load is async, and the host does not await it. Write def load(...)."),
     "build without handle": ("right", "lambda: None", "cannot be called as build(handle): too many positional"),
     "build that is async": ("right", "late", "build is async, and the host does not await it. Write def build(...)."),
+    "build that uses a model": ("right", "early", "uses a model, which nobody has asked for yet; call handle.use() in"),
     "build of nothing": ("right", "lambda handle: None", "the tab is empty. Make components in build."),
 }
 
@@ -246,6 +240,11 @@ def fails(folder, device):
 
 async def late(handle, device=None):
     return 1
+
+
+def early(handle):
+    with handle.use() as model:
+        model("x")
 
 
 def right(folder, device):
