@@ -601,6 +601,7 @@ ZH_CN = {
         "不管文件名是什么，这个文件的内容是文本；请使用 JPEG、PNG、GIF、WebP、BMP 或 TIFF。"
     ),
     # bounds of requests and files
+    "This BMP is compressed and takes long to decode; save it as PNG.": "这个 BMP 是压缩的，解码很慢；请存成 PNG。",
     "There is nothing here; open the page's first address.": "这里什么也没有；请打开页面的首个地址。",
     "The request took too long to arrive; try again over a faster connection.": "请求传得太慢；请换更快的网络再试。",
     "Files cannot be sent here from the page of another site; open this one's own page.": (

@@ -31,6 +31,9 @@ turns = Turns(MAX_PIXELS)
 MAX_SCANS = 50
 """Scans of one JPEG. A progressive one has ten; at 50 megapixels each can cost 50 ms and takes 75 bytes of file."""
 
+MAX_RLE = 1_000_000
+"""Bytes of a BMP that is compressed (RLE). One of 18 MB takes half a minute."""
+
 MARGIN = 2
 """A picture is decoded at a reduced scale if each side keeps at least this many times the pixels that the caller needs.
 
@@ -79,15 +82,32 @@ def open_picture(source: Path | str | bytes, *, at_least: int | None = None) -> 
 
 
 def check_picture(source: Path | str | bytes) -> None:
-    """Raise `InputError` if the header shows that this is not a picture, or has more than `MAX_PIXELS`.
+    """Raise `InputError` if this is not a picture, has more than `MAX_PIXELS`, or would take long to decode.
 
-    Only the header is read; damage further on is found only by `open_picture`.
+    Nothing is decoded; damage behind the header is found only by `open_picture`.
     """
     with _opened(source) as file:
         kind = _kind(file.read(_HEAD))
         file.seek(0)
         with _in_words(kind):
-            _check_size(_header(file, kind))
+            picture = _header(file, kind)
+            _check_size(picture)
+            _check_work(file, kind, picture)
+
+
+def may_be_picture(source: Path | str | bytes) -> bool:
+    """Whether Pillow would open it as a picture of any format, also of those that `open_picture` refuses."""
+    with _opened(source) as file:
+        if re.match(b"|".join(_FORMATS.values()), file.read(_HEAD), re.DOTALL):
+            return True
+        file.seek(0)
+        try:
+            Image.open(file)
+        except Image.DecompressionBombError:
+            return True
+        except Exception:
+            return False
+        return True
 
 
 def pixels_of(source: Path | str | bytes | IO[bytes]) -> int:
@@ -126,8 +146,7 @@ def _decode(file: IO[bytes], at_least: int | None) -> Image.Image:
     with _in_words(kind):
         picture = _header(file, kind)
         _check_size(picture)
-        if kind == "JPEG":
-            _check_scans(file)
+        _check_work(file, kind, picture)
         with turns.turn(picture.width * picture.height):
             return _pixels(picture, at_least)
 
@@ -222,14 +241,22 @@ def _check_size(picture: Image.Image) -> None:
         )
 
 
-def _check_scans(file: IO[bytes]) -> None:
-    """Count the bytes FF DA, which start a scan of a JPEG: inside a scan's data FF is always followed by 00."""
+def _check_work(file: IO[bytes], kind: str, picture: Image.Image) -> None:
+    """Refuse what is small as a file, and takes long to decode.
+
+    A JPEG is decoded once for each of its scans. The bytes FF DA start one: inside a scan's data FF is always followed
+    by 00. Pillow decodes compressed BMPs in Python.
+    """
+    if kind not in ("JPEG", "BMP"):
+        return
     at = file.tell()
     file.seek(0)
-    scans = file.read().count(b"\xff\xda")
+    data = file.read()
     file.seek(at)
-    if scans > MAX_SCANS:
+    if kind == "JPEG" and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
         raise InputError("This JPEG takes {count} passes to decode; save it anew as a plain JPEG.", count=f"{scans:,}")
+    if kind == "BMP" and len(data) > MAX_RLE and picture.info.get("compression") in (1, 2):
+        raise InputError("This BMP is compressed and takes long to decode; save it as PNG.")
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from demo_app.errors import InputError
-from demo_app.inputs.pictures import MAX_PIXELS, check_picture, pixels_of, turns
+from demo_app.inputs.pictures import MAX_PIXELS, check_picture, may_be_picture, pixels_of, turns
 
 MAX_AT_ONCE = 2 * MAX_PIXELS
 """Pixels of all pictures, or layers of a drawing, that one component may have decoded for a handler."""
@@ -50,10 +50,10 @@ def bound_pictures(refuse: Callable[[InputError], Exception]) -> None:
 
     def around(decode: Callable[[], Any], pictures: Sequence[Path | bytes]) -> Any:
         try:
-            count = [pixels_of(picture) for picture in pictures]
-            for picture, pixels in zip(pictures, count, strict=True):
-                if pixels:  # something else is the component's to refuse: it may take drawings or videos
+            for picture in pictures:
+                if may_be_picture(picture):  # something else is the component's: it may take drawings or videos
                     check_picture(picture)
+            count = [pixels_of(picture) for picture in pictures]
             if sum(count) > MAX_AT_ONCE:
                 raise InputError(
                     "The pictures have {count} million pixels together and the limit is {limit} million; take fewer, "

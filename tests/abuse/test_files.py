@@ -6,6 +6,7 @@ import io
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from demo_app.errors import InputError
 from demo_app.gradio_internals import files
 from demo_app.inputs import archives
 from demo_app.inputs.archives import pictures_in
+from demo_app.inputs.pictures import open_picture
 from demo_app.inputs.turns import Turns
 from demo_app.serving import client
 from demo_app.serving.local import free_port
@@ -203,6 +205,32 @@ def header_of(kind: str, width: int, height: int) -> bytes:
             at = data.index(tag.to_bytes(2, "little") + b"\x04\0\x01\0\0\0")
             data[at + 8 : at + 12] = side.to_bytes(4, "little")
     return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"P6 12000 12000 255 " + bytes(100), "of a kind that can be read here"),  # 144 megapixels, to Pillow alone
+        (b"qoif" + (12000).to_bytes(4, "big") * 2 + b"\3\0" + bytes(100), "of a kind that can be read here"),
+        (picture(64, "JPEG") + b"\xff\xda" * 100, "passes to decode"),
+        (picture(64, "PNG")[:40], "damaged"),
+    ],
+    ids=["ppm", "qoi", "scans", "cut off"],
+)
+def test_what_gradio_would_decode_is_checked_as_uploads_are(host: Host, data: bytes, said: str) -> None:
+    path = host.upload(("a.png", data))[0]
+    outcome, answer = client.call(host.url, "big_decoded", value(path))
+    assert (outcome, said in answer["error"]) == ("error", True)
+
+
+def test_a_compressed_bmp_of_many_runs_is_refused() -> None:
+    side = 800
+    rows = ((b"\1\0" * side) + b"\0\0") * side + b"\0\1"
+    size = 14 + 40 + 1024
+    head = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    data = b"BM" + struct.pack("<IHHI", size + len(rows), 0, 0, size) + head + bytes(1024) + rows
+    with pytest.raises(InputError, match="save it as PNG"):
+        open_picture(data)
 
 
 def test_layers_and_galleries_are_counted_together(host: Host, large: bytes) -> None:
