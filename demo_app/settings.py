@@ -216,6 +216,9 @@ class Settings:
     concurrency: int = _setting(4, _positive, "queued events of one action that run at the same time")
     queue_size: int = _setting(64, _positive, "events that may wait; the next visitor is told to come back")
     sessions: int = _setting(300, _positive, "visitors whose state is kept; the oldest is dropped")
+    goodbye_seconds: int = _setting(
+        60, _positive, "seconds that a page may be cut off, before its visitor's examples and checkpoints are deleted"
+    )
     max_text: int = _setting(20_000, _positive, "characters in one text input")
     max_rows: int = _setting(10_000, _positive, "rows in one uploaded table")
     tune_rows: int = _setting(5_000, _positive, "rows or pictures in one fine-tuning on the page")

@@ -61,6 +61,11 @@ class PageBlocks(gr.Blocks):  # type: ignore[misc]
             _to_json(parts)
             self.default_config.get_config = lambda: parts
 
+    def get_config_file(self) -> Any:
+        return super().get_config_file() | {
+            "connect_heartbeat": True
+        }  # else only pages with certain events say who is here
+
     def get_api_info(self, *args: Any, **kwargs: Any) -> Any:
         return self.change_api(super().get_api_info(*args, **kwargs))
 

@@ -109,6 +109,15 @@ ZH_CN = {
     "{done} of {total} MB": "{done} / {total} MB",
     "{count} min left": "还需 {count} 分钟",
     "{count} s left": "还需 {count} 秒",
+    # visitors
+    "{count} of your requests are waiting already; try again when one of them is answered.": (
+        "您已有 {count} 个请求在排队；等其中一个得到回答后再试。"
+    ),
+    "There is no such action here; the page's API lists those that there are.": "这里没有这个操作；页面的 API 说明列出了已有的操作。",
+    "The files of {name} are not here any more; train it again.": "{name} 的文件已不在这里；请重新训练。",
+    "Unload it? Who asks it next has to wait until it is loaded again.": "要卸载吗？下一个使用它的人要等它重新加载。",
+    "Unload it": "卸载",
+    "Keep it": "保留",
     # arguments of any event
     "{action} takes {count} values and was sent {given}; send one for each of: {names}.": (
         "{action} 需要 {count} 个值，却收到 {given} 个；请为以下每一项各发一个：{names}。"

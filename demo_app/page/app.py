@@ -20,6 +20,7 @@ from demo_app.page.guard import Handlers
 from demo_app.page.services import Services
 from demo_app.page.shell import Page, compose
 from demo_app.page.tabs import Tab, build_tabs, with_broken_config
+from demo_app.page.visits import Visits
 from demo_app.registry.loading import load_plugins
 from demo_app.registry.plugin import Plugin
 from demo_app.settings import Settings
@@ -37,6 +38,7 @@ class App:
     models: Models
     trainings: Trainings
     handlers: Handlers
+    visits: Visits
     registry: CollectorRegistry
     settings: Settings
     page_seen: threading.Event  # set once a browser has opened the page
@@ -56,7 +58,14 @@ def create_app(settings: Settings | None = None, **defaults: Any) -> App:
     examples = tempfile.TemporaryDirectory(prefix="demo-app-examples-", ignore_cleanup_errors=True)
     os.environ["GRADIO_EXAMPLES_CACHE"] = examples.name
     registry = CollectorRegistry()
-    services = Services(models=Models(settings), trainings=Trainings(settings), handlers=Handlers(settings, registry))
+    models, trainings = Models(settings), Trainings(settings)
+
+    def say_goodbye(visitor: str) -> None:
+        models.leave(visitor)
+        trainings.forget(visitor)
+
+    visits = Visits(settings, say_goodbye)
+    services = Services(models=models, trainings=trainings, handlers=Handlers(settings, registry), visits=visits)
     page_seen = threading.Event()
     with no_web_servers(), i18n.recording() as formatted:
         with no_launch(lambda: log.warning("launch() does nothing while plugins are imported: the host launches")):
@@ -80,6 +89,7 @@ def create_app(settings: Settings | None = None, **defaults: Any) -> App:
         models=services.models,
         trainings=services.trainings,
         handlers=services.handlers,
+        visits=visits,
         registry=registry,
         settings=settings,
         page_seen=page_seen,

@@ -21,6 +21,7 @@ from demo_app.errors import DISK_FULL, DemoError, InputError, disk_is_full
 from demo_app.gradio_internals import Listener, current_request
 from demo_app.i18n import Catalog, say, speaking
 from demo_app.i18n.components import translate_updates
+from demo_app.page.visitors import visits_of
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -142,6 +143,9 @@ class Handlers:
         That is what is wrong with the arguments before the handler is called, and with what it returned.
         """
         demo, title, action = getattr(listener.handler, _GUARDED, ("host", self.settings.title, listener.name))
+        visits = visits_of(request) if request is not None else None
+        if request is not None and visits is not None:
+            visits.seen(str(request.session_hash))
         try:
             with speaking(self.catalog, self._language_of(request)), self._translated(demo, title, action):
                 yield

@@ -20,7 +20,7 @@ from demo_app.page import arguments, status
 from demo_app.page.guard import Handlers
 from demo_app.page.services import Services
 from demo_app.page.tabs import Tab
-from demo_app.page.visitors import visitor
+from demo_app.page.visits import cookie_of
 from demo_app.registry.plugin import Plugin
 
 STATIC = Path(__file__).parent / "static"
@@ -89,12 +89,14 @@ def compose(
             report_view, report = status.build(plugins, services.models, handlers)
 
         _set_catalogs(page, tabs, formatted)
-        handlers.catalog = page.catalog
+        handlers.catalog = services.visits.catalog = page.catalog
+        services.visits.blocks = page
         names = {tab.name for tab in tabs} | {status.NAME}
         translated, translate = _translated_on_open(page)
 
         def open_tab(request: gr.Request) -> tuple[Any, ...]:
             on_open()
+            services.visits.welcome(str(request.session_hash), cookie_of(request.headers))
             wanted = request.query_params.get("demo", "")
             selected = gr.Tabs(selected=wanted) if wanted in names else gr.skip()
             return selected, report() if wanted == status.NAME else gr.skip(), *translate()
@@ -107,12 +109,6 @@ def compose(
             show_progress="hidden",
             api_visibility="private",
         )
-
-        def close_tab(request: gr.Request) -> None:
-            services.models.leave(visitor(request))
-            services.trainings.forget(visitor(request))
-
-        page.unload(close_tab)
     return page
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import gradio as gr
 
@@ -54,10 +55,16 @@ def _build_unload(models: Models, handlers: Handlers, report: Callable[[], str],
     known = {_name(demo.name, checkpoint): (demo, checkpoint) for demo, checkpoint, _ in models.states()}
     if known:
         choice = gr.Dropdown(list(known), label="Model to unload")
-        with gr.Row():
-            button = gr.Button("Unload", size="sm", scale=0, min_width=140)
+        button = gr.Button("Unload", size="sm", scale=0, min_width=140)
+        with gr.Row(visible=False) as question:
+            gr.Markdown("Unload it? Who asks it next has to wait until it is loaded again.")
+            yes = gr.Button("Unload it", variant="stop", size="sm", scale=0, min_width=140)
+            no = gr.Button("Keep it", size="sm", scale=0, min_width=140)
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        button.click(lambda: gr.update(visible=True), None, question, **quiet)
+        gr.on([yes.click, no.click, choice.change], lambda: gr.update(visible=False), None, question, **quiet)
         guarded = handlers.wrap(unload, "host", "Status", "unload")
-        button.click(guarded, choice, view, queue=False, api_name="unload")
+        yes.click(guarded, choice, view, queue=False, api_name="unload")
 
 
 def render(plugins: Sequence[Plugin], models: Models) -> str:

@@ -27,11 +27,14 @@ from starlette.routing import Route
 from demo_app import environment, gradio_internals, machine, zerogpu
 from demo_app.errors import SettingsError
 from demo_app.gradio_internals import files
+from demo_app.gradio_internals.sessions import use_sessions
 from demo_app.inputs.pictures import turns
 from demo_app.inputs.uploads import bound_pictures
+from demo_app.page import logs
 from demo_app.page.app import App, create_app
 from demo_app.page.guard import RESTARTING
 from demo_app.page.shell import script, stylesheet, theme
+from demo_app.page.visits import Door
 from demo_app.serving import address
 from demo_app.serving.bounds import Bound
 from demo_app.serving.gate import Answer, Gate, too_large
@@ -51,6 +54,7 @@ def run(settings: Settings | None = None, **defaults: Any) -> None:
     """Build the app and serve it until SIGTERM or SIGINT. Takes the same arguments as `create_app`."""
     # so that `python app.py` logs its address, as `demo-app run` does; no effect if logging is set up already
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.guard()
     for noisy in ("httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     stop = threading.Event()
@@ -117,7 +121,7 @@ class Server:
                 app_kwargs={
                     # with SSR a Node process answers every unknown path itself; only /gradio_api reaches Python
                     "routes": [Route(f"{prefix}/{name}", call) for name, call in routes for prefix in ("", API)],
-                    "middleware": [Middleware(Gate, **gate)],
+                    "middleware": [Middleware(Gate, **gate), Middleware(Door, visits=app.visits)],
                     "lifespan": self._lifespan,
                 },
                 state_session_capacity=settings.sessions,
@@ -142,6 +146,7 @@ class Server:
         """Stop within 5 seconds: new requests are refused, running ones answered, or told that the server restarts."""
         app = self.app
         app.handlers.closing = True
+        app.visits.close()
         end = time.monotonic() + STOP_SECONDS
         idle = app.handlers.wait_until_idle(STOP_SECONDS)
         end = min(end, time.monotonic() + TELL_SECONDS)
@@ -159,8 +164,10 @@ class Server:
         gradio_internals.end_node(app.blocks)  # SSR's proxy; the answers have passed it by now
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _: Any) -> AsyncIterator[None]:
+    async def _lifespan(self, web_server: Any) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
+        visits = self.app.visits
+        visits.sessions = use_sessions(web_server, self.app.blocks, visits.is_open)
         yield
 
     async def _healthz(self, _: Request) -> Response:

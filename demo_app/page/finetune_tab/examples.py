@@ -17,7 +17,7 @@ from demo_app.inputs.uploads import uploaded
 from demo_app.page.finetune_tab import views
 from demo_app.page.finetune_tab.session import OwnExamples, keep_copy
 from demo_app.page.finetune_tab.workshop import FILES, Workshop
-from demo_app.page.visitors import visitor
+from demo_app.page.visitors import uploaded_by, visitor
 
 ANSWERS = {True: "yes", False: "no", None: None}
 
@@ -43,7 +43,8 @@ class ExampleActions:
         sources = []
         for number, file in enumerate(files):
             path = uploaded(str(file))
-            self.workshop.trainings.remember(owner, path)
+            if uploaded_by(request, path):
+                self.workshop.trainings.remember(owner, path)
             sources.append(keep_copy(path, folder / f"{number:05}"))
         yield from self._read(folder, sources, None)
 

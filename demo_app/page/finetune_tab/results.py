@@ -18,7 +18,7 @@ from demo_app.page.finetune_tab import views
 from demo_app.page.finetune_tab.fields import checked_text
 from demo_app.page.finetune_tab.session import Trial, find_trial
 from demo_app.page.finetune_tab.workshop import Workshop
-from demo_app.page.visitors import visitor
+from demo_app.page.visitors import uploaded_by, visitor
 from demo_app.publishing import parcel
 
 TOP = 5  # classes of an answer
@@ -99,7 +99,8 @@ class ResultActions:
     def _example(self, picture: Any, text: str, request: gr.Request) -> Example:
         """An example of an uploaded picture, which is deleted with the session. Raises `InputError`."""
         path = uploaded(picture)
-        self.workshop.trainings.remember(visitor(request), path)
+        if uploaded_by(request, path):
+            self.workshop.trainings.remember(visitor(request), path)
         return Example(label="", text=text, picture=path.read_bytes, name=path.name)
 
     def _ask_both(self, trial: Trial, example: Example, request: gr.Request) -> Answers:

@@ -52,6 +52,8 @@ def find_trial(which: Any, trials: Sequence[Trial]) -> Trial:
         raise InputError("Nothing is trained yet; press Start.")
     for trial in trials:
         if str(trial.number) == str(which):
+            if not trial.folder.is_dir():  # the page was away for too long, or the host was started anew
+                raise InputError("The files of {name} are not here any more; train it again.", name=trial.title)
             return trial
     raise InputError("There is no training {number}; choose one from 1 to {count}.", number=which, count=len(trials))
 

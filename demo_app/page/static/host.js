@@ -26,11 +26,25 @@
     setTimeout(() => toast.remove(), 1000 * SECONDS);
   }
 
+  // Gradio connects the page's heartbeat once. A connection that was cut is made anew, so that the server does not take
+  // the visitor for gone; the client, which only waits for its end, is given one that has none.
+  function heartbeat(address, signal) {
+    let beat;
+    const connect = () => {
+      beat = new EventSource(address);
+      beat.onerror = () => beat.readyState === EventSource.CLOSED && setTimeout(() => signal?.aborted || connect(), 3000);
+    };
+    connect();
+    signal?.addEventListener("abort", () => beat.close());
+    return new Response(new ReadableStream(), { headers: { "content-type": "text/event-stream" } });
+  }
+
   const fetched = window.fetch;
   window.fetch = async (...request) => {
+    const asked = request[0] instanceof Request ? request[0].url : String(request[0]);
+    if (asked.includes("/gradio_api/heartbeat/")) return heartbeat(asked, request[1]?.signal);
     const response = await fetched(...request);
-    const address = request[0] instanceof Request ? request[0].url : String(request[0]);
-    if (response.status >= 500 && address.includes("/gradio_api/run/")) {
+    if (response.status >= 500 && asked.includes("/gradio_api/run/")) {
       response.clone().json().then((said) => said.visible && say(said.title || inLanguage("Error"), said.error)).catch(() => {});
     }
     return response;
