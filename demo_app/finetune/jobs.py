@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,12 +26,14 @@ from demo_app.api import Checkpoint, Demo, display_name
 from demo_app.errors import DemoError
 from demo_app.finetune.recipe import Recipe
 from demo_app.finetune.updates import KINDS, Update, Waiting
+from demo_app.finetune.watching import Run
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 0.5  # seconds after which the last update is repeated, so that its reader can check whether to go on
 PATIENCE = 5.0  # seconds for a process to end before it is killed
+MOST_WAITING = 12  # fewer than the events of trainings that may run at once: none waits in the queue of all others
 KEPT_SECONDS = 3 * 3600  # without use, after which a session's uploads and checkpoints are deleted
 
 
@@ -62,8 +64,10 @@ class _Place:
 class Trainings:
     """All trainings of this host's visitors."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, is_here: Callable[[str], bool] = lambda visitor: False) -> None:
         self.settings = settings
+        self.is_here = is_here  # whether a page of a visitor's is open
+        self._runs: dict[str, Run] = {}  # by visitor, until somebody has watched its end
         self._changed = threading.Condition()
         self._queue: list[_Place] = []  # the first one trains, the others wait
         self._running: dict[str, subprocess.Popen[str]] = {}  # by visitor
@@ -71,6 +75,31 @@ class Trainings:
         self._used: dict[str, float] = {}  # when each folder was last asked for
         self._elsewhere: dict[str, set[Path]] = {}  # files outside the folder, by visitor
         self._closed = False
+
+    def begin(self, job: Job, visitor: str) -> Run:
+        """Train by all strategies, watched or not. Raises `TrainingFailed` as `follow` does."""
+        updates = self.follow(job, visitor)
+        next(updates)  # raises
+        patience, is_here = self.settings.goodbye_seconds, self.is_here
+        run = Run(
+            updates,
+            base=job.checkpoint.name,
+            strategies=[recipe.strategy for recipe in job.recipes],
+            forsaken=lambda seconds: seconds > patience and not is_here(visitor),
+            heartbeat=HEARTBEAT,
+        )
+        with self._changed:
+            self._runs[visitor] = run
+        return run
+
+    def run_of(self, visitor: str) -> Run | None:
+        """The visitor's training that is under way, or whose end nobody has seen."""
+        return self._runs.get(visitor)
+
+    def seen(self, run: Run) -> None:
+        """The end of a training was shown to its visitor."""
+        with self._changed:
+            self._runs = {visitor: one for visitor, one in self._runs.items() if one is not run}
 
     def follow(self, job: Job, visitor: str) -> Generator[Update, None, None]:
         """Train by all strategies and yield updates on the way.
@@ -84,6 +113,8 @@ class Trainings:
                 raise TrainingFailed("The server is restarting; try again in a minute.")
             if any(place.visitor == visitor for place in self._queue):
                 raise TrainingFailed("A training of yours is under way already; wait for it, or stop it.")
+            if len(self._queue) > MOST_WAITING:
+                raise TrainingFailed("{count} trainings wait already; come back later.", count=MOST_WAITING)
             self._queue.append(mine)
         try:
             yield from self._wait(mine)
@@ -207,6 +238,7 @@ class Trainings:
         """End this visitor's training, and delete all of the visitor's files."""
         with self._changed:
             self._cancel(visitor)
+            self._runs.pop(visitor, None)
             process = self._running.pop(visitor, None)
             folder = self._folders.pop(visitor, None)
             self._used.pop(visitor, None)

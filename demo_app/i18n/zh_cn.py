@@ -110,6 +110,7 @@ ZH_CN = {
     "{count} min left": "还需 {count} 分钟",
     "{count} s left": "还需 {count} 秒",
     # visitors
+    "{count} trainings wait already; come back later.": "已有 {count} 个训练在排队；请稍后再来。",
     "{count} of your requests are waiting already; try again when one of them is answered.": (
         "您已有 {count} 个请求在排队；等其中一个得到回答后再试。"
     ),

@@ -58,13 +58,14 @@ def create_app(settings: Settings | None = None, **defaults: Any) -> App:
     examples = tempfile.TemporaryDirectory(prefix="demo-app-examples-", ignore_cleanup_errors=True)
     os.environ["GRADIO_EXAMPLES_CACHE"] = examples.name
     registry = CollectorRegistry()
-    models, trainings = Models(settings), Trainings(settings)
+    models = Models(settings)
 
     def say_goodbye(visitor: str) -> None:
         models.leave(visitor)
         trainings.forget(visitor)
 
     visits = Visits(settings, say_goodbye)
+    trainings = Trainings(settings, visits.is_here)
     services = Services(models=models, trainings=trainings, handlers=Handlers(settings, registry), visits=visits)
     page_seen = threading.Event()
     with no_web_servers(), i18n.recording() as formatted:

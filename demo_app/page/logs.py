@@ -55,7 +55,7 @@ def guard() -> None:
 
     guarded.guards = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(guarded)
-    sys.stdout, sys.stderr = _Masking(sys.stdout), _Masking(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = _Masking(sys.stdout), _Masking(sys.stderr)
 
 
 class _Masking:

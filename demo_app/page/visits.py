@@ -65,6 +65,11 @@ class Visits:
         """Whether a page of that session is connected."""
         return self._open[session] > 0
 
+    def is_here(self, visitor: str) -> bool:
+        """Whether any page of that visitor is connected."""
+        with self._changed:
+            return any(self.visitor(session) == visitor for session in self._open)
+
     def visitor(self, session: str) -> str:
         """The name of the visitor whose session it is."""
         return self._visitors.get(session, session)

@@ -45,7 +45,7 @@ def full_speed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def server() -> Iterator[Server]:
     chosen = (TEXT, PICTURE, PAIR)
     bounds = {"tune_rows": MOST_ROWS, "tune_steps": MOST_STEPS, "max_upload": 8 * 2**20}
-    with serve(plugins_dir=ROOT / "plugins", only=chosen, strict=True, **bounds) as running:
+    with serve(goodbye_seconds=1, plugins_dir=ROOT / "plugins", only=chosen, strict=True, **bounds) as running:
         yield running
 
 

@@ -50,8 +50,8 @@ def build(handle: DemoModels[Any], trainings: Trainings, picker: gr.Dropdown, re
         "preprocess": False,  # `Form` checks numbers: for a slider whose box is empty Gradio reports nothing
     }
     _wire_examples(ExampleActions(workshop), examples, own, planned)
-    _wire_plan(actions, settings, picker, planned)
-    _wire_training(actions, training, settings, results, own, trials)
+    opened = _wire_plan(actions, settings, picker, planned)
+    _wire_training(actions, training, settings, results, own, trials, opened)
     _wire_results(ResultActions(workshop), workshop, results, trials, picker)
 
 
@@ -72,7 +72,9 @@ def _wire_examples(actions: ExampleActions, panel: ExamplesPanel, own: gr.State,
         event.failure(**planned, **PRIVATE)  # in the browser, `then` is not called after an error
 
 
-def _wire_plan(actions: TrainingActions, panel: SettingsPanel, picker: gr.Dropdown, planned: dict[str, Any]) -> None:
+def _wire_plan(
+    actions: TrainingActions, panel: SettingsPanel, picker: gr.Dropdown, planned: dict[str, Any]
+) -> list[Any]:
     changed = [part.input for part in panel.inputs]
     gr.on(changed, **planned, api_name="finetune_plan", trigger_mode="always_last", **QUIET)
     follow: dict[str, Any] = {"fn": actions.follow, "inputs": [picker, panel.base], "outputs": panel.base, **PRIVATE}
@@ -81,6 +83,7 @@ def _wire_plan(actions: TrainingActions, panel: SettingsPanel, picker: gr.Dropdo
         followed.append(tab.select(**follow))
     for event in followed:
         event.then(**planned, **PRIVATE)
+    return followed[1:]
 
 
 def _wire_training(
@@ -90,20 +93,23 @@ def _wire_training(
     results: ResultsPanel,
     own: gr.State,
     trials: gr.State,
+    opened: Sequence[Any],
 ) -> None:
     buttons = [panel.start, panel.stop]
     idle = gr.update(interactive=True), gr.update(interactive=False)
     running = idle[::-1]
     # The buttons change first: Gradio begins an event of a click only after the one before it has ended
+    shown = [panel.progress, trials, results.table, results.which, results.column]
+    together: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "finetune", "concurrency_limit": 16}
+    for event in opened:  # a visitor who waits takes no place from other events
+        event.then(actions.resume, trials, shown, api_visibility="private", **together)
     trained = panel.start.click(lambda: running, None, buttons, **PRIVATE).then(
         actions.train,
         [*settings.inputs, own, trials],
-        [panel.progress, trials, results.table, results.which, results.column],
+        shown,
         api_name="finetune",
         preprocess=False,
-        show_progress="hidden",
-        concurrency_id="finetune",  # a visitor who waits takes no place from other events
-        concurrency_limit=16,
+        **together,
     )
     trained.then(lambda: idle, None, buttons, **PRIVATE)
     trained.failure(lambda: idle, None, buttons, **PRIVATE)

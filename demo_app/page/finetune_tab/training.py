@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -16,6 +15,7 @@ from demo_app.finetune.data import check, read_data
 from demo_app.finetune.jobs import Job
 from demo_app.finetune.recipe import Recipe, check_steps
 from demo_app.finetune.updates import Finished, Running
+from demo_app.finetune.watching import Run
 from demo_app.page.finetune_tab import views
 from demo_app.page.finetune_tab.fields import Form
 from demo_app.page.finetune_tab.progress import TrainingProgress
@@ -135,10 +135,29 @@ class TrainingActions:
             strategies=strategies, layers=layers, epochs=epochs, learning_rate=learning_rate, decay=decay, rank=rank
         )
         job = self._job(base, form, examples)
-        progress, new = TrainingProgress([recipe.strategy for recipe in job.recipes]), list[Trial]()
+        try:
+            run = self.workshop.trainings.begin(job, visitor(request))
+        except DemoError as error:
+            yield views.alert(error), *(gr.skip(),) * 4
+            raise
+        yield from self._show(run, trials, request)
+
+    def resume(self, trials: tuple[Trial, ...], request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Show what the session has trained, and its training that is under way: the page may have been opened anew."""
+        run = self.workshop.trainings.run_of(visitor(request))
+        if run is not None and run.watcher != request.session_hash:
+            yield from self._show(run, trials, request)
+        elif trials:
+            yield gr.skip(), *_results(trials)
+        else:
+            yield (gr.skip(),) * 5
+
+    def _show(self, run: Run, trials: tuple[Trial, ...], request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Updates of the page while a training runs. Who leaves does not end it: it waits for them for a while."""
+        progress, new = TrainingProgress(run.strategies), list[Trial]()
         unchanged = (gr.skip(),) * 4  # the results
         try:
-            for update in self._updates(job, visitor(request), progress, len(trials)):
+            for update in self._updates(run, str(request.session_hash), progress, trials):
                 if isinstance(update, Trial):
                     new.append(update)
                     yield gr.skip(), *_results((*trials, *new))
@@ -146,12 +165,17 @@ class TrainingActions:
                     yield progress.bar() + progress.curves(), *unchanged
                 else:
                     yield gr.skip(), *unchanged  # Gradio ends the handler of a closed page at a yield
-            if not new:
+            self.workshop.trainings.seen(run)
+            if not progress.done:
                 raise InputError("It was stopped before anything was learned; press Start again.")
         except DemoError as error:  # drawn as well, because a raised message does not stay on the page
+            self.workshop.trainings.seen(run)
             yield views.alert(error) + progress.curves(), *unchanged
             raise
-        yield views.done_view(new, len(job.recipes)) + progress.curves(), *_results((*trials, *new))
+        if not new:
+            yield gr.skip(), *(_results(trials) if trials else unchanged)
+            return
+        yield views.done_view(new, len(run.strategies)) + progress.curves(), *_results((*trials, *new))
 
     def _job(self, base: str | None, form: Form, examples: OwnExamples | None) -> Job:
         """The training that the form describes. Raises `DemoError` if it cannot run."""
@@ -173,23 +197,25 @@ class TrainingActions:
             recipes=recipes,
         )
 
-    def _updates(self, job: Job, owner: str, progress: TrainingProgress, before: int) -> Iterator[Trial | bool]:
-        """Run the job: each finished strategy as a trial, and in between whether there is something to draw.
+    def _updates(
+        self, run: Run, session: str, progress: TrainingProgress, trials: tuple[Trial, ...]
+    ) -> Iterator[Trial | bool]:
+        """Watch a training: each finished strategy as a trial, and in between whether there is something to draw.
 
         Args:
-            job: the training.
-            owner: the visitor.
+            run: the training.
+            session: who watches.
             progress: takes each update.
-            before: how many trials the session has.
+            trials: those that the session has.
         """
-        seen, drawn, news = set[Path](), 0.0, False
-        with closing(self.workshop.trainings.follow(job, owner)) as updates:
+        seen, before, drawn, news = {trial.folder for trial in trials}, len(trials), 0.0, False
+        with closing(run.watch(session)) as updates:
             for update in updates:
                 news |= progress.take(update)
                 if isinstance(update, Finished) and update.folder not in seen:  # updates are repeated
                     seen.add(update.folder)
-                    number, base = before + len(seen), job.checkpoint.name
-                    yield Trial(number=number, base=base, result=update.result, folder=update.folder)
+                    before += 1
+                    yield Trial(number=before, base=run.base, result=update.result, folder=update.folder)
                     continue
                 now = time.monotonic()
                 draws = news and not (isinstance(update, Running) and now - drawn < DRAW_SECONDS)
