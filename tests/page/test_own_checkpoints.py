@@ -243,7 +243,7 @@ def test_the_status_page_counts_what_is_visitors_own_and_names_nothing(reader: P
 
 def test_what_is_ones_own_is_forgotten_when_the_page_is_closed(reader: Path, host: Callable[..., Any]) -> None:
     """The page keeps a stream open, the heartbeat, for as long as it is there."""
-    server = host(public=False)
+    server = host(public=False, goodbye_seconds=1)
     models = server.app.models
     with httpx.stream("GET", f"{server.url}gradio_api/heartbeat/me") as page:
         alive = page.iter_lines()
