@@ -415,6 +415,45 @@ def test_files_of_requests_go_through_these_parts() -> None:
     assert page.upload_file_set in page.temp_file_sets
 
 
+def test_a_light_session_has_all_that_gradio_s_has() -> None:
+    """`gradio_internals.sessions` replaces both classes; Gradio reaches them by these names."""
+    from gradio import route_utils, routes, state_holder
+
+    from demo_app.gradio_internals.sessions import Session, Sessions
+
+    with gr.Blocks() as page:
+        kept = gr.State("before")
+    assert vars(Session(page)).keys() == vars(state_holder.SessionState(page)).keys()
+    page.state_session_capacity = 2
+    sessions = Sessions(page, is_open=lambda session: session == "open")
+    for session in ("open", "first", "second"):
+        sessions[session][kept._id] = session
+    assert list(sessions.session_data) == ["open", "second"]
+    sessions.hand_over("second", "third")
+    assert sessions["third"][kept._id] == "second"
+    assert "app.state_holder[session_hash]" in inspect.getsource(route_utils)
+    assert "self.state_holder = StateHolder()" in inspect.getsource(routes)
+    assert page.queue()._queue.event_queue_per_concurrency_id == {}
+
+
+def test_arguments_are_read_by_these_parts() -> None:
+    """`PageBlocks` overrides both, and reads these fields of a listener's function."""
+    assert list(inspect.signature(gr.Blocks.preprocess_data).parameters)[1:] == [
+        "block_fn",
+        "inputs",
+        "state",
+        "explicit_call",
+    ]
+    assert "event_data" in inspect.signature(gr.Blocks.process_api).parameters
+    with gr.Blocks() as page:
+        box = gr.Textbox()
+        box.select(lambda text: text, box, None)
+    (function,) = page.fns.values()
+    assert (function.component_prop_inputs, function.collects_event_data) == ([], False)
+    assert function.targets == [(box._id, "select")]
+    assert function.input_parameter_names == ["text"]
+
+
 # No other module touches a private part
 
 LEAF = ROOT / "demo_app" / "gradio_internals"

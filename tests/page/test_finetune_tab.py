@@ -374,7 +374,7 @@ def test_what_is_one_visitors_is_nobody_elses(visitor: Any) -> None:
 
     assert "Nothing is trained yet" in other.refused("finetune_result", "1")
     assert "There are no data yet" in other.refused("finetune", **other.settings("freeze"))
-    assert "not in the list of choices" in other.refused("occlude", "A fine film.", own)
+    assert "takes one of its choices" in other.refused("occlude", "A fine film.", own)
     assert mine.folder != other.folder
     assert mine.folder.stat().st_mode & 0o077 == 0
 

@@ -146,7 +146,7 @@ def test_a_folder_becomes_a_choice_of_that_visitor_alone(reader: Path, host: Cal
     assert [value for _, value in chosen["choices"]] == ["theirs", name, "+folder"]
     assert ask(url, "raw", name) == "as I taught it"
     assert ask(url, "say", name) == "as I taught it"
-    assert "not in the list of choices" in ask(url, "say", name, session="a stranger")
+    assert "takes one of its choices" in ask(url, "say", name, session="a stranger")
     assert labels(ask(url, "use_folder", str(reader), session="a stranger")) == labels(chosen)
     other = name[:-1] + ("0" if name[-1] != "0" else "1")
     assert ask(url, "raw", other).startswith("Reader has no checkpoint of your own of that name")
@@ -225,7 +225,7 @@ def test_an_event_of_the_tab_adds_a_choice_for_its_visitor(
     for name in (first["value"], second["value"], "theirs"):
         assert "as " in ask(url, "say", name)
         if name != "theirs":
-            assert "not in the list of choices" in ask(url, "say", name, session="a stranger")
+            assert "takes one of its choices" in ask(url, "say", name, session="a stranger")
 
 
 def test_the_status_page_counts_what_is_visitors_own_and_names_nothing(reader: Path, host: Callable[..., Any]) -> None:
