@@ -70,14 +70,13 @@ class Sessions(state_holder.StateHolder):  # type: ignore[misc]
 
     def hand_over(self, before: str, now: str) -> None:
         """Give the states of one session to another: the same visitor opened the page again."""
-        old = self.session_data.get(before)
+        with self.lock:
+            old = self.session_data.pop(before, None)  # first: the new one may push out the oldest
+            self.time_last_used.pop(before, None)
         if old is not None:
             new = self[now]
             new.state_data |= old.state_data
             new._state_ttl |= old._state_ttl
-            with self.lock:
-                self.session_data.pop(before, None)
-                self.time_last_used.pop(before, None)
 
     def reopened(self, session_id: str) -> None:
         """The page of a session is connected again: Gradio would delete its states an hour after they were set."""

@@ -147,7 +147,7 @@ def test_one_client_takes_a_quarter_of_the_queue_at_most(page: Any) -> None:
     assert most <= len(taken) <= most + 2  # one or two run
     assert len(taken) + len(refused) == len(answers)
     assert "of your requests are waiting already" in refused[0].json()["detail"]
-    next(iter(page.app.plugins[0].demos)).load.__globals__["go"].set()
+    next(tab.demo for tab in page.app.tabs if tab.name == "keeps").load.__globals__["go"].set()
 
 
 def test_a_short_break_is_no_goodbye(page: Any) -> None:
