@@ -56,10 +56,11 @@ def _build_unload(models: Models, handlers: Handlers, report: Callable[[], str],
     if known:
         choice = gr.Dropdown(list(known), label="Model to unload")
         button = gr.Button("Unload", size="sm", scale=0, min_width=140)
-        with gr.Row(visible=False) as question:
+        with gr.Column(visible=False) as question:
             gr.Markdown("Unload it? Who asks it next has to wait until it is loaded again.")
-            yes = gr.Button("Unload it", variant="stop", size="sm", scale=0, min_width=140)
-            no = gr.Button("Keep it", size="sm", scale=0, min_width=140)
+            with gr.Row():
+                yes = gr.Button("Unload it", variant="stop", size="sm", scale=0, min_width=140)
+                no = gr.Button("Keep it", size="sm", scale=0, min_width=140)
         quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         button.click(lambda: gr.update(visible=True), None, question, **quiet)
         gr.on([yes.click, no.click, choice.change], lambda: gr.update(visible=False), None, question, **quiet)
