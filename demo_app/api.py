@@ -227,6 +227,8 @@ class Demo(Generic[M]):
         for text in ("title", "summary"):
             if not getattr(self, text).strip():
                 raise ValueError(f"{where}: {text} is empty; write one.")
+        if not isinstance(self.order, int | float) or math.isnan(self.order):
+            raise TypeError(f"{where}: order must be a number.")
         for function in ("load", "build"):
             if not callable(getattr(self, function)):
                 raise TypeError(f"{where}: {function} must be a function.")

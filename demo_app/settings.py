@@ -206,7 +206,7 @@ class Settings:
         (), parse_checkpoints, "checkpoints of your own, DEMO=FOLDER or FOLDER, comma-separated"
     )
     strict: bool = _setting(False, parse_flag, "1: the first plugin that fails stops the start")
-    build_seconds: int = _setting(60, _positive, "seconds for a plugin's import, and for the build of each tab")
+    build_seconds: int = _setting(60, _positive, "seconds to import or build one plugin; then it is given up")
     preload: tuple[str, ...] = _setting(
         ("first",), parse_names, "models to load once the page is up: first, all, none, or names of demos"
     )

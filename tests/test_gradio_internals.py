@@ -23,6 +23,7 @@ import pytest
 from plugins_on_disk import ROOT
 
 from demo_app import gradio_internals as internals
+from demo_app.gradio_internals import mcp
 from demo_app.serving import client
 from demo_app.serving.local import free_port
 
@@ -290,13 +291,13 @@ def test_the_routes_that_clients_of_ours_speak_to_are_there(page: Page) -> None:
 
 def test_the_mcp_server_that_ours_extends_has_the_members_that_it_uses() -> None:
     pytest.importorskip("mcp")
-    server = internals.mcp_server_class()
+    server = mcp.mcp_server_class()
     with gr.Blocks() as blocks:
         box = gr.Textbox()
         box.submit(lambda text: text, box, box, api_name="shout")
     made = server(blocks)
     # `local_url` reads what is known once it is served
-    assert [name for name in internals.MCP_MEMBERS if not hasattr(type(made), name) and not hasattr(made, name)] == []
+    assert [name for name in mcp.MCP_MEMBERS if not hasattr(type(made), name) and not hasattr(made, name)] == []
     for method in ("warn_about_state_inputs", "get_tool_to_endpoint", "create_mcp_server"):
         assert list(inspect.signature(getattr(server, method)).parameters) == ["self"]
     assert list(inspect.signature(server.get_fn_description).parameters) == ["self", "block_fn", "tool_name"]
@@ -310,19 +311,19 @@ def test_launch_makes_the_mcp_server_that_it_is_told_to() -> None:
     made: list[Any] = []
 
     def make(blocks: Any) -> Any:
-        made.append(internals.mcp_server_class.__name__)
+        made.append(mcp.mcp_server_class.__name__)
         raise RuntimeError("no server")
 
     with gr.Blocks() as blocks:
         gr.Textbox()
-    with internals.mcp_server(make):
+    with mcp.mcp_server(make):
         blocks.launch(
             prevent_thread_lock=True, quiet=True, mcp_server=True, server_name="127.0.0.1", server_port=free_port()
         )
     blocks.close(verbose=False)
     assert made
     assert "no server" in str(internals.mcp_problem(blocks))
-    assert internals.mcp_server_class().__name__ == "GradioMCPServer"
+    assert mcp.mcp_server_class().__name__ == "GradioMCPServer"
 
 
 def test_a_docstring_is_read_by_its_parts() -> None:
@@ -337,7 +338,7 @@ def test_a_docstring_is_read_by_its_parts() -> None:
         """
         return text.upper()
 
-    assert internals.function_description(shout) == (
+    assert mcp.function_description(shout) == (
         "Say it louder.",
         {"text": "any text."},
         ["The same in capitals."],
@@ -346,7 +347,7 @@ def test_a_docstring_is_read_by_its_parts() -> None:
 
 def test_a_data_url_becomes_a_file(tmp_path: Path) -> None:
     blocks = gr.Blocks()
-    path = internals.save_data_url(blocks, "data:text/plain;base64," + base64.b64encode(b"hello").decode())
+    path = mcp.save_data_url(blocks, "data:text/plain;base64," + base64.b64encode(b"hello").decode())
     assert Path(path).read_bytes() == b"hello"
 
 
@@ -356,7 +357,7 @@ def test_the_address_of_a_page_is_that_of_its_client() -> None:
     headers = [(b"host", b"demo.example"), (b"x-forwarded-proto", b"https"), (b"x-forwarded-host", b"demo.example")]
     scope = {"type": "http", "method": "GET", "path": "/mcp", "headers": headers, "query_string": b""}
     request = Request(scope | {"server": ("127.0.0.1", 80), "scheme": "http"})
-    assert internals.root_url(request, "/mcp", None) == "https://demo.example"
+    assert mcp.root_url(request, "/mcp", None) == "https://demo.example"
 
 
 # Formats, which modules without Gradio write or read

@@ -272,15 +272,15 @@ def _registered_demos(plugin: Plugin, found: Findings) -> tuple[Demo[Any], ...]:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
-        module, changed = loading.import_plugin(plugin)
+        changes: list[str] = []
+        module = loading.import_plugin(plugin, changes=changes)
     except PluginError as error:
         line = plugin_line(error.__cause__, plugin)
         what = f"importing {plugin.value} failed with {describe(error.__cause__ or error)}{line}."
         found.add("import", what, FIX_LINE if line else _entry_point_fix(plugin, error.__cause__))
         return ()
-    _add_changes(found, "import", changed)
     try:
-        demos, changed = loading.call_hook(plugin, module, manager)
+        demos = loading.call_hook(plugin, module, manager, changes=changes)
     except PluginError as error:
         cause, line = error.__cause__, plugin_line(error.__cause__, plugin)
         if cause is not None and (line or "log" in str(error)):
@@ -291,14 +291,14 @@ def _registered_demos(plugin: Plugin, found: Findings) -> tuple[Demo[Any], ...]:
         else:
             found.add(error.stage, str(error), "")
         return ()
-    _add_changes(found, "hook", changed)
+    _add_changes(found, "import", changes)
     return demos
 
 
-def _add_changes(found: Findings, stage: str, changed: Sequence[str]) -> None:
-    """What a step of the plugin changed of the process, if anything."""
-    if changed:
-        what = f"it changes {', '.join(changed)}, which all demos share."
+def _add_changes(found: Findings, stage: str, changes: Sequence[str]) -> None:
+    """What the plugin changed of the process, if anything."""
+    if changes:
+        what = f"it changes what all demos share: {', '.join(changes)}."
         found.add(stage, what, "Change it only inside a handler, and put it back there.")
 
 
@@ -341,8 +341,8 @@ def _check_demo(demo: Demo[Any], plugin: Plugin, source: Source, settings: Setti
     from demo_app.page.tabs import build_demo
 
     try:
-        handle = Handle(demo=demo, models=cache.Models(settings), trainings=Trainings(settings))
-        blocks, changed = build_demo(demo, handle, plugin.name)
+        handle, changes = Handle(demo=demo, models=cache.Models(settings), trainings=Trainings(settings)), list[str]()
+        blocks = build_demo(demo, handle, plugin=plugin, changes=changes)
     except PluginError as error:
         cause, line = error.__cause__, plugin_line(error.__cause__, plugin)
         if cause is None:
@@ -352,5 +352,5 @@ def _check_demo(demo: Demo[Any], plugin: Plugin, source: Source, settings: Setti
         else:
             found.add("build", f"{demo.name}: building the tab failed with {describe(cause)}{line}.", FIX_LINE)
     else:
-        _add_changes(found, "build", changed)
+        _add_changes(found, "build", changes)
         check_tab(demo, blocks, source, found)

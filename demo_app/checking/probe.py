@@ -69,12 +69,11 @@ def look(task: tuple[Plugin, bool], tell: child.Tell) -> None:
     put_first(plugin)
     tell()
     try:
-        module, _ = loading.import_plugin(plugin)
+        module = loading.import_plugin(plugin)
         if demos:
             manager = pluggy.PluginManager(hookspecs.PROJECT)
             manager.add_hookspecs(hookspecs)
-            demos_here, _ = loading.call_hook(plugin, module, manager)
-            names = [demo.name for demo in demos_here]
+            names = [demo.name for demo in loading.call_hook(plugin, module, manager)]
     except PluginError:
         pass  # the check itself says why
     tell(heavy=list(heavy.items()), printed=printed.text[:200], names=names)

@@ -8,7 +8,6 @@ function says why the documented interface is not enough.
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -16,11 +15,10 @@ from typing import Any
 
 import gradio as gr
 from gradio import components as components_module
-from gradio import processing_utils, route_utils, routes, utils
+from gradio import processing_utils, routes, utils
 from gradio.context import Context, LocalContext
 from gradio.server_messages import ProcessCompletedMessage
 
-from demo_app.gradio_internals.files import keep_file
 from demo_app.gradio_internals.listening import Listener as Listener
 
 CONFIG_PARTS = ("page", "components", "dependencies", "layout")  # of a page's configuration: what it consists of
@@ -37,6 +35,14 @@ class Draft(gr.Blocks):  # type: ignore[misc]  # mypy does not read Gradio
 
     def get_config_file(self) -> Any:
         return {}
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        for component in self.blocks.values():
+            # The events of `value=function` and `every=` are there now. The page would add them once more when it
+            # closes, without name and guard
+            if getattr(component, "load_event_to_attach", None):
+                component.load_event_to_attach = None
 
 
 class PageBlocks(gr.Blocks):  # type: ignore[misc]
@@ -120,7 +126,7 @@ class PageBlocks(gr.Blocks):  # type: ignore[misc]
 
 
 def _to_json(config: Any) -> bytes:
-    """As Gradio writes a configuration into the page. Raises `TypeError` for what it cannot write."""
+    """As Gradio writes a configuration into the page. Raises what the values in it raise."""
     return routes.ORJSONResponse._render(config)  # type: ignore[no-any-return]
 
 
@@ -145,44 +151,39 @@ def no_web_servers() -> Iterator[None]:
 
 
 @contextmanager
-def no_launch(refused: Callable[[], None]) -> Iterator[None]:
-    """Inside, `launch()` of any blocks opens no second server and no tunnel; it calls `refused`.
+def no_launch(say: Callable[[], None]) -> Iterator[None]:
+    """Inside, `launch()` of any blocks opens no server and no tunnel, and returns at once; `say` is called instead."""
 
-    An example of Gradio's ends in `demo.launch()`, and is so when it becomes a plugin.
-    """
-    launch = gr.Blocks.launch
+    def launch(self: gr.Blocks, *_: Any, **__: Any) -> tuple[None, str, None]:
+        say()
+        return None, "", None
 
-    def refuse(*_: Any, **__: Any) -> tuple[None, str, str]:
-        refused()
-        return None, "", ""
-
-    gr.Blocks.launch = refuse
+    real = gr.Blocks.launch
+    gr.Blocks.launch = launch
     try:
         yield
     finally:
-        gr.Blocks.launch = launch
+        gr.Blocks.launch = real
 
 
-def forget_load_events(blocks: gr.Blocks) -> None:
-    """Keep the page from adding the events of `value=function` and `every=` again, when it closes: `blocks` has them.
+def belongs_to_page(blocks: gr.Blocks) -> str | None:
+    """The name of a component in blocks that changes the whole page's routes or layout; `None` if there is none.
 
-    Gradio adds them when any blocks close, for all components inside; those of the page would be unnamed and unguarded.
+    A `gr.LoginButton` adds routes and sessions to the server, which fails without an OAuth application; of `gr.Navbar`
+    a page may have one, and of the ids that `gr.DeepLinkButton` has there is one for all.
     """
-    for component in blocks.blocks.values():
-        if getattr(component, "load_event_to_attach", None):
-            component.load_event_to_attach = None
-
-
-def needs_page(blocks: gr.Blocks) -> str | None:
-    """The name of a component in blocks that only the page can have, if there is one: a login, or a navigation bar."""
-    if blocks.expects_oauth and not os.environ.get("OAUTH_CLIENT_ID"):
-        return "gr.LoginButton"
-    return next(("gr.Navbar" for part in blocks.blocks.values() if isinstance(part, gr.Navbar)), None)
+    kinds = (gr.LoginButton, gr.Navbar, gr.DeepLinkButton)
+    return next((type(part).__name__ for part in blocks.blocks.values() if isinstance(part, kinds)), None)
 
 
 def open_blocks() -> gr.Blocks | None:
     """The outermost `gr.Blocks` whose `with` is running."""
     return Context.root_block
+
+
+def is_innermost(blocks: gr.Blocks) -> bool:
+    """Whether `blocks` are the innermost `with` that is running, so that no other inside was left open or failed."""
+    return Context.root_block is blocks and Context.block is blocks
 
 
 def enclosing_tab() -> gr.Tab | None:
@@ -337,65 +338,3 @@ def mcp_problem(blocks: gr.Blocks) -> str | None:
     """Why the MCP server of launched blocks did not start; Gradio goes on without it."""
     problem: str | None = blocks.mcp_error
     return problem
-
-
-# MCP
-
-
-def mcp_server_class() -> Any:
-    """Gradio's MCP server, the class that `demo_app.serving.mcp.Tools` extends.
-
-    That overrides `warn_about_state_inputs`, `get_tool_to_endpoint`, `get_fn_description`, `get_input_schema` and
-    `create_mcp_server`, and uses `MCP_MEMBERS`.
-    """
-    import gradio.mcp
-
-    return gradio.mcp.GradioMCPServer
-
-
-MCP_MEMBERS = (
-    "Server",
-    "api_info",
-    "blocks",
-    "get_block_fn_from_endpoint_name",
-    "get_route_path",
-    "get_selected_tools_from_request",
-    "local_url",
-    "postprocess_output_data",
-    "root_path",
-    "tool_to_endpoint",
-    "types",
-)
-
-
-@contextmanager
-def mcp_server(make: Callable[[Any], Any]) -> Iterator[None]:
-    """Inside, `launch(mcp_server=True)` makes its MCP server with that function of the blocks."""
-    import gradio.mcp
-
-    before = gradio.mcp.GradioMCPServer
-    gradio.mcp.GradioMCPServer = make
-    try:
-        yield
-    finally:
-        gradio.mcp.GradioMCPServer = before
-
-
-def function_description(fn: Callable[..., Any]) -> tuple[str, dict[str, str], list[str]]:
-    """What Gradio reads in a docstring: the text, a text for each parameter, texts of the returned values."""
-    description, parameters, returns = utils.get_function_description(fn)
-    return description, parameters, returns
-
-
-def root_url(request: Any, route_path: str, root_path: str | None) -> str:
-    """The page's address as the client of a request sees it, behind proxies too."""
-    return str(route_utils.get_root_url(request=request, route_path=route_path, root_path=root_path))
-
-
-def save_data_url(blocks: gr.Blocks, text: str) -> str:
-    """The file that a `data:` URL holds, written where the MCP server may read it. Returns its path."""
-    import gradio.mcp
-
-    file = str(processing_utils.save_base64_to_cache(text, gradio.mcp.DEFAULT_TEMP_DIR))
-    keep_file(blocks, file)
-    return file

@@ -636,4 +636,5 @@ ZH_CN = {
     "{name} holds pictures of more than {limit} million pixels in all; make them smaller, or take fewer.": (
         "{name} 里的图片总共超过 {limit} 百万像素；请缩小图片，或少放几张。"
     ),
+    "{what} changed {calls}, which the host put back.": "{what} 改动了 {calls}，主机已恢复原状。",
 }

@@ -67,10 +67,10 @@ def create_app(settings: Settings | None = None, **defaults: Any) -> App:
     visits = Visits(settings, say_goodbye)
     trainings = Trainings(settings, visits.is_here)
     services = Services(models=models, trainings=trainings, handlers=Handlers(settings, registry), visits=visits)
+    with no_launch(lambda: log.warning("launch() does nothing in a plugin; the host serves the page")):
+        plugins = load_plugins(settings)
     page_seen = threading.Event()
     with no_web_servers(), i18n.recording() as formatted:
-        with no_launch(lambda: log.warning("launch() does nothing while plugins are imported: the host launches")):
-            plugins = load_plugins(settings)
         while True:
             plugins, tabs = _build_all(plugins, services)
             try:

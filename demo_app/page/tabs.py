@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,32 +12,28 @@ import gradio as gr
 
 from demo_app import zerogpu
 from demo_app.api import Demo, ModelHandle
-from demo_app.errors import DemoError
 from demo_app.gradio_internals import (
     Draft,
     Listener,
+    belongs_to_page,
     check_config,
     components,
-    forget_load_events,
+    is_innermost,
     leave_all_blocks,
     listeners,
-    needs_page,
     no_launch,
     number_renders,
-    open_blocks,
 )
 from demo_app.models.lease import building
 from demo_app.page.guard import Handlers
 from demo_app.page.handle import Handle
 from demo_app.page.services import Services
+from demo_app.registry.guarded import guarded
 from demo_app.registry.plugin import Plugin, PluginError
-from demo_app.registry.steps import step
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 _render_ids = itertools.count()
-
-FAILED = "building the tab failed with {reason}; see the log."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,21 +72,21 @@ def build_tabs(plugin: Plugin, services: Services, others: Sequence[Tab]) -> tup
     if plugin.state == "failed":
         tabs.append(Tab(name=_free_name(plugin.name, others), title=plugin.name, plugin=plugin))
     for demo in plugin.demos:
+        changes: list[str] = []
         try:
             services.models.add(demo)
             handle = Handle(demo=demo, models=services.models, trainings=services.trainings)
-            blocks, changed = build_demo(demo, handle, plugin.name, services.settings.build_seconds)
+            seconds = services.settings.build_seconds
+            blocks = build_demo(demo, handle, plugin=plugin, seconds=seconds, changes=changes)
             check_parts(blocks, [*others, *tabs])
             taken = {name for tab in (*others, *tabs) for name in _api_names(tab.blocks)}
             prepare_events(blocks, demo, services.handlers, taken)
         except PluginError as error:
             if services.settings.strict:
                 raise
-            reason = DemoError("{demo}: {reason}", demo=demo.name, reason=error.sentence())
-            plugin = plugin.failed("build", reason)
+            plugin = plugin.failed("build", f"{demo.name}: {error}")
             tabs.append(Tab(name=demo.name, title=demo.title, order=demo.order, plugin=plugin))
         else:
-            plugin = plugin.changed(changed)
             tabs.append(
                 Tab(
                     name=demo.name,
@@ -102,47 +98,55 @@ def build_tabs(plugin: Plugin, services: Services, others: Sequence[Tab]) -> tup
                     plugin=plugin,
                 )
             )
+        plugin = plugin.changed(f"building {demo.name}", changes)
     return plugin, tabs
 
 
 def build_demo(
-    demo: Demo[Any], handle: ModelHandle[Any], plugin: str, seconds: float = Settings.build_seconds
-) -> tuple[gr.Blocks, list[str]]:
-    """Build the demo's tab in a `gr.Blocks` of its own.
+    demo: Demo[Any],
+    handle: ModelHandle[Any],
+    *,
+    plugin: Plugin | None = None,
+    seconds: float = Settings.build_seconds,
+    changes: list[str] | None = None,
+) -> gr.Blocks:
+    """The demo's tab in a `gr.Blocks` of its own.
 
     Args:
-        demo: whose tab it is.
-        handle: what its `build` gets.
-        plugin: the name of its plugin, for the log.
-        seconds: when to give up.
-
-    Returns:
-        The blocks, and what the build changed of the process (it was put back).
+        demo: whose tab to build.
+        handle: what `build` gets.
+        plugin: whose demo it is, for the log.
+        seconds: after which it is given up.
+        changes: gets the calls that changed what all plugins share.
 
     Raises:
-        PluginError: if the tab cannot be built, or cannot be on a page with others. Gradio's context is clean then.
+        PluginError: for whatever the plugin's code raises; Gradio's context is clean in any case.
     """
-    doing = f"building the tab of {demo.name}"
-
-    def launch_refused() -> None:
-        log.warning("plugin %s: %s called launch(), which does nothing here: the host launches", plugin, doing)
-
+    plugin = plugin or Plugin(name=demo.name, value="", distribution=demo.name, version="", source="folder")
     try:
-        with step(plugin, "build", doing, FAILED, seconds=seconds) as changed, no_launch(launch_refused):
+        what = f"building the tab of {demo.name}"
+        with guarded(plugin, "build", what, "see the log.", seconds, changes), no_launch(_launched(plugin)):
             with Draft(analytics_enabled=False) as blocks, building():
                 demo.build(handle)
-                if open_blocks() is not blocks:  # a nested Blocks failed inside and the plugin caught the exception
-                    raise RuntimeError("a gr.Blocks inside the tab failed")
-            forget_load_events(blocks)
+                if not is_innermost(blocks):  # a nested Blocks failed and the plugin caught the exception, or is open
+                    raise RuntimeError("a gr.Blocks inside the tab failed, or was not closed")
+            part = belongs_to_page(blocks)
+            if part is not None:
+                text = "gr.{part} belongs to a whole page and cannot be in a tab; remove it."
+                raise PluginError("build", text, part=part)
     except PluginError:
         leave_all_blocks()
         raise
-    if (component := needs_page(blocks)) == "gr.LoginButton":
-        text = "{component} works only on a Space with hf_oauth: true in its README.md; add that, or remove it."
-        raise PluginError("build", text, component=component)
-    if component is not None:
-        raise PluginError("build", "{component} belongs to a page, and this is a tab; remove it.", component=component)
-    return blocks, changed
+    return blocks
+
+
+def check_parts(blocks: gr.Blocks, others: Sequence[Tab]) -> None:
+    """Raise `PluginError` if a component is in the tab of another demo already: a page has each once."""
+    own = {id for id, part in components(blocks).items() if not isinstance(part, gr.State)}
+    for tab in others:
+        if tab.blocks is not None and own & set(components(tab.blocks)):
+            text = "a component of its tab is also in the tab of {demo}; make components inside build."
+            raise PluginError("build", text, demo=tab.name)
 
 
 def with_broken_config(plugin: Plugin, tabs: Sequence[Tab]) -> Plugin | None:
@@ -153,20 +157,15 @@ def with_broken_config(plugin: Plugin, tabs: Sequence[Tab]) -> Plugin | None:
     for tab in tabs:
         if tab.plugin.name == plugin.name and tab.blocks is not None:
             try:
-                with step(plugin.name, "build", f"drawing the tab of {tab.name}", FAILED, seconds=60):
+                with guarded(plugin, "build", f"drawing the tab of {tab.name}", "see the log.", 60):
                     check_config(tab.blocks)
             except PluginError as error:
                 return plugin.failed("build", error)
     return None
 
 
-def check_parts(blocks: gr.Blocks, others: Sequence[Tab]) -> None:
-    """Raise `PluginError` if a component is in the tab of another demo already: a page has each once."""
-    own = {id for id, part in components(blocks).items() if not isinstance(part, gr.State)}
-    for tab in others:
-        if tab.blocks is not None and own & set(components(tab.blocks)):
-            text = "a component of its tab is also in the tab of {demo}; make components inside build."
-            raise PluginError("build", text, demo=tab.name)
+def _launched(plugin: Plugin) -> Callable[[], None]:
+    return lambda: log.warning("plugin %s: its launch() does nothing; the host serves the page", plugin.name)
 
 
 def prepare_events(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str]) -> None:

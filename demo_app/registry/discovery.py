@@ -5,21 +5,26 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from packaging.utils import canonicalize_name
 
 from demo_app.errors import DemoError
+from demo_app.registry.guarded import reason
 from demo_app.registry.plugin import GROUP, Plugin
-from demo_app.registry.steps import reason_of
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+LARGEST = 2**20  # bytes of a pyproject.toml
+NAMES: dict[type, str] = {dict: "table", list: "list", str: "text in quotes"}
 
 
 def plugins_folder(settings: Settings) -> Path | None:
@@ -35,7 +40,10 @@ def _plugins_beside_app() -> Path | None:
 
 def _plugins_here() -> Path | None:
     """The current directory if it is a plugin or holds some: `demo-app new echo && demo-app run` shows the new one."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:  # it was deleted
+        return None
     return here if is_plugin(here) or any(is_plugin(path.parent) for path in here.glob("*/pyproject.toml")) else None
 
 
@@ -69,60 +77,64 @@ def _is_disabled(plugin: Plugin, settings: Settings) -> bool:
 
 
 def _installed_plugins() -> Iterator[Plugin]:
-    """The plugins among the installed distributions. Of a distribution that is on the path twice, the first counts.
-
-    `importlib.metadata.entry_points` reads all distributions at once, and one that is damaged loses the others.
-    """
+    """The plugins of all installed distributions; of two distributions of one name, the first on `sys.path` counts."""
     seen: set[str] = set()
     for distribution in importlib.metadata.distributions():
-        # pip renames what it could not remove, as in "~emo_echo-0.1.dist-info"; so pip skips it, too
-        place = Path(str(getattr(distribution, "_path", "unknown")))
-        if place.name.startswith("~"):
+        path = str(getattr(distribution, "_path", ""))  # there is no public way to its folder
+        folder = path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+        if folder.startswith("~"):  # what pip leaves of an installation that it could not remove
             continue
+        name = folder.partition("-")[0] or "unknown"
         try:
-            plugins = [_installed(entry) for entry in distribution.entry_points if entry.group == GROUP]
-        except Exception as error:
-            if not _may_be_plugin(place):
-                log.warning("the distribution %s is damaged (%s); reinstall or remove it", place, reason_of(error))
+            entry_points = _own_entry_points(distribution)
+            if not entry_points:
                 continue
-            name = place.name.partition("-")[0]
+            if not isinstance(distribution.metadata["Name"], str):
+                raise ValueError("there is no METADATA, or no Name in it")
+            name = distribution.metadata["Name"]
+            if canonicalize_name(name) in seen:
+                continue
+            seen.add(canonicalize_name(name))
+            plugins = [_installed(entry_point, distribution) for entry_point in entry_points]
+        except Exception as error:
             broken = Plugin(name=name, value="", distribution=name, version="", source="installed")
-            text = "the metadata {file} cannot be read ({reason}); reinstall or remove it."
-            plugins = [broken.failed("discovery", DemoError(text, file=place.name, reason=reason_of(error)))]
-        new = [plugin for plugin in plugins if canonicalize_name(plugin.distribution) not in seen]
-        seen |= {canonicalize_name(plugin.distribution) for plugin in plugins}
-        yield from new
+            text = "the metadata in {folder} cannot be read ({reason}); install it again."
+            yield broken.failed("discovery", DemoError(text, folder=folder, reason=reason(error)))
+        else:
+            yield from plugins
 
 
-def _may_be_plugin(dist_info: Path) -> bool:
-    """Whether a damaged distribution's entry points mention our group."""
+def _own_entry_points(distribution: Distribution) -> list[EntryPoint]:
+    """The distribution's entry points of our group. Raises if they cannot be read and may be such; else logs that."""
+    text = ""
     try:
-        return f"[{GROUP}]".encode() in (dist_info / "entry_points.txt").read_bytes()
-    except OSError:
-        return False
+        text = distribution.read_text("entry_points.txt") or ""
+        return [point for point in distribution.entry_points if point.group == GROUP] if GROUP in text else []
+    except Exception as error:
+        written = getattr(error, "object", b"")  # of a UnicodeDecodeError
+        if f"[{GROUP}]" in text + (written.decode("latin-1") if isinstance(written, bytes) else ""):
+            raise
+        log.warning("entry points of %s cannot be read: %s", getattr(distribution, "_path", "?"), reason(error))
+        return []
 
 
-def _installed(entry_point: EntryPoint) -> Plugin:
-    """The plugin of an entry point. Raises if the distribution's metadata cannot be read."""
-    distribution = entry_point.dist
-    assert distribution is not None
-    if not isinstance(distribution.metadata["Name"], str):
-        raise ValueError("there is no METADATA with a Name")
+def _installed(entry_point: EntryPoint, distribution: Distribution) -> Plugin:
+    metadata = distribution.metadata
     folder = _editable_folder(distribution)
     return Plugin(
         name=entry_point.name,
         value=entry_point.value,
-        distribution=distribution.name,
-        version=str(distribution.metadata["Version"] or ""),
+        distribution=metadata["Name"],
+        version=metadata["Version"] or "",
         source="installed" if folder is None else "editable",
         path=folder,
         requires=tuple(distribution.requires or ()),
-        requires_python=distribution.metadata["Requires-Python"] or "",
+        requires_python=metadata["Requires-Python"] or "",
     )
 
 
 def _editable_folder(distribution: Distribution) -> Path | None:
-    """The folder that an editable install points to (PEP 610); `None` for another install, or if that is damaged."""
+    """The folder that an editable install points to (PEP 610); `None` for another install, or an unreadable record."""
     try:
         origin = json.loads((distribution.read_text("direct_url.json") or "{}").removeprefix("\ufeff"))
         if not origin["dir_info"]["editable"] or not origin["url"].startswith("file://"):
@@ -130,14 +142,18 @@ def _editable_folder(distribution: Distribution) -> Path | None:
         from urllib.request import url2pathname
 
         return Path(url2pathname(origin["url"].removeprefix("file://")))
-    except Exception:  # not JSON, no folder, or other types than it should have
+    except (LookupError, TypeError):  # of another install, or of an unexpected shape
+        return None
+    except (ValueError, AttributeError, RecursionError) as error:
+        name = distribution.metadata["Name"]
+        log.warning("direct_url.json of %s cannot be read (%s); install it again", name, reason(error))
         return None
 
 
 def is_plugin(folder: Path) -> bool:
     """Whether the folder has a pyproject.toml with a `demo_app` entry point."""
     try:
-        return bool(_entry_points(_project(folder / "pyproject.toml")))
+        return bool(_project(folder / "pyproject.toml")[1])
     except Exception:
         return False
 
@@ -147,57 +163,64 @@ def plugins_in(folder: Path) -> Iterator[Plugin]:
     if is_plugin(folder):
         yield from _plugins_of(folder / "pyproject.toml")
     else:
-        for pyproject in sorted(folder.glob("*/pyproject.toml")):
-            yield from _plugins_of(pyproject)
+        try:
+            inside = sorted(path for path in folder.iterdir() if os.path.lexists(path / "pyproject.toml"))
+        except OSError as error:
+            log.error("the plugins folder %s cannot be read: %s", folder, error)
+            return
+        for path in inside:
+            yield from _plugins_of(path / "pyproject.toml")
 
 
-def _project(pyproject: Path) -> dict[str, Any]:
-    """The `[project]` table. Raises if the file cannot be read."""
-    return dict(tomllib.loads(pyproject.read_text(encoding="utf-8-sig")).get("project", {}))
+def _project(pyproject: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The project table of a pyproject.toml, and its `demo_app` entry points. Raises `ValueError`, `OSError`."""
+    if not pyproject.is_file():
+        raise ValueError("it is no file")
+    if pyproject.stat().st_size > LARGEST:
+        raise ValueError(f"it is larger than {LARGEST:,} bytes")
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8-sig")).get("project", {})
+    entries = _of_type(project, "project", dict).get("entry-points", {})
+    entries = _of_type(entries, "entry-points", dict).get(GROUP, {})
+    return project, _of_type(entries, f"entry-points.{GROUP}", dict)
 
 
-def _entry_points(project: dict[str, Any]) -> dict[str, str]:
-    return dict(project.get("entry-points", {}).get(GROUP, {}))
+def _of_type(value: Any, name: str, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be a {NAMES[kind]}, and is {value!r:.60}")
+    return value
 
 
 def _plugins_of(pyproject: Path) -> Iterator[Plugin]:
-    path = pyproject.parent
+    path = pyproject.parent.absolute()
     broken = Plugin(name=path.name, value="", distribution=path.name, version="", source="folder", path=path)
     try:
         path = path.resolve()
-        project = _project(pyproject)
-        entries = _entry_points(project)
+        project, entries = _project(pyproject)
         if not entries:
             log.info("%s has no [project.entry-points.%s] table; it is no plugin", pyproject, GROUP)
-        found = [
+            return
+        if "name" not in project:
+            raise ValueError("name is missing")
+        requires = tuple(_of_type(text, "each of dependencies", str) for text in _list(project, "dependencies"))
+        plugins = [
             Plugin(
                 name=name,
-                value=_text(value, f"entry point {name}"),
-                distribution=_text(project.get("name"), "name"),
-                version=_text(project.get("version", ""), "version"),
+                value=_of_type(value, f"entry-points.{GROUP}.{name}", str),
+                distribution=_of_type(project["name"], "name", str),
+                version=_of_type(project.get("version", ""), "version", str),
                 source="folder",
                 path=path,
-                requires=_texts(project.get("dependencies", []), "dependencies"),
-                requires_python=_text(project.get("requires-python", ""), "requires-python"),
+                requires=requires,
+                requires_python=_of_type(project.get("requires-python", ""), "requires-python", str),
             )
             for name, value in entries.items()
         ]
     except Exception as error:
         text = "{folder}/pyproject.toml cannot be read ({reason}); fix the file."
-        reason = str(error) if isinstance(error, ValueError) else reason_of(error)
-        found = [broken.failed("discovery", DemoError(text, folder=path.name, reason=reason))]
-    yield from found
+        yield broken.failed("discovery", DemoError(text, folder=path.name, reason=reason(error)))
+    else:
+        yield from plugins
 
 
-def _text(value: Any, field: str) -> str:
-    """The value of a field that must be a string. Raises `ValueError`."""
-    if not isinstance(value, str):
-        raise ValueError(f"{field} must be a string, and is {value!r:.50}" if value is not None else f"no {field}")
-    return value
-
-
-def _texts(value: Any, field: str) -> tuple[str, ...]:
-    """The value of a field that must be an array of strings. Raises `ValueError`."""
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{field} must be an array of strings, and is {value!r:.50}")
-    return tuple(value)
+def _list(project: dict[str, Any], name: str) -> list[Any]:
+    return _of_type(project.get(name, []), name, list)

@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -27,15 +27,15 @@ from demo_app.api import Checkpoint, Demo
 from demo_app.errors import DemoError, SettingsError
 from demo_app.hub.card import split_header
 from demo_app.registry.discovery import find_plugins
-from demo_app.registry.modules import check_names, source_root
+from demo_app.registry.guarded import guarded
+from demo_app.registry.modules import check_own_modules, forget, root_of
 from demo_app.registry.plugin import GROUP, Plugin, PluginError
 from demo_app.registry.requirements import check_requirements
-from demo_app.registry.steps import step
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MOST_DEMOS = 1000  # of one plugin
+MOST_DEMOS = 100  # of one plugin
 
 
 def load_plugins(settings: Settings) -> list[Plugin]:
@@ -50,12 +50,14 @@ def load_plugins(settings: Settings) -> list[Plugin]:
     for found in find_plugins(settings):
         plugin = found
         if plugin.state == "found":
+            changes: list[str] = []
             try:
-                plugin = _register(plugin, manager, plugins, settings.build_seconds)
+                plugin = _register(plugin, manager, plugins, settings.build_seconds, changes)
             except PluginError as error:
                 if settings.strict:
                     raise PluginError(error.stage, f"{plugin.name}: {error}") from error
                 plugin = plugin.failed(error.stage, error)
+            plugin = plugin.changed(f"importing {plugin.value}", changes)
         elif plugin.state == "failed" and settings.strict:
             raise PluginError(plugin.stage or "discovery", f"{plugin.name}: {plugin.reason}")
         plugins.append(plugin)
@@ -107,79 +109,103 @@ def _demo_on_card(folder: Path) -> str:
     return str(fields["demo"])
 
 
-def _register(plugin: Plugin, manager: pluggy.PluginManager, earlier: list[Plugin], seconds: float) -> Plugin:
+def _register(
+    plugin: Plugin, manager: pluggy.PluginManager, earlier: list[Plugin], seconds: float, changes: list[str]
+) -> Plugin:
     """Import the plugin, call its hook and check the names of its demos. Raises `PluginError`."""
-    failed = "its requirements cannot be checked ({reason}); fix its metadata."
-    with step(plugin.name, "discovery", "checking its requirements", failed, seconds=seconds):
-        check_requirements(plugin)
-    started = time.perf_counter()
-    module, changed = import_plugin(plugin, earlier, seconds)
-    import_ms = (time.perf_counter() - started) * 1e3
-    demos, changed_by_hook = call_hook(plugin, module, manager, seconds)
-    for i, demo in enumerate(demos):
-        for other in [*earlier, replace(plugin, demos=demos[:i])]:
-            if demo.name in {taken.name for taken in other.demos}:
-                raise PluginError(
-                    "names",
-                    "demo {demo} is provided by {first} ({first_origin}) and again by {second} ({second_origin}); "
-                    "rename one, or disable a plugin with DEMO_APP_DISABLE.",
-                    demo=repr(demo.name),
-                    first=other.provider,
-                    first_origin=other.origin,
-                    second=plugin.provider,
-                    second_origin=plugin.origin,
-                )
-    return replace(plugin, state="ok", import_ms=import_ms, demos=demos).changed([*changed, *changed_by_hook])
+    check_requirements(plugin)
+    root = root_of(plugin)
+    try:
+        started = time.perf_counter()
+        module = import_plugin(plugin, earlier=earlier, seconds=seconds, changes=changes)
+        import_ms = (time.perf_counter() - started) * 1e3
+        demos = call_hook(plugin, module, manager, seconds=seconds, changes=changes)
+    except PluginError:
+        if root is not None:
+            forget(root)
+        raise
+    _check_names(plugin, demos, earlier)
+    return replace(plugin, state="ok", import_ms=import_ms, demos=demos)
+
+
+def _check_names(plugin: Plugin, demos: tuple[Demo[Any], ...], earlier: list[Plugin]) -> None:
+    """Raise `PluginError` if the name of a demo is taken."""
+    taken = {demo.name: other for other in earlier for demo in other.demos}
+    for demo in demos:
+        if demo.name in taken:
+            first = taken[demo.name]
+            raise PluginError(
+                "names",
+                "demo {demo} is provided by {first} ({first_origin}) and again by {second} ({second_origin}); "
+                "rename one, or disable a plugin with DEMO_APP_DISABLE.",
+                demo=repr(demo.name),
+                first=first.provider,
+                first_origin=first.origin,
+                second=plugin.provider,
+                second_origin=plugin.origin,
+            )
+        taken[demo.name] = plugin
 
 
 def import_plugin(
-    plugin: Plugin, earlier: Iterable[Plugin] = (), seconds: float = Settings.build_seconds
-) -> tuple[ModuleType, list[str]]:
-    """The module that the entry point names, and what its import changed of the process (it was put back).
+    plugin: Plugin,
+    *,
+    earlier: Iterable[Plugin] = (),
+    seconds: float = Settings.build_seconds,
+    changes: list[str] | None = None,
+) -> ModuleType:
+    """The module that the entry point names. The folder of a plugin that is not installed is appended to `sys.path`.
 
-    The folder of a plugin that is not installed is appended to `sys.path`. Raises `PluginError`.
+    Args:
+        plugin: what to import.
+        earlier: plugins that were imported before, to be named where a module is theirs.
+        seconds: after which it is given up.
+        changes: gets the calls that changed what all plugins share.
+
+    Raises:
+        PluginError: if it cannot be imported, or another module would be.
     """
-    failed = "importing {module} failed with {reason}; see the log, or run: demo-app check {name}"
-    what = {"module": plugin.value, "name": plugin.name}
-    with step(plugin.name, "import", f"importing {plugin.value}", failed, seconds=seconds, **what) as changed:
-        if plugin.source == "folder" and plugin.path is not None:
-            root = source_root(plugin)
-            folders = [other for other in earlier if other.source == "folder" and other.state == "ok"]
-            check_names(plugin, root, [(other, source_root(other)) for other in folders])
+    fix = f"see the log, or run: demo-app check {plugin.name}"
+    with guarded(plugin, "import", f"importing {plugin.value}", fix, seconds, changes):
+        root = root_of(plugin)
+        if root is not None:
             if str(root) not in sys.path:
                 sys.path.append(str(root))
-        module: ModuleType = EntryPoint(plugin.name, plugin.value, GROUP).load()
-    return module, changed
+            check_own_modules(plugin, root, earlier)
+        module = EntryPoint(plugin.name, plugin.value, GROUP).load()
+    return module  # type: ignore[no-any-return]  # EntryPoint.load is typed Any
 
 
 def call_hook(
-    plugin: Plugin, module: Any, manager: pluggy.PluginManager, seconds: float = Settings.build_seconds
-) -> tuple[tuple[Demo[Any], ...], list[str]]:
-    """What the plugin's `register_demos` returns, and what that changed of the process (it was put back).
-
-    Raises `PluginError`, and then leaves nothing registered.
-    """
-    if (taken := manager.get_name(module)) is not None:
-        text = "{module} is registered already, by the plugin {other}; name another module, or remove one."
-        raise PluginError("hook", text, module=plugin.value, other=taken)
-    failed = "register_demos failed with {reason}; see the log."
+    plugin: Plugin,
+    module: Any,
+    manager: pluggy.PluginManager,
+    *,
+    seconds: float = Settings.build_seconds,
+    changes: list[str] | None = None,
+) -> tuple[Demo[Any], ...]:
+    """What the plugin's `register_demos` returns. Raises `PluginError`, and then leaves nothing registered."""
     try:
-        with step(plugin.name, "hook", "calling register_demos", failed, seconds=seconds) as changed:
-            return _as_demos(_hook(plugin, module, manager)), changed
-    except PluginError:
+        with guarded(plugin, "hook", "register_demos", "see the log.", seconds, changes):
+            demos = _call_hook(plugin, module, manager)
+    except BaseException:
         if manager.is_registered(module):
             manager.unregister(module)
         raise
+    return demos
 
 
-def _hook(plugin: Plugin, module: Any, manager: pluggy.PluginManager) -> Any:
-    """The plugin's `register_demos`, after it was checked and registered. Raises `PluginError`."""
+def _call_hook(plugin: Plugin, module: Any, manager: pluggy.PluginManager) -> tuple[Demo[Any], ...]:
+    other = manager.get_name(module)
+    if other is not None:
+        text = "{module} is registered already, as {other}; remove one of the two entry points."
+        raise PluginError("hook", text, module=plugin.value, other=other)
     try:
-        manager.register(module, f"{plugin.name} ({plugin.distribution})")
+        manager.register(module, f"{plugin.distribution}/{plugin.name}")
     except (ValueError, pluggy.PluginValidationError) as error:
-        reason = re.sub(r"\s+", " ", str(error)).rstrip(".")
+        why = re.sub(r"\s+", " ", str(error)).rstrip(".")
         text = "the hook does not fit: {reason}; write `def register_demos():`."
-        raise PluginError("hook", text, reason=reason) from error
+        raise PluginError("hook", text, reason=why) from error
     callers = manager.get_hookcallers(module) or []
     for caller in callers:
         if not caller.has_spec():
@@ -190,7 +216,7 @@ def _hook(plugin: Plugin, module: Any, manager: pluggy.PluginManager) -> Any:
         text = "{module} has no @demo_app.hookimpl function; write `register_demos`."
         raise PluginError("hook", text, module=plugin.value)
     own = [impl for impl in manager.hook.register_demos.get_hookimpls() if impl.plugin is module]
-    return own[0].function
+    return _as_demos(own[0].function)
 
 
 def _as_demos(hook: Any) -> tuple[Demo[Any], ...]:
@@ -206,4 +232,16 @@ def _as_demos(hook: Any) -> tuple[Demo[Any], ...]:
         if not isinstance(demo, Demo):
             text = "register_demos returned a {kind} in its list; return only Demo."
             raise PluginError("hook", text, kind=type(demo).__name__)
-    return demos
+    return tuple(map(_plain, demos))
+
+
+def _plain(demo: Demo[Any]) -> Demo[Any]:
+    """The demo as a `Demo` alone: what a subclass computes may raise later, or say something else each time."""
+    if type(demo) is Demo and all(type(checkpoint) is Checkpoint for checkpoint in demo.checkpoints):
+        return demo
+    values = {field.name: getattr(demo, field.name) for field in fields(Demo)}
+    values["checkpoints"] = tuple(
+        Checkpoint(**{field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)})
+        for checkpoint in values["checkpoints"]
+    )
+    return Demo(**values)

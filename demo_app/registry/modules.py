@@ -1,90 +1,139 @@
-"""Where the modules of a plugin in a folder are, and whether their names are free.
+"""Where a folder plugin's modules are, and whether importing one gives the plugin's own.
 
-All plugins share `sys.modules`: of two modules of one name, the second import gets the first one's code. So a name that
-a folder plugin imports from its own folder must not be found anywhere else.
+Python has one place for all modules: of two folders with a `helpers.py` the first on `sys.path` is imported for both.
+An installed plugin has the same problem, and pip says nothing; in a folder it would be silent as well. So a plugin is
+refused if one of its modules that its own code imports would be somebody else's.
 """
 
 from __future__ import annotations
 
-import importlib.machinery
-import re
+import ast
+import importlib.util
+import logging
+import os
 import sys
 import tomllib
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from demo_app.registry.plugin import Plugin, PluginError
 
+log = logging.getLogger(__name__)
 
-def source_root(plugin: Plugin) -> Path:
-    """The folder that has to be on `sys.path` for the plugin's module to be found.
 
-    It is where the build backend is told to look, or the plugin's folder, its `src/`, `lib/` or `python/`: the first
-    of these that has the module.
+def root_of(plugin: Plugin) -> Path | None:
+    """The folder that has the plugin's modules and goes on `sys.path`; `None` for an installed plugin.
+
+    That is `src/` if the module of the entry point is there, else the plugin's folder, `python/` or what
+    `[tool.setuptools]` names.
     """
-    assert plugin.path is not None
-    top = top_module(plugin)
-    roots = [*_declared_roots(plugin.path), *(plugin.path / name for name in (".", "src", "lib", "python"))]
-    for root in roots:
-        if (root / f"{top}.py").is_file() or (root / top / "__init__.py").is_file():
-            return root.resolve()
-    return next((root for root in roots if (root / top).is_dir()), plugin.path).resolve()
+    if plugin.source != "folder" or plugin.path is None:
+        return None
+    top = plugin.value.partition(":")[0].partition(".")[0].strip()
+    folders = [plugin.path / "src", plugin.path, plugin.path / "python", *_configured(plugin.path)]
+    there = [
+        folder for folder in folders if (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file()
+    ]
+    return next(iter(there), plugin.path)
 
 
-def top_module(plugin: Plugin) -> str:
-    """The top-level module of the plugin's entry point."""
-    return re.split(r"[.:\s]", plugin.value.strip(), maxsplit=1)[0]
-
-
-def _declared_roots(folder: Path) -> Iterator[Path]:
-    """Where setuptools or hatchling looks for modules, if the pyproject.toml says so."""
+def _configured(path: Path) -> Iterator[Path]:
+    """Folders of modules that pyproject.toml names for setuptools; none if it cannot be read."""
     try:
-        tool = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8-sig"))["tool"]
-        setuptools = tool.get("setuptools", {})
-        found = [setuptools.get("package-dir", {}).get("")]
-        packages = setuptools.get("packages", {})
-        found += packages.get("find", {}).get("where", []) if isinstance(packages, dict) else []
-        wheel = tool.get("hatch", {}).get("build", {}).get("targets", {}).get("wheel", {})
-        found += wheel.get("sources", []) + [str(Path(package).parent) for package in wheel.get("packages", [])]
-    except Exception:  # no pyproject.toml, no such table, or other types than the backend takes
+        table = tomllib.loads((path / "pyproject.toml").read_text(encoding="utf-8-sig"))["tool"]["setuptools"]
+    except (OSError, ValueError, LookupError, TypeError):
         return
-    yield from (folder / part for part in found if isinstance(part, str))
+    names: list[Any] = []
+    for keys in (("package-dir", ""), ("packages", "find", "where")):
+        found: Any = table
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        names += found if isinstance(found, list) else [found]
+    for name in names:
+        if isinstance(name, str) and (path / name).resolve().is_relative_to(path):
+            yield path / name
 
 
-def check_names(plugin: Plugin, root: Path, others: Iterable[tuple[Plugin, Path]]) -> None:
-    """Raise `PluginError` if a module that the plugin imports from `root` is found elsewhere, too.
+def check_own_modules(plugin: Plugin, root: Path, earlier: Iterable[Plugin]) -> None:
+    """Raise `PluginError` if a module of the plugin that its code imports would be another one. Imports nothing.
 
-    Args:
-        plugin: of the plugins folder; not imported yet.
-        root: its `source_root`.
-        others: plugins of the plugins folder that come before it, and their roots.
+    `root` is on `sys.path` already; `earlier` are plugins whose modules come before.
     """
-    roots = {other_root: other for other, other_root in others}
-    elsewhere = [path for path in sys.path if Path(path or ".").resolve() not in {root, *roots}]
-    for name in sorted(_provided(root)):
-        where = ""
-        if name in sys.stdlib_module_names:
-            where = "Python itself"
-        elif (spec := importlib.machinery.PathFinder.find_spec(name, elsewhere)) is not None and spec.origin:
-            if root not in Path(spec.origin).resolve().parents:
-                where = f"an installed distribution ({spec.origin})"
-        else:
-            owner = next((other for at, other in roots.items() if at != root and name in _provided(at)), None)
-            where = f"the plugin {owner.name} ({owner.origin})" if owner is not None else ""
-        if where and (name == top_module(plugin) or _imports(root, name)):
-            text = "its module {name} has the name of one of {where}; rename it, or move it into the plugin's package."
-            raise PluginError("import", text, name=repr(name), where=where)
+    top = plugin.value.partition(":")[0].partition(".")[0].strip()
+    hidden = {name: where for name in _modules_in(root) if (where := _elsewhere(name, root)) is not None}
+    if not hidden:
+        return
+    imported = {top, *_imported(root)}
+    for name, where in sorted(hidden.items(), key=lambda item: item[0] != top):
+        if name in imported:
+            raise PluginError(
+                "discovery",
+                "its module {module} would not be imported, because {owner} has one of that name; rename it.",
+                module=name,
+                owner=_owner(name, where, earlier),
+            )
 
 
-def _provided(root: Path) -> set[str]:
-    """The names of the top-level modules in a folder."""
-    names = {path.stem for path in root.glob("*.py")}
-    names |= {path.parent.name for path in root.glob("*/*.py")}
-    return {name for name in names if name.isidentifier()}
+def _modules_in(root: Path) -> Iterator[str]:
+    """Names of the modules and packages in a folder, of folders without `__init__.py` too."""
+    for path in sorted(root.iterdir()):
+        if path.suffix == ".py" and path.stem.isidentifier() and path.is_file():
+            yield path.stem
+        elif path.name.isidentifier() and path.is_dir() and next(path.glob("*.py"), None) is not None:
+            yield path.name
 
 
-def _imports(root: Path, name: str) -> bool:
-    """Whether a file in the folder imports that top-level module."""
-    pattern = re.compile(rf"^\s*(?:from\s+{name}\b|import\s+(?:[\w.]+(?:\s+as\s+\w+)?\s*,\s*)*{name}\b)", re.MULTILINE)
-    files = [path for path in root.rglob("*.py") if "tests" not in path.relative_to(root).parts]
-    return any(pattern.search(path.read_text(encoding="utf-8", errors="replace")) for path in files)
+def _elsewhere(name: str, root: Path) -> str | None:
+    """Where `import name` finds the module if not in `root`: a file, a folder, "" for one that is in Python."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):  # imported, and without a spec
+        return str(getattr(sys.modules.get(name), "__file__", None) or "")
+    if spec is None:
+        return None
+    places = [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or ())
+    first = next(iter(places), "")
+    return None if first and Path(first).resolve().is_relative_to(root.resolve()) else first
+
+
+def _owner(name: str, where: str, earlier: Iterable[Plugin]) -> str:
+    if name in sys.stdlib_module_names:
+        return "Python"
+    for other in earlier:
+        if where and other.path is not None and Path(where).resolve().is_relative_to(other.path):
+            return f"{other.provider} ({other.origin})"
+    return where or "Python"
+
+
+def _imported(root: Path) -> Iterator[str]:
+    """Names of top-level modules that the Python files of a folder import."""
+    for file in root.rglob("*.py"):
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                tree = ast.parse(file.read_bytes())
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                yield node.module.partition(".")[0]
+            elif (
+                isinstance(node, ast.Call)
+                and node.args
+                and isinstance(node.args[0], ast.Constant)
+                and ast.unparse(node.func).endswith(("import_module", "__import__"))
+            ):
+                yield str(node.args[0].value).partition(".")[0]
+
+
+def forget(root: Path) -> None:
+    """Take a plugin that failed off `sys.path`, and its modules out of `sys.modules`: they hide those of others."""
+    sys.path[:] = [entry for entry in sys.path if entry != str(root)]
+    inside = f"{root}{os.sep}"
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(file, str) and file.startswith(inside):
+            del sys.modules[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -41,13 +41,20 @@ class Plugin:
     state: Literal["found", "ok", "failed", "disabled"] = "found"
     stage: Stage | None = None  # where it failed
     note: DemoError | None = None  # why it failed, or a remark on one that did not; without traceback
+    changes: tuple[tuple[str, str], ...] = ()  # (what ran, calls that changed what all plugins share): put back
     import_ms: float = 0.0
     demos: tuple[Demo[Any], ...] = ()
 
     @property
     def reason(self) -> str:
-        """The note in the language of the visitor whose event is being handled; empty without one."""
-        return say(self.note.text, **self.note.values) if self.note is not None else ""
+        """The note in the language of the visitor whose event is being handled, then what the plugin changed.
+
+        Empty without either.
+        """
+        notes = [say(self.note.text, **self.note.values)] if self.note is not None else []
+        for what, calls in self.changes:
+            notes.append(say("{what} changed {calls}, which the host put back.", what=what, calls=calls))
+        return " ".join(notes)
 
     @property
     def provider(self) -> str:
@@ -59,12 +66,10 @@ class Plugin:
         """Where it comes from, for messages: "installed", "folder echo/"."""
         return self.source if self.path is None else f"{self.source} {self.path.name}/"
 
-    def changed(self, parts: Sequence[str]) -> Plugin:
-        """The plugin with a note of what it changed of the process and what was put back."""
-        if not parts or self.note is not None:
-            return self
-        text = "changed {parts}, which all demos share; it was put back. Change it only inside a handler, and back."
-        return replace(self, note=DemoError(text, parts=", ".join(parts)))
+    def changed(self, what: str, calls: Iterable[str]) -> Plugin:
+        """The plugin, marked as one that changed what all plugins share; itself if there are no calls."""
+        listed = ", ".join(calls)
+        return replace(self, changes=(*self.changes, (what, listed))) if listed else self
 
     def failed(self, stage: Stage, reason: DemoError | str) -> Plugin:
         """The plugin without its demos, marked as failed at that stage, which is logged."""

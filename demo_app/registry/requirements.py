@@ -8,12 +8,14 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from demo_app.registry.guarded import reason
 from demo_app.registry.plugin import Plugin, PluginError
 from demo_app.version import __version__
 
@@ -43,30 +45,31 @@ def unmet_requirements(plugin: Plugin, neighbours: Iterable[Plugin] = ()) -> Ite
             )
     for text in plugin.requires:
         try:
-            requirement = Requirement(text)
+            unmet = _unmet(text, others)
         except InvalidRequirement as error:
-            yield f"requirement {text!r} cannot be read: {str(error).splitlines()[0]}", "fix it"
-            continue
-        try:
-            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        except Exception as error:  # a marker may be well-formed and still compare what cannot be compared
-            yield f"requirement {text!r} cannot be evaluated: {str(error).partition(chr(10))[0]}", "fix it"
-            continue
-        if not applies:
-            continue
-        version = _version(requirement.name)
-        fix = f"pip install '{requirement}'"
-        if version is None:
-            yield f"missing requirement {requirement.name!r}", fix
-        elif not requirement.specifier.contains(version, prereleases=True):
-            against = [
-                f"{who} needs {other}" for who, other in others(requirement.name) if not _agree(requirement, other)
-            ]
-            if against:  # to install it would break them
-                what = f"needs {requirement}, and {' and '.join(against[:2])}; {version} is installed"
-                yield what, f"widen it in the plugin's pyproject.toml, so that {version} fits"
-            else:
-                yield f"needs {requirement}, and {version} is installed", fix
+            unmet = f"requirement {text!r} cannot be read: {str(error).splitlines()[0]}", "fix it"
+        except Exception as error:  # a marker of unknown variables, an installed version that is none
+            unmet = f"requirement {text!r} cannot be evaluated: {reason(error)}", "fix it"
+        if unmet is not None:
+            yield unmet
+
+
+def _unmet(text: str, others: Callable[[str], list[tuple[str, Requirement]]]) -> tuple[str, str] | None:
+    """(what, fix) of a requirement that is not met, else `None`. Raises `InvalidRequirement` and others."""
+    requirement = Requirement(text)
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        return None
+    version = _version(requirement.name)
+    fix = f"pip install '{requirement}'"
+    if version is None:
+        return f"missing requirement {requirement.name!r}", fix
+    if requirement.specifier.contains(version, prereleases=True):
+        return None
+    against = [f"{who} needs {other}" for who, other in others(requirement.name) if not _agree(requirement, other)]
+    if against:  # to install it would break them
+        what = f"needs {requirement}, and {' and '.join(against[:2])}; {version} is installed"
+        return what, f"widen it in the plugin's pyproject.toml, so that {version} fits"
+    return f"needs {requirement}, and {version} is installed", fix
 
 
 def _requirements_of_others(
@@ -89,7 +92,7 @@ def _applying(text: str, name: str) -> Requirement | None:
     try:
         found = Requirement(text)
         applies = found.marker is None or found.marker.evaluate({"extra": ""})
-    except Exception:  # of a stranger's metadata
+    except Exception:  # a name or a marker that means nothing: it requires nothing that can be compared
         return None
     return found if applies and canonicalize_name(found.name) == canonicalize_name(name) else None
 
@@ -105,9 +108,9 @@ def _installed_requirements() -> list[tuple[str, str]]:
     elif (gradio := _version("gradio")) is not None:  # a Space may have the host as a folder, without metadata
         found.append(("demo-app", f"gradio=={gradio.partition('.')[0]}.*"))
     for distribution in importlib.metadata.distributions():
-        try:  # only the header: parsing all as e-mail takes seconds
-            header = (distribution.read_text("METADATA") or "").partition("\n\n")[0]
-        except Exception:  # a damaged one
+        try:
+            header = (distribution.read_text("METADATA") or "").partition("\n\n")[0]  # as e-mail it takes seconds
+        except (OSError, ValueError):  # discovery says so, if it is a plugin's
             continue
         who = re.search(r"^Name: *(\S+)", header, re.MULTILINE)
         found += [(who[1], text) for text in re.findall(r"^Requires-Dist: *(.+)", header, re.MULTILINE)] if who else []
@@ -126,5 +129,5 @@ def _version(distribution: str) -> str | None:
         return __version__  # a Space has the host as a folder, not as an installed distribution
     try:
         return importlib.metadata.version(distribution)
-    except Exception:  # not there, or its metadata is damaged
+    except (PackageNotFoundError, KeyError):  # not installed, or without a version
         return None

@@ -20,9 +20,9 @@ import gradio as gr
 import httpx
 from gradio_client import handle_file
 
-from demo_app import gradio_internals
 from demo_app.errors import InputError, SettingsError
 from demo_app.gradio_internals import Listener, is_given_by_clients
+from demo_app.gradio_internals import mcp as gradio_mcp
 from demo_app.serving.routes import API
 
 NO_LIMIT = httpx.Timeout(None, connect=10)  # an action may take long
@@ -53,11 +53,11 @@ def check_installed() -> None:
 @contextmanager
 def served(max_file: int) -> Iterator[None]:
     """While inside, `launch(mcp_server=True)` serves these tools. `max_file`: the most bytes of a file argument."""
-    with gradio_internals.mcp_server(partial(Tools, max_file=max_file)):
+    with gradio_mcp.mcp_server(partial(Tools, max_file=max_file)):
         yield
 
 
-class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy does not read Gradio
+class Tools(gradio_mcp.mcp_server_class()):  # type: ignore[misc]  # mypy does not read Gradio
     """The tools of a running page, for Gradio to serve."""
 
     def __init__(self, blocks: Any, *, max_file: int) -> None:
@@ -73,7 +73,7 @@ class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy 
 
     def get_fn_description(self, block_fn: Any, tool_name: str) -> tuple[str, dict[str, str]]:
         """The docstring's description of the action, and of each parameter."""
-        description, parameters, returns = gradio_internals.function_description(block_fn.fn)
+        description, parameters, returns = gradio_mcp.function_description(block_fn.fn)
         text = self.api_info["named_endpoints"][f"/{tool_name}"].get("description") or description
         return f"{text} Returns: {' '.join(returns)}" if returns else text, parameters
 
@@ -118,7 +118,7 @@ class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy 
                 value for value, component in zip(data, fn.outputs, strict=True) if not isinstance(component, gr.State)
             ]
             route = self.get_route_path(context.request)
-            root = gradio_internals.root_url(context.request, route, self.root_path)
+            root = gradio_mcp.root_url(context.request, route, self.root_path)
             return [part for value in shown for part in self._content(value, root)]
 
         return server
@@ -162,7 +162,7 @@ class Tools(gradio_internals.mcp_server_class()):  # type: ignore[misc]  # mypy 
                 "The file is larger than {limit} bytes, which is the limit; give a smaller one.",
                 limit=f"{self.max_file:,}",
             )
-        return handle_file(gradio_internals.save_data_url(self.blocks, value))
+        return handle_file(gradio_mcp.save_data_url(self.blocks, value))
 
     def _content(self, value: Any, root: str) -> list[Any]:
         """An output for a client: a text, its pictures, links. Empty for an update that only changes the page."""
