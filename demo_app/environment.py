@@ -81,9 +81,10 @@ def direct(environ: MutableMapping[str, str] = os.environ) -> Iterator[None]:
     """Inside, HTTP clients are made that use neither the environment's proxies nor its certificates.
 
     For Gradio's own, which only speak to this host: a SOCKS proxy without the package socksio, or a certificate file
-    that is not there, would end its import or its start. All others, as the Hub's, are made outside.
+    that is not there, would end its import or its start. All others, as the Hub's, are made outside. With GRADIO_DEBUG
+    its launch would never return.
     """
-    names = {name for name in environ if name.lower() in PROXIES or name in CERTIFICATES}
+    names = {name for name in environ if name.lower() in PROXIES or name in (*CERTIFICATES, "GRADIO_DEBUG")}
     taken = {name: environ.pop(name) for name in names}
     try:
         yield

@@ -19,7 +19,7 @@ from typing import Any
 import pluggy
 from packaging.version import InvalidVersion, Version
 
-from demo_app import hookspecs
+from demo_app import environment, hookspecs
 from demo_app.api import Demo
 from demo_app.checking import child
 from demo_app.checking.checkpoints import check_checkpoint, without_validation
@@ -337,8 +337,9 @@ def _check_demo(demo: Demo[Any], plugin: Plugin, source: Source, settings: Setti
     for checkpoint in demo.checkpoints:
         check_checkpoint(f"{demo.name}/{checkpoint.name}", checkpoint, plugin.path, found)
     check_functions(demo, found)
-    from demo_app.page.handle import Handle
-    from demo_app.page.tabs import build_demo
+    with environment.direct():  # a proxy that cannot be used is no fault of the plugin's
+        from demo_app.page.handle import Handle
+        from demo_app.page.tabs import build_demo
 
     try:
         handle, changes = Handle(demo=demo, models=cache.Models(settings), trainings=Trainings(settings)), list[str]()

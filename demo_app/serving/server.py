@@ -112,6 +112,7 @@ class Server:
         with _mcp(settings), environment.direct(), _ports():
             _, self.url, _ = app.blocks.launch(
                 prevent_thread_lock=True,
+                share=False,  # whatever GRADIO_SHARE says: a tunnel is open to strangers
                 quiet=True,
                 show_error=False,
                 server_name=host,

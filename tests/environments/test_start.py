@@ -192,6 +192,8 @@ def test_all_of_it_at_once_is_served(folder: Path, tmp_path: Path) -> None:
         "DEMO_APP_HOST": "localhost",
         "GRADIO_SERVER_PORT": "tcp://10.0.0.1:7860",
         "WEB_CONCURRENCY": "",
+        "GRADIO_DEBUG": "1",
+        "GRADIO_SHARE": "True",
         "ALL_PROXY": "socks://127.0.0.1:9/",
         "HTTP_PROXY": "http://127.0.0.1:9",
         "SSL_CERT_FILE": "/nowhere/ca.pem",
