@@ -8,7 +8,7 @@
 Run it in a checkout of its own: files are changed in place, and put back. The session is a database of Cosmic Ray,
 whose operators make the mutants; where it was interrupted it goes on. First, the tests of each package run once, and
 what each line is run by is noted. A mutant then needs the tests that run its statement only, fastest first; all of the
-package where that is unknown, as at import. What cannot be compiled, and a changed annotation, which nothing evaluates,
+package for what is run at import. What cannot be compiled, and a changed annotation, which nothing evaluates,
 is no mutant.
 
 Cosmic Ray 8.7 by itself lists each mutant once for every node of a file, and starts Python anew for each: a minute of
@@ -43,6 +43,7 @@ TARGETS = {  # the files, and the tests that must notice
     "demo_app/serving/gate.py": ("tests/serving/test_gate*.py", "tests/serving/test_server.py", "tests/abuse"),
     "demo_app/hub/*.py": ("tests/hub",),
 }
+ALIKE = ("_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")  # no change for None, and for most literals
 SLOW = 15.0  # seconds of a test, above which it is not asked
 PATIENCE = 60.0  # seconds for a mutant beyond ten times its tests' own
 IMPORTED = ("gradio", "huggingface_hub", "numpy", "torch", "PIL.Image", "prometheus_client", "pluggy", "httpx")
@@ -109,7 +110,7 @@ def sampled(count: int, seed: int) -> list[Any]:
     for path in sorted(path for pattern in TARGETS for path in Path().glob(pattern)):
         nodes = list(ast_nodes(get_ast(path.read_text("utf-8"))))
         for name in sorted(operator_names()):
-            if get_operator(name).arguments():
+            if get_operator(name).arguments() or name.endswith(ALIKE):
                 continue
             places = [place for node in nodes for place in get_operator(name)().mutation_positions(node)]
             for number, (start, end) in enumerate(places):
@@ -167,6 +168,10 @@ def run(session: Any, notes: Path, until: float) -> None:
             notes.write_text(json.dumps(known), "utf-8")
         before, after, _ = changed(item)
         tests = asked(known[target], before, str(mutation.module_path), mutation.start_pos[0])
+        if not tests:
+            session.set_result(item.job_id, WorkResult(WorkerOutcome.NO_TEST, "no test runs it", TestOutcome.SURVIVED))
+            sys.stdout.write(f"untested  {item.job_id}\n")
+            continue
         mutation.module_path.write_text(after, "utf-8")
         try:
             limit = PATIENCE + 10 * sum(known[target]["seconds"][test] for test in tests)
@@ -224,7 +229,7 @@ def recorded(target: str) -> dict[str, Any]:
 
 
 def asked(known: dict[str, Any], source: str, path: str, line: int) -> list[str]:
-    """The tests that run the statement at that line, fastest first; all of them if none is known to."""
+    """The tests that run the statement at that line, fastest first; all of them if it is run at import."""
     spans = [
         (node.lineno, node.body[0].lineno - 1 if getattr(node, "body", None) else node.end_lineno or node.lineno)
         for node in ast.walk(ast.parse(source))
@@ -233,8 +238,9 @@ def asked(known: dict[str, Any], source: str, path: str, line: int) -> list[str]
     around = [(first, last) for first, last in spans if first <= line <= last]
     first, last = max(around, default=(line, line))
     lines = known["lines"].get(path, {})
-    found = {test for number in range(first, last + 1) for test in lines.get(str(number), [])}
-    return sorted(found or known["seconds"], key=lambda test: known["seconds"][test])
+    run = [lines[str(number)] for number in range(first, last + 1) if str(number) in lines]
+    found = {test for tests in run for test in tests} or (known["seconds"] if run else {})
+    return sorted(found, key=lambda test: known["seconds"][test])
 
 
 def forked(call: Any, limit: float) -> tuple[int | None, str]:
