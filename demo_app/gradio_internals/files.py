@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import functools
 import sys
 import types
@@ -15,6 +16,8 @@ import gradio as gr
 import httpx
 import PIL.Image
 from gradio import processing_utils, route_utils, routes
+from gradio.blocks import Block
+from gradio.context import LocalContext
 
 MAX_LAYERS = 100  # of a drawing
 _safehttpx = processing_utils.sh  # fetches links, but none that lead into this network
@@ -66,6 +69,21 @@ def forget_files(blocks: gr.Blocks, files: Iterable[Path]) -> None:
         known -= gone
 
 
+_move = Block.async_move_resource_to_block_cache
+
+
+async def _move_and_note(component: Any, path: str | Path | None) -> str | None:
+    """Note what a handler returned as a file of the page: Gradio notes it at the component.
+
+    Once an event has updated a component, its session has a copy of it, whose notes nobody reads.
+    """
+    moved: str | None = await _move(component, path)
+    blocks = LocalContext.blocks.get(None)
+    if moved is not None and blocks is not None:
+        blocks.upload_file_set.add(moved)
+    return moved
+
+
 class Parser(route_utils.GradioMultiPartParser):  # type: ignore[misc]
     """The parser of uploads. Gradio's leaves the files of an upload that breaks off on the disk for ever."""
 
@@ -74,17 +92,19 @@ class Parser(route_utils.GradioMultiPartParser):  # type: ignore[misc]
             return await super().parse()
         except BaseException:
             for file in self._files_to_close_on_error:
-                file.close()
+                with contextlib.suppress(OSError):  # of a full disk: it tries to write the rest
+                    file.close()
                 Path(file.name).unlink(missing_ok=True)
             raise
 
 
 def bound_files(max_bytes: int, too_large: Callable[[], Exception], seconds: float = 60) -> None:
-    """From now on no upload leaves files behind when it breaks off, and no link brings more than `max_bytes`.
+    """From now on no upload that breaks off leaves files, returned files are kept ones, no link is over `max_bytes`.
 
     A value may be a link instead of an upload. Gradio reads what it leads to into memory, of any length and for any
     time; what `too_large` makes is raised instead.
     """
+    Block.async_move_resource_to_block_cache = _move_and_note
     routes.GradioMultiPartParser = route_utils.GradioMultiPartParser = Parser
 
     async def get(url: str, domain_whitelist: Any = None, _transport: Any = None) -> httpx.Response:

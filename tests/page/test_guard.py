@@ -11,11 +11,13 @@ import httpx
 import pytest
 from plugins_on_disk import Plugins
 
+from demo_app.gradio_internals import files
 from demo_app.serving import client
 from demo_app.testing import serve
 
 RAISING = """
-import asyncio, concurrent.futures, errno, sys
+import asyncio, concurrent.futures, errno, sys, tempfile
+from pathlib import Path
 from demo_app import Demo, DemoError, hookimpl
 import gradio as gr
 
@@ -45,6 +47,12 @@ RAISED = {
 def fail(what):
     raise RAISED[what]()
 
+def makes(what):
+    "An update of the component first, which gives the session one of its own."
+    yield gr.skip()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "made.txt").write_text(what)
+        yield str(Path(folder) / "made.txt")
 def function(what): fail(what)
 async def coroutine(what): fail(what)
 def generator(what):
@@ -64,6 +72,7 @@ def build(handle):
     box, out = gr.Textbox(label="What"), gr.Textbox(label="Out")
     for fn in (function, coroutine, generator, async_generator, ends_badly):
         gr.Button(fn.__name__).click(fn, box, out, api_name=fn.__name__)
+    gr.Button("makes").click(makes, box, gr.File(), api_name="makes")
     gr.Button("file").click(lambda file: None, gr.File(), None, api_name="file")  # so that files can be sent
     gr.Button("wrong").click(lambda: 1, None, [box, out], api_name="wrong_count")
 
@@ -147,3 +156,8 @@ def test_a_full_disk_is_said(page: Any, monkeypatch: pytest.MonkeyPatch) -> None
     refused = httpx.post(f"{page.url}gradio_api/upload", files={"files": ("a.txt", b"a")}, timeout=client.SECONDS)
     assert refused.status_code == 507
     assert "disk is full; try again" in refused.text
+
+
+def test_files_that_handlers_return_are_deleted_with_the_uploads(page: Any) -> None:
+    made = client.call(page.url, "raising_makes", "unlike any other")[1][0]["path"]
+    assert made in map(str, files.kept_files(page.app.blocks))
