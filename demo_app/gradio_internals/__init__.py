@@ -308,9 +308,13 @@ def queue_length(blocks: gr.Blocks) -> int:
 
 
 def untold(blocks: gr.Blocks) -> bool:
-    """Whether an event waits or runs, or its answer is still to be sent. Of who left in the middle, it may stay so."""
-    queue = blocks._queue
-    return bool(queue.event_ids_to_events) or any(map(bool, list(queue.pending_event_ids_session.values())))
+    """Whether an event waits or runs, or its answer is still to be sent."""
+    return bool(blocks._queue.event_ids_to_events) or unsent(blocks)
+
+
+def unsent(blocks: gr.Blocks) -> bool:
+    """Whether a visitor has not got an answer yet. Of who left in the middle, it may stay so."""
+    return any(map(bool, list(blocks._queue.pending_event_ids_session.values())))
 
 
 def end_events(blocks: gr.Blocks, output: Mapping[str, Any]) -> None:

@@ -105,6 +105,9 @@ def bound_files(max_bytes: int, too_large: Callable[[], Exception], seconds: flo
     time; what `too_large` makes is raised instead.
     """
     Block.async_move_resource_to_block_cache = _move_and_note
+    for module in (gr.components.file, gr.components.upload_button, gr.components.download_button):
+        # each value that a handler is given leaves an empty file, made for a name that is then replaced
+        module.tempfile = types.SimpleNamespace(NamedTemporaryFile=lambda **_: types.SimpleNamespace())
     routes.GradioMultiPartParser = route_utils.GradioMultiPartParser = Parser
 
     async def get(url: str, domain_whitelist: Any = None, _transport: Any = None) -> httpx.Response:

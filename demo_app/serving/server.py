@@ -46,7 +46,8 @@ from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-TELL_SECONDS = 1.0  # for answers to be sent once all handlers have ended
+TELL_SECONDS = 1.5  # for answers to be sent once all handlers have ended
+SEND_SECONDS = 0.7  # for the reason to be sent
 STOP_SECONDS = 3.5  # after SIGTERM, for running requests to end; then they are answered with the reason
 
 
@@ -156,7 +157,9 @@ class Server:
         if (waits or not idle) and self._loop is not None:
             with contextlib.suppress(TimeoutError):
                 asyncio.run_coroutine_threadsafe(self._answer_waiting(), self._loop).result(timeout=0.5)
-            time.sleep(0.2)  # for the streams to send the message
+            end = time.monotonic() + SEND_SECONDS
+            while gradio_internals.unsent(app.blocks) and time.monotonic() < end:
+                time.sleep(0.02)
         app.trainings.close()
         gradio_internals.close_connections_after(app.blocks, 0.3)
         app.blocks.close(verbose=False)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from plugins_on_disk import Plugins
 
-from demo_app.gradio_internals import files
+from demo_app.gradio_internals import files, upload_folder
 from demo_app.serving import client
 from demo_app.testing import serve
 
@@ -161,3 +161,7 @@ def test_a_full_disk_is_said(page: Any, monkeypatch: pytest.MonkeyPatch) -> None
 def test_files_that_handlers_return_are_deleted_with_the_uploads(page: Any) -> None:
     made = client.call(page.url, "raising_makes", "unlike any other")[1][0]["path"]
     assert made in map(str, files.kept_files(page.app.blocks))
+    before = set(upload_folder().iterdir())
+    value = {"path": made, "orig_name": "made.txt", "meta": {"_type": "gradio.FileData"}}
+    assert client.call(page.url, "raising_file", value)[0] == "complete"
+    assert set(upload_folder().iterdir()) == before, "a file that is given leaves nothing behind"
