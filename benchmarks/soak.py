@@ -143,7 +143,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--visitors", type=int, default=20)
     args = parser.parse_args()
-    seconds = 75.0 if args.quick else 60 * args.minutes
+    seconds = 55.0 if args.quick else 60 * args.minutes
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-app-soak-")))
         disk, bounded = stack.enter_context(small_disk(work / "disk"))
