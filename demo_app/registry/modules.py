@@ -11,6 +11,7 @@ import ast
 import importlib.util
 import logging
 import os
+import re
 import sys
 import tomllib
 import warnings
@@ -65,7 +66,7 @@ def check_own_modules(plugin: Plugin, root: Path, earlier: Iterable[Plugin]) -> 
     hidden = {name: where for name in _modules_in(root) if (where := _elsewhere(name, root)) is not None}
     if not hidden:
         return
-    imported = {top, *_imported(root)}
+    imported = {top, *_imported(root, hidden)}
     for name, where in sorted(hidden.items(), key=lambda item: item[0] != top):
         if name in imported:
             raise PluginError(
@@ -107,12 +108,18 @@ def _owner(name: str, where: str, earlier: Iterable[Plugin]) -> str:
     return where or "Python"
 
 
-def _imported(root: Path) -> Iterator[str]:
-    """Names of top-level modules that the Python files of a folder import."""
+def _imported(root: Path, names: Iterable[str]) -> Iterator[str]:
+    """Names of top-level modules that Python files of a folder import, of those files that import one of `names`."""
+    mentioned = re.compile(
+        rb"import[^\n]*\b(?:" + "|".join(names).encode() + rb")\b|from\s+(?:" + "|".join(names).encode() + rb")\b"
+    )
     for file in root.rglob("*.py"):
         try:
+            code = file.read_bytes()
+            if not mentioned.search(code):  # parsing all files of all plugins takes a second
+                continue
             with warnings.catch_warnings(action="ignore"):
-                tree = ast.parse(file.read_bytes())
+                tree = ast.parse(code)
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         for node in ast.walk(tree):
