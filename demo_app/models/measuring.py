@@ -125,12 +125,25 @@ def walk(model: Any, *, seconds: float = SECONDS) -> Walk:
             elif kind == "hidden":
                 whole = False
                 total += _said_bytes(item)
-            elif kind not in ("object", "function"):
+            elif kind == "object":
+                total += (
+                    _stated_bytes(item) if hasattr(type(item), "__dictoffset__") and type(item).__dictoffset__ else 0
+                )
+            elif kind != "function":
                 total += _own_bytes(item, kind)
         except Exception:  # an object in a state that its own methods refuse: freed, released, half made
             whole = False
         todo += _held_by(item) if kind == "function" else gc.get_referents(item)
     return Walk(total + (visited * EACH if visited > MANY else 0), whole)
+
+
+def _stated_bytes(item: Any) -> int:
+    """What an object's own attribute `nbytes` says, as that of weights which torch has packed out of sight."""
+    try:
+        stated = object.__getattribute__(item, "__dict__").get("nbytes")
+    except Exception:  # it has no attributes, or a class that refuses
+        return 0
+    return stated if type(stated) is int and stated > 0 else 0
 
 
 def _kind(kind: type) -> str:
