@@ -139,10 +139,10 @@ def walk(model: Any, *, seconds: float = SECONDS) -> Walk:
 
 def _stated_bytes(item: Any) -> int:
     """What an object's own attribute `nbytes` says, as that of weights which torch has packed out of sight."""
-    try:
-        stated = object.__getattribute__(item, "__dict__").get("nbytes")
-    except Exception:  # it has no attributes, or a class that refuses
+    found = next((fields["__dict__"] for base in _bases(type(item)) if "__dict__" in (fields := _fields(base))), None)
+    if not isinstance(found, types.GetSetDescriptorType):  # it has no attributes, or a class that makes them up
         return 0
+    stated = found.__get__(item).get("nbytes")
     return stated if type(stated) is int and stated > 0 else 0
 
 
