@@ -126,9 +126,7 @@ def walk(model: Any, *, seconds: float = SECONDS) -> Walk:
                 whole = False
                 total += _said_bytes(item)
             elif kind == "object":
-                total += (
-                    _stated_bytes(item) if hasattr(type(item), "__dictoffset__") and type(item).__dictoffset__ else 0
-                )
+                total += _stated_bytes(item)
             elif kind != "function":
                 total += _own_bytes(item, kind)
         except Exception:  # an object in a state that its own methods refuse: freed, released, half made
