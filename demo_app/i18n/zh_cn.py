@@ -131,7 +131,6 @@ ZH_CN = {
     ),
     "{action} answers a click on a part of the page; click on one.": "{action} 响应对页面某一部分的点击；请点击其中之一。",
     "{name} takes a text; send a string.": "{name} 需要文本；请发送字符串。",
-    "{name} has half a character in it, which is no text; take it out.": "{name} 中有半个字符，不是文本；请删去。",
     "{name} takes a file; upload one.": "{name} 需要文件；请上传一个。",
     "{name} takes true or false; send one of them.": "{name} 需要 true 或 false；请发送其中之一。",
     "{name} takes a number; send one.": "{name} 需要数字；请发送一个数字。",

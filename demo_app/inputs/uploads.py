@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from demo_app.errors import InputError
-from demo_app.inputs.pictures import MAX_PIXELS, check_picture, may_be_picture, pixels_of, turns
-
-MAX_AT_ONCE = 2 * MAX_PIXELS
-"""Pixels of all pictures, or layers of a drawing, that one component may have decoded for a handler."""
 
 
 def uploaded(value: Any) -> Path:
@@ -39,31 +34,3 @@ def add_upload(file: Path) -> Path:
     from demo_app.gradio_internals import add_to_uploads
 
     return add_to_uploads(file)
-
-
-def bound_pictures(refuse: Callable[[InputError], Exception]) -> None:
-    """Have pictures that Gradio decodes before a handler runs take turns with those of `open_picture`.
-
-    `refuse` makes what is raised for one that has too many pixels, or whose turn does not come.
-    """
-    from demo_app.gradio_internals.files import around_pictures
-
-    def around(decode: Callable[[], Any], pictures: Sequence[Path | bytes]) -> Any:
-        try:
-            for picture in pictures:
-                if may_be_picture(picture):  # something else is the component's: it may take drawings or videos
-                    check_picture(picture)
-            count = [pixels_of(picture) for picture in pictures]
-            if sum(count) > MAX_AT_ONCE:
-                raise InputError(
-                    "The pictures have {count} million pixels together and the limit is {limit} million; take fewer, "
-                    "or smaller ones.",
-                    count=f"{sum(count) / 1e6:,.0f}",
-                    limit=f"{MAX_AT_ONCE / 1e6:,.0f}",
-                )
-            with turns.turn(sum(count)):
-                return decode()
-        except InputError as error:
-            raise refuse(error) from error
-
-    around_pictures(around)

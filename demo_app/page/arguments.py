@@ -15,6 +15,7 @@ import gradio as gr
 from demo_app.errors import InputError
 from demo_app.gradio_internals import Listener
 from demo_app.i18n import say
+from demo_app.inputs.text import clean
 
 TEXTS = (gr.Textbox, gr.Code, gr.Markdown, gr.HTML, gr.ColorPicker)
 FILES = (gr.File, gr.UploadButton, gr.Image, gr.ImageEditor, gr.Audio, gr.Video, gr.Gallery, gr.Model3D)
@@ -27,7 +28,7 @@ def checked(listener: Listener, inputs: Sequence[Any], parts: Sequence[Any]) -> 
     """The arguments of an event, checked against its components. Raises `InputError` that names the first wrong one.
 
     For `null` the handler gets an empty text, or the choice that the component begins with: a program that leaves an
-    argument out gets the same.
+    argument out gets the same. Half a surrogate pair, which JSON can carry and UTF-8 cannot, becomes a question mark.
 
     Args:
         listener: whose arguments they are. With `preprocess=False` its handler checks numbers and choices itself.
@@ -49,6 +50,7 @@ def checked(listener: Listener, inputs: Sequence[Any], parts: Sequence[Any]) -> 
         if value is None:
             arguments[number] = _left_out(part, strict=not listener.checks_itself)
         else:
+            arguments[number] = value = clean(value) if isinstance(value, str) else value
             _check_one(part, value, _name(listener, number, part), strict=not listener.checks_itself)
     return arguments
 
@@ -82,8 +84,6 @@ def _check_one(part: Any, value: Any, name: str, *, strict: bool) -> None:
     if isinstance(part, TEXTS):
         if not isinstance(value, str):
             raise InputError("{name} takes a text; send a string.", name=name)
-        if not _is_text(value):
-            raise InputError("{name} has half a character in it, which is no text; take it out.", name=name)
     elif isinstance(part, FILES):
         if not isinstance(value, dict | list) and not (isinstance(value, str) and not strict):
             raise InputError("{name} takes a file; upload one.", name=name)
@@ -128,7 +128,7 @@ def _check_choice(part: Any, value: Any, name: str, *, strict: bool) -> None:
         if not isinstance(one, str | int | float) or (isinstance(one, float) and not math.isfinite(one)):
             raise InputError("{name} takes one of its choices: {known}.", name=name, known=_listed(known))
         fits = any(one == choice and isinstance(one, bool) == isinstance(choice, bool) for choice in known)
-        if not fits and not (free and isinstance(one, str) and _is_text(one)):
+        if not fits and not (free and isinstance(one, str) and one == clean(one)):
             raise InputError("{name} takes one of its choices: {known}.", name=name, known=_listed(known))
     if len(chosen) > MOST_CHOICES:
         raise InputError("{name} takes {count} choices at most; send fewer.", name=name, count=MOST_CHOICES)
@@ -136,15 +136,6 @@ def _check_choice(part: Any, value: Any, name: str, *, strict: bool) -> None:
 
 def _listed(known: Sequence[Any]) -> str:
     return ", ".join(str(choice) for choice in known[:SHOWN]) + (" …" if len(known) > SHOWN else "")
-
-
-def _is_text(value: str) -> bool:
-    """Whether it can be encoded: JSON can carry half of a surrogate pair."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _name(listener: Listener, number: int, part: Any) -> str:

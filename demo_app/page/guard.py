@@ -21,7 +21,7 @@ from demo_app.errors import DISK_FULL, DemoError, InputError, disk_is_full
 from demo_app.gradio_internals import Listener, current_request
 from demo_app.i18n import Catalog, say, speaking
 from demo_app.i18n.components import translate_updates
-from demo_app.page.visitors import visits_of
+from demo_app.page.visits import visits_of
 from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)

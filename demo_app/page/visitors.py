@@ -8,27 +8,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import gradio as gr
 
-    from demo_app.page.visits import Visits
-
 
 def visitor(request: gr.Request) -> str:
     """A name for the visitor who sent the request; the same while their page is open, or is opened again soon."""
+    from demo_app.page.visits import visits_of
+
     session, visits = str(request.session_hash or id(request)), visits_of(request)
     return visits.visitor(session) if visits is not None else session
 
 
 def uploaded_by(request: gr.Request, file: Path) -> bool:
     """Whether the visitor who sent the request uploaded the file, and nobody else did: it may be deleted with them."""
-    from demo_app.page.visits import cookie_of
+    from demo_app.page.visits import cookie_of, visits_of
 
     visits = visits_of(request)
     return visits is not None and visits.owns(str(file), cookie_of(request.headers))
-
-
-def visits_of(request: gr.Request) -> Visits | None:
-    """Who is on the page that the request is for."""
-    from demo_app.page.visits import KEY
-
-    inner = getattr(request, "request", None)  # `gr.Request` gives only copies of the fields of Starlette's
-    found: Visits | None = getattr(inner, "scope", {}).get(KEY)
-    return found

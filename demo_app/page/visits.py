@@ -248,6 +248,13 @@ class _Answer:
         return [file for file in found if isinstance(file, str)] if isinstance(found, list) else []
 
 
+def visits_of(request: gr.Request) -> Visits | None:
+    """Who is on the page that the request is for."""
+    inner = getattr(request, "request", None)  # `gr.Request` gives only copies of the fields of Starlette's
+    found: Visits | None = getattr(inner, "scope", {}).get(KEY)
+    return found
+
+
 # On a Space the page is in a frame of another site, for whose cookies browsers want more
 _SITE = "SameSite=None; Secure; Partitioned" if os.environ.get("SPACE_ID") else "SameSite=Lax"
 

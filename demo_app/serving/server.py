@@ -28,16 +28,14 @@ from demo_app import environment, gradio_internals, machine, zerogpu
 from demo_app.errors import SettingsError
 from demo_app.gradio_internals import files
 from demo_app.gradio_internals.sessions import use_sessions
-from demo_app.inputs.pictures import turns
-from demo_app.inputs.uploads import bound_pictures
 from demo_app.page import logs
 from demo_app.page.app import App, create_app
 from demo_app.page.guard import RESTARTING
 from demo_app.page.shell import script, stylesheet, theme
 from demo_app.page.visits import Door
 from demo_app.serving import address
-from demo_app.serving.bounds import Bound
-from demo_app.serving.gate import Answer, Gate, too_large
+from demo_app.serving.decoding import bound_files
+from demo_app.serving.gate import Answer, Gate
 from demo_app.serving.metrics import Gauges
 from demo_app.serving.routes import API, Routes
 from demo_app.serving.uploads import Uploads
@@ -99,7 +97,7 @@ class Server:
         environment.keep_direct((host.strip("[]"),))
         if zerogpu.active():
             warm_for_gpu(app)
-        self._bound_files()
+        bound_files(self.app)
         routes = [("healthz", self._healthz), ("metrics", self._metrics)]
         uploads = Uploads(
             settings.max_uploads, partial(files.kept_files, app.blocks), partial(files.forget_files, app.blocks)
@@ -181,15 +179,6 @@ class Server:
         status = "stopping" if self.app.handlers.closing else "ok" if works else "no demo works"
         counts = {state: states.count(state) for state in sorted(set(states))}
         return JSONResponse({"status": status, "plugins": counts}, status_code=200 if status == "ok" else 503)
-
-    def _bound_files(self) -> None:
-        """Bound what files cost that come with requests, before a handler runs."""
-        app, largest = self.app, self.app.settings.max_upload
-        turns.borrow = app.models.borrow
-        zerogpu.after_fork(turns.renew)
-        bound_pictures(app.handlers.refusal)
-        files.bound_drawings(4 * largest)
-        files.bound_files(largest, lambda: app.handlers.refusal(too_large(Bound(size=largest, seconds=0, files=True))))
 
     async def _metrics(self, request: Request) -> Response:
         wanted = self.app.settings.metrics

@@ -25,6 +25,10 @@ ROOT_ONLY = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("setpriv") is None,
     reason="only root may become another user, with setpriv",
 )
+NOBODY = (  # may read what root may: the interpreter can be in a home that is closed to others
+    *("--reuid=54321", "--regid=54321", "--clear-groups"),
+    *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,7 @@ def child(command: tuple[str, ...], folder: Path, /, **options: Any) -> subproce
     """Run a command to its end; keywords in capitals are variables, and `None` takes one away."""
     changes = {name: options.pop(name) for name in list(options) if name.isupper()}
     environ = os.environ | {"PYTHONPATH": str(ROOT), "DEMO_APP_PLUGINS_DIR": str(folder), "DEMO_APP_ONLY": "shout"}
+    environ.pop("GRADIO_TEMP_DIR", None)  # that of this process
     environ = {name: value for name, value in (environ | changes).items() if value is not None}
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
     return subprocess.run(command, env=environ, timeout=120, check=False, **(streams | options))
@@ -64,7 +69,7 @@ def child(command: tuple[str, ...], folder: Path, /, **options: Any) -> subproce
         pytest.param(("sh", "-c", 'exec "$@" <&-', "sh", *LISTING), {}, id="no standard input"),
         pytest.param(("sh", "-c", 'exec "$@" 2>&-', "sh", *LISTING), {}, id="no standard error"),
         pytest.param(
-            ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", *LISTING),
+            ("setpriv", *NOBODY, *LISTING),
             {"HOME": None},
             id="a user without a name",
             marks=ROOT_ONLY,

@@ -213,7 +213,7 @@ def test_who_comes_later_sees_that_it_is_fetched_and_finds_it_there(
 def test_a_folder_of_ones_own_is_chosen_and_kept_until_the_page_is_closed(
     host: Callable[..., Any], start: Callable[[], str], visit: Visits, tmp_path: Path
 ) -> None:
-    server = host(public=False)
+    server = host(public=False, goodbye_seconds=1)
     one, other = (visit(server.url, query="demo=reader", width=width) for width in (1280, 390))
     page = one.page
     folder = tmp_path / "mine"

@@ -68,7 +68,7 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugins]:
     """Three plugins: good, quiet (with checkpoints and files that no Space needs), broken."""
     plugins, before = Plugins(tmp_path_factory.mktemp("sources") / "plugins"), list(sys.path)
     plugins.add_good("good", order=1)
-    quiet = plugins.add("quiet", PINNED, requires=("demo-app", "torch>=2.9", "tokenizers>=0.20", "numpy"))
+    quiet = plugins.add("quiet", PINNED, requires=("demo-app", "torch>=2.11", "tokenizers>=0.20", "numpy"))
     plugins.add("broken", "import nothing_of_this_name")
     for name in ("good", "quiet"):
         state_a_license(plugins.path / name)
@@ -187,7 +187,7 @@ def test_requirements_are_those_of_the_host_and_the_chosen_plugins_joined(made: 
     host = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     wanted = {Requirement(line).name: Requirement(line) for line in lines_in(made)}
     assert {Requirement(text).name for text in host} | {"tokenizers"} == set(wanted)
-    assert str(wanted["torch"].specifier) == ">=2.9"  # the plugin wants more than the host
+    assert str(wanted["torch"].specifier) == ">=2.11"  # the plugin wants more than the host
     assert wanted["huggingface_hub"].specifier.contains("2.4.0")
     assert not wanted["huggingface_hub"].specifier.contains("1.16.1")  # what the builder would take of its own accord
     assert all(specifier.operator != "==" for specifier in wanted["gradio"].specifier)  # the builder pins it
