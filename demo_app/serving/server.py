@@ -11,6 +11,7 @@ import hmac
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -44,6 +45,7 @@ from demo_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
+ENDS = (signal.SIGTERM, signal.SIGINT)
 TELL_SECONDS = 1.5  # for answers to be sent once all handlers have ended
 SEND_SECONDS = 0.7  # for the reason to be sent
 STOP_SECONDS = 3.5  # after SIGTERM, for running requests to end; then they are answered with the reason
@@ -56,19 +58,41 @@ def run(settings: Settings | None = None, **defaults: Any) -> None:
     logs.guard()
     for noisy in ("httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    stop = threading.Event()
-
-    def listen() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-
-    listen()
-    server = launch(create_app(settings, **defaults))
-    listen()  # again, because with SSR Gradio replaces the handlers by some that end the process at once
-    stop.wait()
+    with _Signals() as signals:
+        server = launch(create_app(settings, **defaults))
+        signals.listen()  # again, because with SSR Gradio replaces the handlers by some that end the process at once
+        signals.wait()
     server.close()
     sys.stdout.flush()
     os._exit(0)  # handlers that are still running are in threads that cannot be interrupted
+
+
+class _Signals:
+    """SIGTERM and SIGINT, heard from `__enter__` on.
+
+    A system may give a signal to any thread of the process. Python's handler then runs when the main thread next does
+    something, which is never while that waits for a lock; so it reads what Python writes when a signal comes.
+    """
+
+    def __enter__(self) -> _Signals:
+        self._waker, self._woken = socket.socketpair()
+        self._waker.setblocking(False)
+        self._before = signal.set_wakeup_fd(self._waker.fileno())
+        self.listen()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._before)
+        self._waker.close()
+        self._woken.close()
+
+    def listen(self) -> None:
+        for number in ENDS:
+            signal.signal(number, lambda *_: None)
+
+    def wait(self) -> None:
+        while self._woken.recv(1)[0] not in ENDS:
+            pass
 
 
 def launch(app: App) -> Server:
