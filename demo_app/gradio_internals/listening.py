@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
 
 class Listener:
@@ -81,6 +82,23 @@ class Listener:
     def outputs(self) -> list[Any]:
         """The components that it writes."""
         return list(self._function.outputs)
+
+    def rendered(self) -> list[Listener]:
+        """After its handler ran: the listeners that this made, in the session of the running event, by `@gr.render`."""
+        renderable, config = self._function.renderable, LocalContext.blocks_config.get(None)
+        if renderable is None or config is None:
+            return []
+        return [Listener(function) for function in config.fns.values() if function.rendered_in is renderable]
+
+    @property
+    def renders(self) -> bool:
+        """Whether its handler is what `@gr.render` decorates."""
+        return self._function.renderable is not None
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether a `@gr.render` made it, for one visitor."""
+        return self._function.rendered_in is not None
 
     def rename(self, api_name: str) -> None:
         """Give it that name in the API. After `.render()`, equal names would get suffixes by the order of demos."""

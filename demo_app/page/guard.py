@@ -73,6 +73,10 @@ class Handlers:
         setattr(guarded, _GUARDED, (demo, title, action))
         return guarded
 
+    def guards(self, fn: Callable[..., Any] | None) -> bool:
+        """Whether that handler is guarded already."""
+        return hasattr(fn, _GUARDED)
+
     def _in_a_copy(self, fn: Callable[..., Any], demo: str, title: str, action: str) -> Callable[..., Any]:
         """`fn`, run in a copy of the process. A copy has no request, so the visitor's language is sent along."""
         return zerogpu.in_a_copy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -184,24 +185,53 @@ def prepare_events(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken
         PluginError: if two events have one name.
     """
     for listener in listeners(blocks):
-        action = listener.name
         if listener.api_name is not None:
             name = f"{demo.name}_{listener.api_name}"
             if name in taken:
                 raise PluginError("build", f"the API name /{name} is taken by another demo; rename the event.")
-            listener.rename(name)
             taken.add(name)
-        if listener.handler is not None:
-            gpu = _wants_gpu(listener)
-            handler = handlers.wrap(listener.handler, demo.name, demo.title, action, gpu=gpu)
-            handler.__name__ = f"{demo.name}_{action}"  # the name of the MCP tool
-            listener.replace_handler(handler)
+        _prepare(listener, demo, handlers)
     number_renders(blocks, _render_ids)
 
 
+def _prepare(listener: Listener, demo: Demo[Any], handlers: Handlers) -> None:
+    """Prefix the name of a listener, and guard its handler; also of those that it makes, if it is a `@gr.render`."""
+    action = listener.name
+    if listener.api_name is not None:
+        listener.rename(f"{demo.name}_{listener.api_name}")
+    if listener.handler is None:
+        return
+    handler = listener.handler
+    if listener.renders:
+        handler = _then(handler, lambda: _prepare_rendered(listener, demo, handlers))
+    handler = handlers.wrap(handler, demo.name, demo.title, action, gpu=_wants_gpu(listener))
+    handler.__name__ = f"{demo.name}_{action}"  # the name of the MCP tool
+    listener.replace_handler(handler)
+
+
+def _then(handler: Callable[..., Any], after: Callable[[], None]) -> Callable[..., Any]:
+    @functools.wraps(handler)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = handler(*args, **kwargs)
+        after()
+        return result
+
+    return call
+
+
+def _prepare_rendered(listener: Listener, demo: Demo[Any], handlers: Handlers) -> None:
+    for made in listener.rendered():
+        if not handlers.guards(made.handler):
+            _prepare(made, demo, handlers)
+
+
 def _wants_gpu(listener: Listener) -> bool:
-    """Whether the handler runs on ZeroGPU's GPU: queued handlers of plugins do, not the host's, such as a download."""
-    return zerogpu.active() and listener.queued and not of_the_host(listener.handler)
+    """Whether the handler runs on ZeroGPU's GPU: queued handlers of plugins do, not the host's, such as a download.
+
+    What `@gr.render` makes is not sent to another process, and comes too late to be announced to ZeroGPU.
+    """
+    drawn = listener.renders or listener.is_rendered
+    return zerogpu.active() and listener.queued and not drawn and not of_the_host(listener.handler)
 
 
 def of_the_host(fn: Any) -> bool:

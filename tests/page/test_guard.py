@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 from plugins_on_disk import Plugins
 
 from demo_app.gradio_internals import files, upload_folder
@@ -74,6 +75,12 @@ def build(handle):
         gr.Button(fn.__name__).click(fn, box, out, api_name=fn.__name__)
     gr.Button("makes").click(makes, box, gr.File(), api_name="makes")
     gr.Button("file").click(lambda file: None, gr.File(), None, api_name="file")  # so that files can be sent
+    @gr.render(box)
+    def draw(text):
+        if text == "drawing":
+            fail("panic")
+        gr.Button("drawn").click(function, box, out, api_name="drawn", queue=False)
+        gr.Button("drawn in the queue").click(function, box, out, api_name="drawn_queued")
     gr.Button("wrong").click(lambda: 1, None, [box, out], api_name="wrong_count")
 
 @hookimpl
@@ -124,6 +131,23 @@ def test_what_is_raised_past_the_queue_is_answered_too(page: Any) -> None:
         for what in RAISED:
             assert client.run(page.url, f"raising_{kind}", what).json()["error"], (kind, what)
     assert httpx.get(f"{page.url}healthz", timeout=client.SECONDS).json()["status"] == "ok"
+
+
+@pytest.mark.browser
+def test_what_render_draws_is_guarded_too(visit: Any, page: Any) -> None:
+    at = visit(page.url, query="demo=raising").page
+    at.get_by_label("What").fill("panic")
+    for name in ("drawn", "drawn in the queue"):
+        action = name.replace(" in the ", "_")
+        at.get_by_role("button", name=name, exact=True).click()
+        expect(at.get_by_role("alert").get_by_text("under error")).to_be_visible()
+        assert counted(page, action) == {"error": 1}
+        at.reload()  # drawn anew
+        at.get_by_label("What").fill("panic")
+    at.get_by_label("What").fill("drawing")
+    expect(at.get_by_role("alert").get_by_text("under error").first).to_be_visible()
+    assert counted(page, "draw")["error"] >= 1
+    assert client.run(page.url, "good_shout", "still here").json()["data"] == ["STILL HERE"]
 
 
 def test_a_visitor_who_leaves_ends_the_handler_and_is_counted_as_cancelled(page: Any) -> None:
