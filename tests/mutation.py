@@ -1,7 +1,7 @@
 """Mutants: does a test fail for a small change of the code? A seeded sample, each against its own package's tests.
 
     pip install cosmic-ray coverage
-    python tests/mutation.py SESSION [--sample 300] [--seed 0] [--minutes 60]
+    python tests/mutation.py SESSION [--sample 300] [--seed 0] [--minutes 60] [--only hub/ models/]
     python tests/mutation.py SESSION --survivors
     cr-report SESSION
 
@@ -74,6 +74,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=24 * 60.0, help="then stop; the next call goes on")
+    parser.add_argument("--only", nargs="+", default=[""], help="those of the sample whose path has one of these in it")
     parser.add_argument("--survivors", action="store_true", help="print what survived")
     args = parser.parse_args()
     from cosmic_ray.work_db import use_db
@@ -92,7 +93,7 @@ def main() -> int:
             __import__(module)
         if not session.num_work_items:
             session.add_work_items(sampled(args.sample, args.seed))
-        run(session, args.session.with_suffix(".json"), time.monotonic() + 60 * args.minutes)
+        run(session, args.only, args.session.with_suffix(".json"), time.monotonic() + 60 * args.minutes)
         results = [result for _, result in session.completed_work_items]
         killed = sum(result.is_killed for result in results)
         share = killed / len(results) if results else 0.0
@@ -153,7 +154,7 @@ def meaning(source: str) -> str | None:
     return ast.dump(tree)
 
 
-def run(session: Any, notes: Path, until: float) -> None:
+def run(session: Any, only: list[str], notes: Path, until: float) -> None:
     """Try each mutant of the session that has no result yet."""
     from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
 
@@ -162,6 +163,8 @@ def run(session: Any, notes: Path, until: float) -> None:
         if time.monotonic() > until:
             break
         (mutation,) = item.mutations
+        if not any(part in str(mutation.module_path) for part in only):
+            continue
         target = next(pattern for pattern in TARGETS if mutation.module_path.match(pattern))
         if target not in known:
             known[target] = recorded(target)
