@@ -134,7 +134,7 @@ def writer(letters: Path) -> Writer:
     return Writer.load(letters, "cpu")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def plugin_dir(letters: Path, poems: Path, chatty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A plugin with this one's tab, and tiny models under the names of its own."""
     plugin = tmp_path_factory.mktemp("plugins") / "tiny"
