@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -50,6 +50,10 @@ class Sessions(state_holder.StateHolder):  # type: ignore[misc]
             with self.lock:
                 self.session_data.setdefault(session_id, Session(self.blocks))
         return super().__getitem__(session_id)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the sessions. Without it Python would iterate by `[0]`, `[1]`, ..., each of which makes one."""
+        return iter(list(self.session_data))
 
     def update(self, session_id: str) -> None:
         with self.lock:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 from plugins_on_disk import Plugins
 
 from demo_app.serving import client
@@ -161,6 +162,23 @@ def test_a_short_break_is_no_goodbye(page: Any) -> None:
     assert again.run("keeps_kept", None)["data"] == ["precious"]
     again.cut()
     until(lambda: "breaks" not in page.app.visits.sessions)  # that was a goodbye
+
+
+@pytest.mark.browser
+def test_a_page_that_is_cut_off_connects_again_by_itself(page: Any, visit: Any) -> None:
+    proxy, visits = Proxy(page.url), page.app.visits
+    before = set(visits.sessions)
+    at = visit(proxy.url, query="demo=keeps").page
+    at.locator("#tab-keeps").get_by_label("Text").fill("precious")
+    with at.expect_response("**/queue/data*"):
+        at.get_by_role("button", name="keep", exact=True).click()
+    (session,) = until(lambda: [one for one in visits.sessions if one not in before and visits.is_open(one)])
+    proxy.cut()
+    until(lambda: not visits.is_open(session))
+    until(lambda: visits.is_open(session))
+    threading.Event().wait(GOODBYE + 1)
+    at.get_by_role("button", name="kept", exact=True).click()
+    expect(at.locator("#tab-keeps").get_by_label("Out")).to_have_value("precious")
 
 
 def test_a_request_puts_the_goodbye_off(page: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import threading
 import time
 import zipfile
@@ -501,6 +502,17 @@ def test_publishing_puts_the_checkpoint_there_and_the_token_nowhere(
     session = server.app.blocks.state_holder.session_data[mine.name]
     places = [caplog.text, line, *told, repr(session.config_values), repr(session.state_data), repr(found)]
     assert not [place for place in places if TOKEN in place or "hf_wrong_one" in place]
+
+
+def test_what_was_trained_and_is_gone_is_said(visitor: Any, my_hub: Hub) -> None:
+    mine = visitor()
+    mine("finetune_example")
+    mine.train("freeze", epochs=1)
+    shutil.rmtree(mine.folder)
+    for action, values in (("zip", ()), ("publish", ("me/gone", TOKEN, True)), ("use", ()), ("result", ())):
+        told = mine.refused(f"finetune_{action}", *values, "1")
+        assert "are not here any more; train it again" in told, action
+    assert "me/gone" not in my_hub.repos
 
 
 # In a browser

@@ -26,23 +26,21 @@
     setTimeout(() => toast.remove(), 1000 * SECONDS);
   }
 
-  // Gradio connects the page's heartbeat once. A connection that was cut is made anew, so that the server does not take
-  // the visitor for gone; the client, which only waits for its end, is given one that has none.
-  function heartbeat(address, signal) {
-    let beat;
-    const connect = () => {
-      beat = new EventSource(address);
-      beat.onerror = () => beat.readyState === EventSource.CLOSED && setTimeout(() => signal?.aborted || connect(), 3000);
-    };
-    connect();
-    signal?.addEventListener("abort", () => beat.close());
-    return new Response(new ReadableStream(), { headers: { "content-type": "text/event-stream" } });
+  // Gradio connects the page's heartbeat once, before this script is here. When that connection ends, it is made anew,
+  // so that the server does not take the visitor for gone.
+  function connect(address) {
+    const beat = new EventSource(address);
+    beat.onerror = () => beat.readyState === EventSource.CLOSED && setTimeout(connect, 3000, address);
   }
+
+  new PerformanceObserver((ended) => {
+    const beat = ended.getEntries().find((entry) => entry.initiatorType === "fetch" && entry.name.includes("/heartbeat/"));
+    if (beat) connect(beat.name);
+  }).observe({ type: "resource", buffered: true });
 
   const fetched = window.fetch;
   window.fetch = async (...request) => {
     const asked = request[0] instanceof Request ? request[0].url : String(request[0]);
-    if (asked.includes("/gradio_api/heartbeat/")) return heartbeat(asked, request[1]?.signal);
     const response = await fetched(...request);
     if (response.status >= 500 && asked.includes("/gradio_api/run/")) {
       response.clone().json().then((said) => said.visible && say(said.title || inLanguage("Error"), said.error)).catch(() => {});
