@@ -150,22 +150,6 @@ def no_web_servers() -> Iterator[None]:
         routes.App.create_app = staticmethod(create_app)
 
 
-@contextmanager
-def no_launch(say: Callable[[], None]) -> Iterator[None]:
-    """Inside, `launch()` of any blocks opens no server and no tunnel, and returns at once; `say` is called instead."""
-
-    def launch(self: gr.Blocks, *_: Any, **__: Any) -> tuple[None, str, None]:
-        say()
-        return None, "", None
-
-    real = gr.Blocks.launch
-    gr.Blocks.launch = launch
-    try:
-        yield
-    finally:
-        gr.Blocks.launch = real
-
-
 def belongs_to_page(blocks: gr.Blocks) -> str | None:
     """The name of a component in blocks that changes the whole page's routes or layout; `None` if there is none.
 

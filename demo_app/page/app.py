@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from demo_app import i18n, zerogpu
 from demo_app.finetune.jobs import Trainings
-from demo_app.gradio_internals import leave_all_blocks, no_launch, no_web_servers
+from demo_app.gradio_internals import leave_all_blocks, no_web_servers
 from demo_app.models.cache import Models
 from demo_app.page.guard import Handlers
 from demo_app.page.services import Services
@@ -67,8 +67,7 @@ def create_app(settings: Settings | None = None, **defaults: Any) -> App:
     visits = Visits(settings, say_goodbye)
     trainings = Trainings(settings, visits.is_here)
     services = Services(models=models, trainings=trainings, handlers=Handlers(settings, registry), visits=visits)
-    with no_launch(lambda: log.warning("launch() does nothing in a plugin; the host serves the page")):
-        plugins = load_plugins(settings)
+    plugins = load_plugins(settings)
     page_seen = threading.Event()
     with no_web_servers(), i18n.recording() as formatted:
         while True:

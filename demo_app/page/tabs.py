@@ -22,7 +22,6 @@ from demo_app.gradio_internals import (
     is_innermost,
     leave_all_blocks,
     listeners,
-    no_launch,
     number_renders,
 )
 from demo_app.models.lease import building
@@ -126,7 +125,7 @@ def build_demo(
     plugin = plugin or Plugin(name=demo.name, value="", distribution=demo.name, version="", source="folder")
     try:
         what = f"building the tab of {demo.name}"
-        with guarded(plugin, "build", what, "see the log.", seconds, changes), no_launch(_launched(plugin)):
+        with guarded(plugin, "build", what, "see the log.", seconds, changes):
             with Draft(analytics_enabled=False) as blocks, building():
                 demo.build(handle)
                 if not is_innermost(blocks):  # a nested Blocks failed and the plugin caught the exception, or is open
@@ -163,10 +162,6 @@ def with_broken_config(plugin: Plugin, tabs: Sequence[Tab]) -> Plugin | None:
             except PluginError as error:
                 return plugin.failed("build", error)
     return None
-
-
-def _launched(plugin: Plugin) -> Callable[[], None]:
-    return lambda: log.warning("plugin %s: its launch() does nothing; the host serves the page", plugin.name)
 
 
 def prepare_events(blocks: gr.Blocks, demo: Demo[Any], handlers: Handlers, taken: set[str]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from demo_app.registry.launching import no_launch
 from demo_app.registry.plugin import Plugin, PluginError, Stage
 from demo_app.registry.process import put_back
 
@@ -30,7 +31,7 @@ class TooSlow(BaseException):
 def guarded(
     plugin: Plugin, stage: Stage, what: str, fix: str, seconds: float, changes: list[str] | None = None
 ) -> Iterator[None]:
-    """Run a plugin's code inside the `with`.
+    """Run a plugin's code inside the `with`, where `launch()` of Gradio blocks does nothing.
 
     Args:
         plugin: whose code it is, for the log.
@@ -44,9 +45,13 @@ def guarded(
     Raises:
         PluginError: for whatever the code raises, but for KeyboardInterrupt and a `PluginError` of its own.
     """
+
+    def say() -> None:
+        log.warning("plugin %s: its launch() does nothing; the host serves the page", plugin.name)
+
     changed: list[str] = []
     try:
-        with put_back() as changed, _time_limit(plugin, what, seconds):
+        with no_launch(say), put_back() as changed, _time_limit(plugin, what, seconds):
             yield
     except (KeyboardInterrupt, PluginError):
         raise

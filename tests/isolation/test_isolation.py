@@ -6,6 +6,7 @@ More variants: `DEMO_APP_TEST_MUTANTS=2000 pytest tests/isolation`.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,15 @@ def test_launch_in_a_plugin_opens_no_server_and_slow_code_is_given_up(plugins: A
     assert "DEMO_APP_BUILD_SECONDS" in building.reason
     assert "launch() does nothing" in caplog.text
     assert "building the tab of broken_1 is slow" in caplog.text
+
+
+def test_launch_at_import_opens_no_server_in_a_process_without_gradio(plugins: Any) -> None:
+    code = "import gradio as gr\nwith gr.Blocks() as page: gr.Markdown()\nprint('LAUNCHED', page.launch(share=True))"
+    broken.write(plugins.path, 0, top=code)
+    command = [sys.executable, "-m", "demo_app", "plugins", "--plugins-dir", str(plugins.path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert "LAUNCHED (None, '', None)" in done.stdout
+    assert done.returncode == 0
 
 
 def test_events_of_values_that_are_functions_have_the_demos_name_and_guard(plugins: Any) -> None:
