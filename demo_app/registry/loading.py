@@ -185,11 +185,12 @@ def call_hook(
     changes: list[str] | None = None,
 ) -> tuple[Demo[Any], ...]:
     """What the plugin's `register_demos` returns. Raises `PluginError`, and then leaves nothing registered."""
+    before = manager.is_registered(module)
     try:
         with guarded(plugin, "hook", "register_demos", "see the log.", seconds, changes):
             demos = _call_hook(plugin, module, manager)
     except BaseException:
-        if manager.is_registered(module):
+        if manager.is_registered(module) and not before:
             manager.unregister(module)
         raise
     return demos
