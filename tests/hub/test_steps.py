@@ -19,6 +19,7 @@ from demo_app.hub.checksums import is_unverified, verify
 from demo_app.hub.download import Download
 from demo_app.hub.errors import Cancelled, HubBroken, HubError, Offline
 
+MIB = 2**20
 COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 
 
@@ -160,19 +161,19 @@ def test_offline_is_said_before_anything_is_asked(cache: Path, monkeypatch: pyte
         running._fetch(["a"])
 
 
-@pytest.mark.parametrize(("free", "fits"), [(download.SPARE + 30, True), (download.SPARE + 29, False), (30, False)])
+@pytest.mark.parametrize(("free", "fits"), [(2 * MIB + 10, True), (2 * MIB + 9, False), (MIB + 10, False)])
 def test_a_mebibyte_of_the_disk_stays_free(free: int, fits: bool, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     running, fetched = Download(far()), []
     monkeypatch.setattr(download.constants, "is_offline_mode", lambda: False)
     monkeypatch.setattr(download, "is_offline", lambda: False)
     monkeypatch.setattr(download.network, "check", lambda: None)
-    monkeypatch.setattr(running, "_first_answer", {"a": 10, "b": 20}.__getitem__)
+    monkeypatch.setattr(running, "_first_answer", {"a": 10, "b": MIB}.__getitem__)
     monkeypatch.setattr(running, "_fetch_file", lambda file, before: fetched.append((file, before)))
     monkeypatch.setattr(download.faults, "free_bytes", lambda path: free)
     if fits:
         running._fetch(["a", "b"])
         assert fetched == [("a", 0), ("b", 10)]
-        assert (running.progress().done, running.progress().total) == (30, 30)
+        assert (running.progress().done, running.progress().total) == (MIB + 10, MIB + 10)
     else:
         with pytest.raises(HubError, match="disk"):
             running._fetch(["a", "b"])
