@@ -92,12 +92,15 @@ def _traceback(error: BaseException) -> str:
 @contextmanager
 def _time_limit(plugin: Plugin, what: str, seconds: float) -> Iterator[None]:
     """Say after `SLOW` seconds that it is slow; raise `TooSlow` inside the `with` once its time is up."""
-    thread, done = threading.get_ident(), threading.Event()
+    thread, done, fired = threading.get_ident(), threading.Event(), threading.Event()
     by_signal = INTERRUPT is not None and threading.current_thread() is threading.main_thread()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if not done.is_set():
             raise TooSlow
+
+    def raise_there() -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TooSlow))
 
     def watch() -> None:
         started = time.monotonic()
@@ -108,10 +111,11 @@ def _time_limit(plugin: Plugin, what: str, seconds: float) -> Iterator[None]:
         if done.wait(max(0.0, seconds - (time.monotonic() - started))):
             return
         while True:  # again each second, for code that catches everything
+            fired.set()
             if by_signal and INTERRUPT is not None:
                 signal.pthread_kill(thread, INTERRUPT)
             else:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TooSlow))
+                raise_there()
             if done.wait(1.0):
                 return
 
@@ -131,4 +135,8 @@ def _time_limit(plugin: Plugin, what: str, seconds: float) -> Iterator[None]:
             signal.signal(INTERRUPT, before)
         else:
             watcher.join()
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), None)  # one that came too late
+            if fired.is_set():  # one may come late: it is had here, since Python goes on looking for one taken back
+                raise_there()
+                with suppress(TooSlow):
+                    while True:
+                        time.sleep(0)
