@@ -12,6 +12,7 @@ import contextlib
 import inspect
 import itertools
 import json
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -265,6 +266,17 @@ def test_events_that_wait_or_run_are_counted_and_ended_with_a_sentence(page: Pag
     for thread in threads:
         thread.join(30)
     assert [(kind, said["error"]) for kind, said in answers] == [("error", "The end.")] * 2
+
+
+def test_how_long_a_connection_stays_is_read_when_it_is_made(page: Page) -> None:
+    internals.keep_connections(page.blocks, 0.0)
+    with socket.create_connection((httpx.URL(page.url).host, httpx.URL(page.url).port), timeout=60) as connection:
+        connection.sendall(b"GET /config HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with connection.makefile("rb") as answer:
+            assert answer.readline().startswith(b"HTTP/1.1 200")
+            answer.read()  # to the end of the connection: the server does not keep it
+    internals.keep_connections(page.blocks, 75.0)
+    assert page.blocks.server.config.timeout_keep_alive == 75.0
 
 
 def test_what_ends_with_the_server_is_there(page: Page) -> None:

@@ -311,6 +311,11 @@ def end_events(blocks: gr.Blocks, output: Mapping[str, Any]) -> None:
         queue.send_message(event, ProcessCompletedMessage(output=dict(output), success=False))
 
 
+def keep_connections(blocks: gr.Blocks, seconds: float) -> None:
+    """Have the web server keep an idle connection that long; by default it closes one after five seconds."""
+    blocks.server.config.timeout_keep_alive = seconds
+
+
 def close_connections_after(blocks: gr.Blocks, seconds: float) -> None:
     """Have the web server cut off running requests that long after it is asked to end; by default it waits."""
     blocks.server.config.timeout_graceful_shutdown = seconds

@@ -46,6 +46,7 @@ from demo_app.settings import Settings
 log = logging.getLogger(__name__)
 
 ENDS = (signal.SIGTERM, signal.SIGINT)
+KEEP_SECONDS = 75.0  # of an idle connection; longer than proxies use one, or their next request meets its end
 TELL_SECONDS = 1.5  # for answers to be sent once all handlers have ended
 SEND_SECONDS = 0.7  # for the reason to be sent
 STOP_SECONDS = 3.5  # after SIGTERM, for running requests to end; then they are answered with the reason
@@ -160,6 +161,7 @@ class Server:
                 i18n=app.blocks.translations(),
                 **gradio_internals.UNCHECKED,
             )
+        gradio_internals.keep_connections(app.blocks, KEEP_SECONDS)
         if problem := gradio_internals.mcp_problem(app.blocks):
             self.close()
             raise SettingsError(f"{problem}; try pip install 'demo-app[mcp]', or start without --mcp.")

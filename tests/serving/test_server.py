@@ -113,6 +113,11 @@ def test_a_variable_overrides_a_keyword_of_create_app(
     assert [tab.name for tab in tabs] == ["good"]
 
 
+def test_idle_connections_outlive_those_that_a_proxy_keeps(plugins: Any, host: Any) -> None:
+    plugins.add_good("good")
+    assert host().app.blocks.server.config.timeout_keep_alive > 60  # of nginx
+
+
 @pytest.mark.parametrize("path", ["healthz", "gradio_api/healthz"])
 def test_healthz_counts_plugins_by_state(path: str, plugins: Any, host: Any) -> None:
     plugins.add_good("good")
