@@ -18,6 +18,7 @@ from demo_app.hub import checksums, download, files, network
 from demo_app.hub.checksums import is_unverified, verify
 from demo_app.hub.download import Download
 from demo_app.hub.errors import Cancelled, HubBroken, HubError, Offline
+from demo_app.hub.progress import Progress
 
 MIB = 2**20
 COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
@@ -62,6 +63,13 @@ def test_the_rate_is_that_of_the_last_three_seconds(cache: Path, clock: Callable
     assert running.progress().rate == 0.0, "nothing came in that time"
     running._done = 0  # another attempt
     assert running.progress().rate == 0.0
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "fraction"), [(0, None, 0.0), (5, None, 0.0), (5, 0, 0.0), (1, 4, 0.25), (4, 4, 1.0), (5, 4, 1.0)]
+)
+def test_the_share_that_is_here(done: int, total: int | None, fraction: float) -> None:
+    assert Progress(done=done, total=total).fraction == fraction
 
 
 @pytest.mark.parametrize(("seconds", "over"), [(download.SILENT_SECONDS, False), (download.SILENT_SECONDS + 0.1, True)])

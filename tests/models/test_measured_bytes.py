@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from demo_app.models import measuring
-from demo_app.models.measuring import EACH, LEAST, MANY, Walk, process_memory, walk
+from demo_app.models.measuring import Walk, process_memory, walk
+
+LEAST, MANY, EACH, NOISE = 4096, 100_000, 64, 16 * 2**20
 
 
 class Holder:
@@ -160,12 +162,12 @@ def test_where_the_system_says_nothing_the_memory_is_0(monkeypatch: pytest.Monke
         (Walk(7, whole=True), 100, 10**9, False, 7),
         (Walk(7, whole=False), 100, 0, False, 100),
         (Walk(700, whole=False), 100, 0, False, 700),
-        (Walk(7, whole=False), 100, measuring.NOISE, False, 100),
-        (Walk(7, whole=False), 100, measuring.NOISE + 1, False, measuring.NOISE + 1),
-        (Walk(7, whole=False), 10**9, measuring.NOISE + 1, False, 10**9),
-        (Walk(0, whole=False), 0, measuring.NOISE + 1, True, measuring.NOISE + 1),
-        (Walk(1, whole=False), 0, measuring.NOISE + 1, True, 1),
-        (Walk(0, whole=False), 1, measuring.NOISE + 1, True, 1),
+        (Walk(7, whole=False), 100, NOISE, False, 100),
+        (Walk(7, whole=False), 100, NOISE + 1, False, NOISE + 1),
+        (Walk(7, whole=False), 10**9, NOISE + 1, False, 10**9),
+        (Walk(0, whole=False), 0, NOISE + 1, True, NOISE + 1),
+        (Walk(1, whole=False), 0, NOISE + 1, True, 1),
+        (Walk(0, whole=False), 1, NOISE + 1, True, 1),
     ],
 )
 def test_what_is_hidden_is_estimated_from_files_and_growth(

@@ -109,3 +109,18 @@ def test_the_host_and_all_distributions_say_what_they_need(monkeypatch: pytest.M
     found = requirements._installed_requirements.__wrapped__()
     assert any(text.startswith("gradio") for who, text in found if who == "demo-app")
     assert any(text.startswith("click") or "pillow" in text.lower() for who, text in found if who == "gradio")
+
+
+def test_metadata_that_cannot_be_read_require_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+
+    class Unreadable:
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def read_text(self, name: str) -> str:
+            raise self.error
+
+    broken = [Unreadable(OSError("gone")), Unreadable(UnicodeDecodeError("utf-8", b"", 0, 1, "no"))]
+    monkeypatch.setattr(requirements.importlib.metadata, "distributions", lambda: broken)
+    assert {who for who, _ in requirements._installed_requirements.__wrapped__()} == {"demo-app"}

@@ -277,6 +277,7 @@ def test_a_name_that_is_not_ours_is_refused_with_the_setting() -> None:
     status, _, body = site.ask("/", method="GET", host="evil.org")
     assert (status, site.bodies) == (403, [])
     assert "name evil.org; whoever runs it can add it to DEMO_APP_ALLOWED_HOSTS" in body
+    assert f"name {'e' * 100}; whoever" in site.ask("/", method="GET", host="e" * 5000)[2]
 
 
 @pytest.mark.parametrize(
